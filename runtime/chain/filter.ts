@@ -1,0 +1,27 @@
+// What the chain runs: native and sandboxed filters look alike from here.
+import type { Stage } from "../contract/bundle.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Failure } from "../exchange/failure.ts";
+import type { Reply } from "../exchange/reply.ts";
+
+/** What a filter decided. `need_body` comes with a later slice. Edits were applied to the exchange already. */
+export type Verdict =
+  | { readonly kind: "proceed" }
+  | { readonly kind: "reply"; readonly reply: Reply }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+export const PROCEED: Verdict = { kind: "proceed" };
+
+/** One filter, configured and ready. Handlers answer at once where they can. */
+export interface Filter {
+  readonly name: string;
+  readonly stage: Stage;
+  readonly priority: number;
+  readonly failurePolicy: "closed" | "open";
+  /** On the way down, headers of the request may be edited. */
+  readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
+  /** On the way up, status and headers of the reply may be edited, or the reply replaced. */
+  readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
+  /** Lets go of instances; called when its generation has drained. */
+  stop(): void;
+}

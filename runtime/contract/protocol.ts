@@ -1,0 +1,38 @@
+// What control and a proxy say to each other over the push connection: a WebSocket at `/v1/push`, one JSON message a frame.
+import { z } from "zod";
+import { Version } from "./snapshot.ts";
+
+/** Where a proxy connects, below control's address. */
+export const PUSH_PATH = "/v1/push";
+/** Where a proxy fetches a bundle's file: `/v1/blobs/sha256:…`. */
+export const BLOBS_PATH = "/v1/blobs";
+/** The largest message either side accepts, bytes. */
+export const MESSAGE_MAX_BYTES = 16 * 1024 * 1024;
+
+const problem = z.strictObject({ path: z.string(), message: z.string() });
+
+/** What a proxy says. The first message of a connection is `hello`; then one `ack` or `nack` for each `push`. */
+export const ProxyMessage = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("hello"),
+    protocol: z.literal(1),
+    /** Unique among running proxies: `reviews-v1~4821`. */
+    id: z.string().min(1).max(253),
+    service: z.string().min(1).max(253),
+    namespace: z.string().min(1).max(253),
+    labels: z.record(z.string(), z.string()),
+    /** What it runs now (from its last good snapshot), or nothing. */
+    version: Version.optional(),
+  }),
+  z.strictObject({ kind: z.literal("ack"), version: Version }),
+  z.strictObject({ kind: z.literal("nack"), version: Version, problems: z.array(problem).min(1).max(1000) }),
+]);
+export type ProxyMessage = z.infer<typeof ProxyMessage>;
+
+/** What control says. `refused` ends the connection: a hello that control cannot serve. */
+export const ControlMessage = z.discriminatedUnion("kind", [
+  /** `snapshot` is checked with `parseSnapshot` by the proxy itself, so that a bad one can be refused by path. */
+  z.strictObject({ kind: z.literal("push"), version: Version, snapshot: z.unknown() }),
+  z.strictObject({ kind: z.literal("refused"), problems: z.array(problem).min(1) }),
+]);
+export type ControlMessage = z.infer<typeof ControlMessage>;

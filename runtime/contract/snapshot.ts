@@ -1,0 +1,75 @@
+// Everything one proxy should run, as control sends it or as a file says it. Immutable; named by its content.
+import { z } from "zod";
+import { Cluster } from "./cluster.ts";
+import { Listener } from "./listener.ts";
+import { parseWith, type Parsed, type Problem } from "./problem.ts";
+
+/** Names a snapshot by what it says: the first 16 hex digits of the SHA-256 of its canonical JSON. */
+export const Version = z.string().min(1).max(128).brand<"Version">();
+export type Version = z.infer<typeof Version>;
+
+/** What a proxy runs. Every name in it resolves inside it (`checkSnapshot`). */
+export const Snapshot = z.strictObject({
+  /** The service that this is for, as `--service` says it. */
+  service: z.string().min(1).max(253).default("unknown"),
+  inbound: Listener,
+  outbound: Listener,
+  clusters: z.array(Cluster).max(10_000).default([]),
+});
+export type Snapshot = z.infer<typeof Snapshot>;
+
+/** Shape, defaults and every reference; all problems at once. */
+export function parseSnapshot(value: unknown, at = ""): Parsed<Snapshot> {
+  const parsed = parseWith(Snapshot, value, at);
+  if (!parsed.ok) return parsed;
+  const problems = checkSnapshot(parsed.value, at);
+  return problems.length === 0 ? parsed : { ok: false, problems };
+}
+
+/** References that lead nowhere and names that are used twice. `inbound|PORT||` clusters are made by the proxy and need not be listed. */
+export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
+  const root = at === "" ? "" : `${at}.`;
+  const problems: Problem[] = [];
+  const clusters = new Set<string>();
+  snapshot.clusters.forEach(({ name }, index) => {
+    if (clusters.has(name))
+      problems.push({ path: `${root}clusters[${index}].name`, message: `${JSON.stringify(name)} is used twice` });
+    clusters.add(name);
+  });
+  for (const direction of ["inbound", "outbound"] as const) {
+    const { virtualHosts, filters } = snapshot[direction];
+    const domains = new Set<string>();
+    virtualHosts.forEach((host, hostIndex) => {
+      const hostPath = `${root}${direction}.virtualHosts[${hostIndex}]`;
+      host.domains.forEach((domain, index) => {
+        const key = domain.toLowerCase();
+        if (domains.has(key))
+          problems.push({ path: `${hostPath}.domains[${index}]`, message: `${JSON.stringify(domain)} is used twice` });
+        domains.add(key);
+      });
+      host.routes.forEach((route, routeIndex) => {
+        const path = `${hostPath}.routes[${routeIndex}]`;
+        route.destinations.forEach(({ cluster }, index) => {
+          if (clusters.has(cluster) || (direction === "inbound" && /^inbound\|\d+\|\|$/u.test(cluster))) return;
+          problems.push({
+            path: `${path}.destinations[${index}].cluster`,
+            message: `${JSON.stringify(cluster)} is not a cluster of this snapshot`,
+          });
+        });
+        if (route.destinations.every(({ weight }) => weight === 0)) {
+          problems.push({ path: `${path}.destinations`, message: "every weight is 0, one must be above" });
+        }
+      });
+    });
+    const names = new Set<string>();
+    filters.forEach(({ name }, index) => {
+      if (names.has(name))
+        problems.push({
+          path: `${root}${direction}.filters[${index}].name`,
+          message: `${JSON.stringify(name)} is used twice`,
+        });
+      names.add(name);
+    });
+  }
+  return problems;
+}

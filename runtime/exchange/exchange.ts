@@ -1,0 +1,102 @@
+// One request and its reply, and the two words that every stage of the request path is made of.
+import type { Body } from "./body.ts";
+import type { Failure, Result } from "./failure.ts";
+import type { HeaderMap } from "./headers.ts";
+import type { Reply, ResponseFlags } from "./reply.ts";
+
+export type Direction = "inbound" | "outbound";
+/** Wall clock and monotonic clock, milliseconds. */
+export interface Clock {
+  /** Since the epoch; for what people read. */
+  now(): number;
+  /** Never goes back; for spans. */
+  monotonic(): number;
+}
+/** A uniform random number in [0, 1). */
+export type Random = () => number;
+
+export type Outcome = Result<Reply, Failure>;
+/** Answers an exchange; at once where it can, so that a request that need not wait meets no `await`. */
+export type Service = (exchange: Exchange) => Outcome | Promise<Outcome>;
+/** Wraps a service: what it does before `next` sees the request going down, what it does after sees the reply coming up. */
+export type Layer = (next: Service) => Service;
+
+/** Where the request came in. */
+export interface Downstream {
+  readonly direction: Direction;
+  /** `127.0.0.1` */
+  readonly remoteIp: string;
+  /** `127.0.0.1:40112` */
+  readonly remoteAddress: string;
+  /** `127.0.0.1:8080` */
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** Everything known of one request while it is answered. Codecs create it; each stage fills in its own part. */
+export class Exchange {
+  readonly downstream: Downstream;
+  readonly method: string;
+  /** Path and query as they came, without scheme and authority. Route rewrites replace it. */
+  path: string;
+  /** `Host` as it came, port included. */
+  authority: string;
+  readonly protocol: "HTTP/1.0" | "HTTP/1.1";
+  readonly headers: HeaderMap;
+  readonly body: Body;
+  readonly startedAtMs: number;
+  /** Monotonic. */
+  readonly startedMonoMs: number;
+
+  // Route (stage 3).
+  routeName = "";
+  clusterName = "";
+  /** The whole exchange, `0` for no bound. */
+  timeoutMs = 0;
+  /** The path before a rewrite; empty where there was none. */
+  originalPath = "";
+
+  // Upstream (stages 5 to 7).
+  /** `destination_service` of the cluster. */
+  service = "unknown";
+  upstreamHost = "";
+  upstreamLocalAddress = "";
+  attempts = 0;
+  /** Monotonic; when the request went out and when the reply's head came. */
+  sentMonoMs = 0;
+  repliedMonoMs = 0;
+
+  // Outcome (stage 9).
+  status = 0;
+  flags: ResponseFlags = "-";
+  details = "";
+  bytesReceived = 0;
+  bytesSent = 0;
+  requestId = "";
+
+  /** The downstream went away, or the codec gave up on it. */
+  aborted = false;
+  /** Called once when `aborted` turns true; the stage that waits sets it, and unsets it when it no longer does. */
+  onAbort: ((failure: Failure) => void) | undefined = undefined;
+
+  constructor(
+    downstream: Downstream,
+    method: string,
+    path: string,
+    authority: string,
+    protocol: "HTTP/1.0" | "HTTP/1.1",
+    headers: HeaderMap,
+    body: Body,
+    clock: Clock,
+  ) {
+    this.downstream = downstream;
+    this.method = method;
+    this.path = path;
+    this.authority = authority;
+    this.protocol = protocol;
+    this.headers = headers;
+    this.body = body;
+    this.startedAtMs = clock.now();
+    this.startedMonoMs = clock.monotonic();
+  }
+}

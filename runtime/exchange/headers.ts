@@ -1,0 +1,198 @@
+// The fields of one head, in the order and case they came in. A parsed head stays bytes: a field becomes a string only
+// when something reads it, and fields that nothing changed are copied out as they arrived, in as few runs as possible.
+
+declare global {
+  // Bun and Node have these and their type packages leave them out. They skip the encoding look-up of `toString`.
+  interface Buffer {
+    latin1Slice(start: number, end: number): string;
+    latin1Write(text: string, offset: number): number;
+  }
+}
+
+/** Four offsets for each field: name start, name end, value start, value end. */
+const STRIDE = 4;
+const KEEP = 0;
+const DROP = 1;
+
+/**
+ * An ordered multimap of header fields. Names compare without regard to case; every method that takes a name takes it
+ * in lower case. Values are Latin-1 text without CR, LF or NUL: whoever sets one has checked it (`isFieldValue`).
+ *
+ * A map that a codec parsed is valid until its exchange has ended; the codec then uses its memory again.
+ */
+export class HeaderMap {
+  #bytes: Buffer = EMPTY;
+  #offsets: Int32Array = NO_OFFSETS;
+  #marks: Uint8Array = NO_MARKS;
+  #count = 0;
+  /** Fields that came later: name, value, name, value, … */
+  #added: string[] = [];
+
+  /** A map of these fields, for replies that the proxy makes itself and for tests. */
+  static from(fields: Iterable<readonly [string, string]>): HeaderMap {
+    const map = new HeaderMap();
+    for (const [name, value] of fields) map.append(name, value);
+    return map;
+  }
+
+  /** For codecs: takes a parsed head. `offsets` holds four numbers a field; `marks` is 0 for a field that is kept, 1 for one that is not passed on. */
+  load(bytes: Buffer, offsets: Int32Array, marks: Uint8Array, count: number): void {
+    this.#bytes = bytes;
+    this.#offsets = offsets;
+    this.#marks = marks;
+    this.#count = count;
+    if (this.#added.length > 0) this.#added = [];
+  }
+
+  /** The value, several fields of that name joined with `", "` (RFC 9110 §5.3). */
+  get(name: string): string | undefined {
+    let found: string | undefined;
+    for (let field = this.#next(name, 0); field >= 0; field = this.#next(name, field + 1)) {
+      const value = this.#value(field);
+      found = found === undefined ? value : `${found}, ${value}`;
+    }
+    for (let index = 0; index < this.#added.length; index += 2) {
+      if (!equalsIgnoreCase(this.#added[index] ?? "", name)) continue;
+      const value = this.#added[index + 1] ?? "";
+      found = found === undefined ? value : `${found}, ${value}`;
+    }
+    return found;
+  }
+
+  /** Each field of that name by itself, as `Set-Cookie` needs it. */
+  getAll(name: string): readonly string[] {
+    const values: string[] = [];
+    for (const [key, value] of this) if (equalsIgnoreCase(key, name)) values.push(value);
+    return values;
+  }
+
+  has(name: string): boolean {
+    if (this.#next(name, 0) >= 0) return true;
+    for (let index = 0; index < this.#added.length; index += 2) {
+      if (equalsIgnoreCase(this.#added[index] ?? "", name)) return true;
+    }
+    return false;
+  }
+
+  /** Removes every field of that name, then adds one at the end. */
+  set(name: string, value: string): void {
+    this.delete(name.toLowerCase());
+    this.#added.push(name, value);
+  }
+
+  /** Adds a field at the end; those of that name stay. */
+  append(name: string, value: string): void {
+    this.#added.push(name, value);
+  }
+
+  /** Removes every field of that name. */
+  delete(name: string): void {
+    for (let field = this.#next(name, 0); field >= 0; field = this.#next(name, field + 1)) this.#marks[field] = DROP;
+    if (this.#added.length === 0) return;
+    for (let index = this.#added.length - 2; index >= 0; index -= 2) {
+      if (equalsIgnoreCase(this.#added[index] ?? "", name)) this.#added.splice(index, 2);
+    }
+  }
+
+  /** Every field as `[name, value]`, in order, the name as it was written. */
+  *[Symbol.iterator](): Generator<[string, string]> {
+    for (let field = 0; field < this.#count; field++) {
+      if (this.#marks[field] === KEEP) yield [this.#name(field), this.#value(field)];
+    }
+    for (let index = 0; index < this.#added.length; index += 2) {
+      yield [this.#added[index] ?? "", this.#added[index + 1] ?? ""];
+    }
+  }
+
+  /** For codecs: writes every field as `name: value CRLF` and returns the new position; -1 when `out` has too little room. */
+  write(out: Buffer, start: number): number {
+    let position = start;
+    const offsets = this.#offsets;
+    const count = this.#count;
+    let field = 0;
+    while (field < count) {
+      if (this.#marks[field] !== KEEP) {
+        field++;
+        continue;
+      }
+      // A run of kept fields is copied whole: the bytes between them are their line ends.
+      let last = field;
+      while (last + 1 < count && this.#marks[last + 1] === KEEP) last++;
+      const from = offsets[field * STRIDE] ?? 0;
+      const to = last + 1 < count ? (offsets[(last + 1) * STRIDE] ?? 0) : this.#end();
+      if (position + (to - from) > out.length) return -1;
+      out.set(this.#bytes.subarray(from, to), position);
+      position += to - from;
+      field = last + 1;
+    }
+    for (let index = 0; index < this.#added.length; index += 2) {
+      const line = `${this.#added[index] ?? ""}: ${this.#added[index + 1] ?? ""}\r\n`;
+      if (position + line.length > out.length) return -1;
+      position += out.latin1Write(line, position);
+    }
+    return position;
+  }
+
+  /** The end of the last parsed field's line, CRLF included. */
+  #end(): number {
+    let end = this.#offsets[(this.#count - 1) * STRIDE + 3] ?? 0;
+    while (this.#bytes[end] !== LF) end++;
+    return end + 1;
+  }
+
+  #next(name: string, from: number): number {
+    const offsets = this.#offsets;
+    const length = name.length;
+    for (let field = from; field < this.#count; field++) {
+      const start = offsets[field * STRIDE] ?? 0;
+      if ((offsets[field * STRIDE + 1] ?? 0) - start !== length || this.#marks[field] !== KEEP) continue;
+      if (matchesName(this.#bytes, start, name)) return field;
+    }
+    return -1;
+  }
+
+  #name(field: number): string {
+    return latin1(this.#bytes, this.#offsets[field * STRIDE] ?? 0, this.#offsets[field * STRIDE + 1] ?? 0);
+  }
+
+  #value(field: number): string {
+    return latin1(this.#bytes, this.#offsets[field * STRIDE + 2] ?? 0, this.#offsets[field * STRIDE + 3] ?? 0);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+const NO_OFFSETS = new Int32Array(0);
+const NO_MARKS = new Uint8Array(0);
+const LF = 10;
+const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/u;
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/u;
+
+/** Whether text may stand as a field's name (RFC 9110 §5.1). */
+export function isFieldName(text: string): boolean {
+  return FIELD_NAME.test(text);
+}
+
+/** Whether text may stand as a field's value (RFC 9110 §5.5): no CR, LF or NUL, so it cannot split a head. */
+export function isFieldValue(text: string): boolean {
+  return FIELD_VALUE.test(text);
+}
+
+/** The bytes from `start` to `end` as Latin-1 text. */
+export function latin1(bytes: Buffer, start: number, end: number): string {
+  return bytes.latin1Slice(start, end);
+}
+
+/** Whether the bytes at `start` spell `name` (lower case) in any case. Both are field names of one length: letters differ in bit 0x20 alone. */
+export function matchesName(bytes: Uint8Array, start: number, name: string): boolean {
+  for (let index = 0; index < name.length; index++) {
+    const byte = bytes[start + index] ?? 0;
+    const wanted = name.charCodeAt(index);
+    if (byte === wanted) continue;
+    if (byte < 65 || byte > 90 || (byte | 0x20) !== wanted) return false;
+  }
+  return true;
+}
+
+function equalsIgnoreCase(text: string, lower: string): boolean {
+  return text.length === lower.length && (text === lower || text.toLowerCase() === lower);
+}

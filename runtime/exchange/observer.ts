@@ -1,0 +1,22 @@
+// What stages tell while they work; only `proxy.ts` knows who listens.
+import type { Direction, Exchange } from "./exchange.ts";
+
+/** One run of one filter. */
+export interface FilterRun {
+  readonly filter: string;
+  readonly phase: "request" | "response";
+  readonly outcome: "proceed" | "reply" | "failed";
+  /** Fuel that the call used; `0` for native filters. */
+  readonly fuel: number;
+  /** Milliseconds, fractions included. */
+  readonly tookMs: number;
+}
+
+/** Takes what stages tell. Never throws, never waits. */
+export interface Observer {
+  /** After the last byte of the reply was handed to the connection, or the exchange was given up. */
+  exchangeEnded(exchange: Exchange): void;
+  connectionOpened(direction: Direction): void;
+  connectionClosed(direction: Direction): void;
+  filterRan(run: FilterRun): void;
+}
