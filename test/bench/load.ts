@@ -1,0 +1,90 @@
+// Load on one port: as fast as it goes (wrk), or at a fixed rate whatever the answer (open-loop.ts).
+import { join } from "node:path";
+import { runProgram } from "../harness/program.ts";
+import type { TempFolder } from "../harness/temp-folder.ts";
+
+/** What a client saw. */
+export interface LoadReport {
+  readonly requests: number;
+  /** Requests without a good answer: socket errors, timeouts, statuses of 400 and above. */
+  readonly failed: number;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+export interface LoadOptions {
+  readonly port: number;
+  readonly path?: string;
+  readonly durationMs: number;
+  readonly connections: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The load generator runs on this core alone. */
+  readonly core?: number;
+}
+
+/** A browser's head: nine fields, and `Host` makes ten. */
+export const TEN_HEADERS: Readonly<Record<string, string>> = {
+  "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+  Accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+  "Accept-Language": "en-US,en;q=0.5",
+  "Accept-Encoding": "gzip, deflate, br",
+  Referer: "http://bookshop.example/productpage",
+  Cookie: "session=5b1cf0a2d3e94c7b8a6f; theme=dark",
+  "Cache-Control": "no-cache",
+  "Sec-Fetch-Mode": "navigate",
+  "X-Tenant": "acme",
+};
+
+/** Runs wrk: closed loop, one thread, every connection busy. */
+export async function runWrk(options: LoadOptions & { readonly folder: TempFolder }): Promise<LoadReport> {
+  const script = options.folder.file("wrk.lua");
+  const lines = Object.entries(options.headers).map(
+    ([name, value]) => `wrk.headers[${JSON.stringify(name)}] = ${JSON.stringify(value)}`,
+  );
+  await Bun.write(script, `${lines.join("\n")}\n${WRK_REPORT}`);
+  const command = [
+    "wrk",
+    "-t1",
+    `-c${options.connections}`,
+    `-d${Math.max(1, Math.round(options.durationMs / 1000))}s`,
+    "-s",
+    script,
+    `http://127.0.0.1:${options.port}${options.path ?? "/"}`,
+  ];
+  return parseReport(await runProgram(command, options.core === undefined ? {} : { core: options.core }));
+}
+
+const WRK_REPORT = `done = function(summary, latency, requests)
+  local e = summary.errors
+  local failed = e.connect + e.read + e.write + e.timeout + e.status
+  print(string.format('REPORT {"requests":%d,"failed":%d,"perSecond":%f,"p50Ms":%f,"p99Ms":%f}',
+    summary.requests, failed, summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000))
+end
+`;
+
+/** Runs the open-loop generator in a process of its own, so that it can be pinned. */
+export async function runOpenLoop(options: LoadOptions & { readonly perSecond: number }): Promise<LoadReport> {
+  const command = [process.execPath, join(import.meta.dir, "open-loop.ts"), JSON.stringify(options)];
+  return parseReport(await runProgram(command, options.core === undefined ? {} : { core: options.core }));
+}
+
+function parseReport(run: { readonly status: number; readonly output: string }): LoadReport {
+  const json = /^REPORT (\{.*\})$/mu.exec(run.output)?.[1];
+  const report: unknown = json === undefined ? undefined : JSON.parse(json);
+  if (run.status !== 0 || !isReport(report)) {
+    throw new Error(`the load generator ended with ${run.status}:\n${run.output.slice(-2000)}`);
+  }
+  return report;
+}
+
+function isReport(value: unknown): value is LoadReport {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    ["requests", "failed", "perSecond", "p50Ms", "p99Ms"].every(
+      (key) => key in value && typeof Object.entries(value).find(([name]) => name === key)?.[1] === "number",
+    )
+  );
+}

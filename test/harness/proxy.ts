@@ -1,0 +1,79 @@
+// Our own programs as children: the proxy and the control service, ready before a test talks to them.
+import { join } from "node:path";
+import { freePorts } from "./ports.ts";
+import { startProgram, type Program, type ProgramOptions } from "./program.ts";
+import { until } from "./until.ts";
+
+/** The repository's root. */
+export const ROOT: string = join(import.meta.dir, "../..");
+
+export interface ProxyOptions extends ProgramOptions {
+  readonly service: string;
+  /** Port of the application on loopback; without it the proxy has no inbound listener. */
+  readonly applicationPort?: number;
+  /** Opens an outbound listener. */
+  readonly hasOutbound?: boolean;
+  /** Address of a control service. */
+  readonly control?: string;
+  /** A file with a snapshot. */
+  readonly config?: string;
+  /** Where the access log goes; stdout without it. */
+  readonly accessLog?: string;
+  /** More flags, as they are. */
+  readonly flags?: readonly string[];
+}
+
+/** A running sidecar. */
+export interface RunningProxy extends AsyncDisposable {
+  readonly program: Program;
+  /** `0` where it has none. */
+  readonly inboundPort: number;
+  /** `0` where it has none. */
+  readonly outboundPort: number;
+  /** Address of its admin listener: `http://127.0.0.1:PORT`. */
+  readonly admin: string;
+}
+
+/** Starts a sidecar and waits until it says that it is ready. */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const [inboundPort = 0, outboundPort = 0, adminPort = 0] = freePorts(3);
+  const command = [process.execPath, join(ROOT, "runtime/main.ts"), "--service", options.service];
+  command.push("--admin", String(adminPort));
+  if (options.applicationPort !== undefined) {
+    command.push("--inbound", `${inboundPort}:127.0.0.1:${options.applicationPort}`);
+  }
+  if (options.hasOutbound === true) command.push("--outbound", String(outboundPort));
+  if (options.control !== undefined) command.push("--control", options.control);
+  if (options.config !== undefined) command.push("--config", options.config);
+  if (options.accessLog !== undefined) command.push("--access-log", options.accessLog);
+  const program = startProgram([...command, ...(options.flags ?? [])], options);
+  const admin = `http://127.0.0.1:${adminPort}`;
+  await answers(program, `${admin}/ready`);
+  return {
+    program,
+    inboundPort: options.applicationPort === undefined ? 0 : inboundPort,
+    outboundPort: options.hasOutbound === true ? outboundPort : 0,
+    admin,
+    [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+  };
+}
+
+/** Waits until `url` answers 200; ends the program, and throws with what it printed, when it does not. */
+export async function answers(program: Program, url: string): Promise<void> {
+  try {
+    await until(`${program.name} to answer 200 at ${url}; it printed:\n${program.output()}`, async () => {
+      program.assertRunning();
+      try {
+        const reply = await fetch(url, { headers: { connection: "close" } });
+        await reply.arrayBuffer();
+        return reply.status === 200 ? true : undefined;
+      } catch {
+        // Not listening yet.
+        return undefined;
+      }
+    });
+  } catch (error) {
+    await program.stop();
+    throw error;
+  }
+}
