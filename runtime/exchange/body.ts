@@ -5,7 +5,7 @@ import type { HeaderMap } from "./headers.ts";
 /** Who takes a body. After `end` or `abort`, nothing more is called. */
 export interface BodySink {
   /** Takes bytes that are valid during the call only. `false` asks the source to pause until `resume`; the bytes were taken all the same. */
-  write(chunk: Uint8Array, start: number, end: number): boolean;
+  write(chunk: Buffer, start: number, end: number): boolean;
   /** The body is whole. */
   end(trailers: HeaderMap | undefined): void;
   /** The body will not become whole: whoever reads it must see that (a closed connection, a reset stream). */
@@ -26,10 +26,11 @@ export interface Body {
 
 /** A body of these bytes. */
 export function bytesBody(bytes: Uint8Array): Body {
+  const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {
     lengthBytes: bytes.length,
     pipe: (sink) => {
-      if (bytes.length > 0) sink.write(bytes, 0, bytes.length);
+      if (chunk.length > 0) sink.write(chunk, 0, chunk.length);
       sink.end(undefined);
     },
     resume: () => undefined,

@@ -21,6 +21,19 @@ export type Service = (exchange: Exchange) => Outcome | Promise<Outcome>;
 /** Wraps a service: what it does before `next` sees the request going down, what it does after sees the reply coming up. */
 export type Layer = (next: Service) => Service;
 
+/** What the route stage decided; compiled once for each destination of each route. */
+export interface Decision {
+  readonly routeName: string;
+  /** Name of a cluster. */
+  readonly cluster: string;
+  /** The whole exchange, `0` for no bound. */
+  readonly timeoutMs: number;
+  /** Rewrites and header edits, after the filters saw the request. */
+  readonly prepare: ((exchange: Exchange) => void) | undefined;
+  /** Header edits, before the filters see the reply. */
+  readonly editReply: ((headers: HeaderMap) => void) | undefined;
+}
+
 /** Where the request came in. */
 export interface Downstream {
   readonly direction: Direction;
@@ -49,10 +62,7 @@ export class Exchange {
   readonly startedMonoMs: number;
 
   // Route (stage 3).
-  routeName = "";
-  clusterName = "";
-  /** The whole exchange, `0` for no bound. */
-  timeoutMs = 0;
+  decision: Decision | undefined = undefined;
   /** The path before a rewrite; empty where there was none. */
   originalPath = "";
 
@@ -76,6 +86,8 @@ export class Exchange {
 
   /** The downstream went away, or the codec gave up on it. */
   aborted = false;
+  /** Called once, when the exchange is over: lets the generation that served it go. */
+  onEnd: (() => void) | undefined = undefined;
   /** Called once when `aborted` turns true; the stage that waits sets it, and unsets it when it no longer does. */
   onAbort: ((failure: Failure) => void) | undefined = undefined;
 

@@ -1,0 +1,66 @@
+// Health, metrics and what runs, for operators on this machine. Changes need POST, as in Envoy, so that a link cannot make one.
+
+/** What the admin port shows. */
+export interface AdminView {
+  readonly isReady: () => boolean;
+  /** Any JSON value. */
+  readonly configDump: () => unknown;
+  readonly clusters: () => string;
+  readonly stats: () => string;
+  /** Stops accepting and lets connections finish, as SIGTERM does, without ending the process. */
+  readonly drain: () => void;
+}
+
+/** A running admin port. */
+export interface AdminServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+const HELP = `GET  /ready             200 LIVE once a generation serves and until it drains, else 503
+GET  /config_dump       the snapshot that runs, its version, and the state of sync
+GET  /clusters          clusters and endpoints with their counts
+GET  /stats/prometheus  metrics in Prometheus' text format
+POST /drain             accept no more connections, let those open finish
+`;
+
+/** Opens the admin port. Throws with the system's code (`EADDRINUSE`) where it cannot. */
+export function startAdmin(hostname: string, port: number, view: AdminView): AdminServer {
+  const server = Bun.serve({
+    hostname,
+    port,
+    fetch(request) {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/drain") {
+        if (request.method !== "POST") return text("drain changes this proxy: use POST\n", 405);
+        view.drain();
+        return text("OK\n");
+      }
+      if (request.method !== "GET" && request.method !== "HEAD")
+        return text(`${request.method} is not served here\n`, 405);
+      switch (pathname) {
+        case "/":
+        case "/help":
+          return text(HELP);
+        case "/ready":
+        case "/healthz/ready":
+          return view.isReady() ? text("LIVE\n") : text("NOT READY\n", 503);
+        case "/config_dump":
+          return Response.json(view.configDump());
+        case "/clusters":
+          return text(view.clusters());
+        case "/stats/prometheus":
+          return new Response(view.stats(), {
+            headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+          });
+        default:
+          return text(`${pathname} is not an admin path\n\n${HELP}`, 404);
+      }
+    },
+  });
+  return { port: server.port ?? port, stop: () => server.stop(true) };
+}
+
+function text(body: string, status = 200): Response {
+  return new Response(body, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
+}

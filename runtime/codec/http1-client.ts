@@ -1,0 +1,404 @@
+// One upstream connection: requests out, replies in, one at a time. Replies are framed by RFC 9112 §6.3 and nothing looser;
+// a connection that said one byte too many is never used again.
+import type { Body, BodySink } from "../exchange/body.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import { HeaderMap } from "../exchange/headers.ts";
+import { Reply } from "../exchange/reply.ts";
+import { ChunkedDecoder } from "./http1-chunked.ts";
+import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { writeChunk, writeLastChunk } from "./http1-server.ts";
+import { SocketWriter, type Transport } from "./socket-writer.ts";
+
+/** Envoy's bounds on an upstream's head. */
+const REPLY_LIMITS = { headMaxBytes: 60 * 1024, headersMax: 200 };
+/** Interim replies before the final one; more is an upstream that never answers. */
+const INTERIM_MAX = 100;
+const NO_BYTES = Buffer.alloc(0);
+const CUT = "the upstream closed the connection before its reply was whole";
+
+/** Who sent the request. Each is called at most once. */
+export interface Requester {
+  /** The reply's head is here; its body waits to be piped. */
+  replied(reply: Reply): void;
+  /** The connection is free of this exchange; `isReusable` says whether it may take another. */
+  released(isReusable: boolean): void;
+  /** No reply will come; the connection was released before. */
+  failed(failure: Failure): void;
+}
+
+/** The client side of one HTTP/1.1 connection. Its owner calls `data`, `drained` and `closed`. */
+export class Http1Client {
+  /** Requests sent on it. */
+  requests = 0;
+  /** `127.0.0.1:54321` */
+  readonly localAddress: string;
+
+  readonly #transport: Transport;
+  readonly #writer: SocketWriter;
+  readonly #parser = new HeadParser();
+  #requester: Requester | undefined = undefined;
+  #exchange: Exchange | undefined = undefined;
+  #body: ReplyBody | undefined = undefined;
+  #rest: Buffer = NO_BYTES;
+  #isPaused = false;
+  #isClosed = false;
+  /** The socket is gone while a reply's body was under way. */
+  #isEof = false;
+  #isSent = false;
+  #isReplied = false;
+  #closesAfter = false;
+  #interims = 0;
+
+  constructor(transport: Transport, localAddress: string) {
+    this.#transport = transport;
+    this.localAddress = localAddress;
+    this.#writer = new SocketWriter(transport);
+  }
+
+  get isOpen(): boolean {
+    return !this.#isClosed;
+  }
+
+  /** Sends the head, then the body as it comes. The connection must be idle. */
+  send(exchange: Exchange, requester: Requester): void {
+    this.#exchange = exchange;
+    this.#requester = requester;
+    this.#isSent = false;
+    this.#isReplied = false;
+    this.#closesAfter = false;
+    this.#interims = 0;
+    this.requests++;
+    const { body } = exchange;
+    const isChunked = body.lengthBytes === undefined;
+    const line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
+    const tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+    const fits = this.#writer.encode((out, start) => {
+      if (start + line.length + tail.length > out.length) return -1;
+      const fields = exchange.headers.write(out, start + out.latin1Write(line, start));
+      if (fields < 0 || fields + tail.length > out.length) return -1;
+      return fields + out.latin1Write(tail, fields);
+    });
+    if (!fits) return this.#fail(failure("internal", "the request's head is larger than the send buffer"));
+    body.pipe(new RequestSink(this, this.#writer, body, isChunked));
+    return undefined;
+  }
+
+  /** Bytes came. */
+  data(chunk: Buffer): void {
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#read();
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.#writer.drained();
+  }
+
+  /** The socket is gone; what was read from it still counts. */
+  closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#writer.closed();
+    if (this.#requester === undefined) return;
+    if (this.#body !== undefined) {
+      this.#isEof = true;
+      if (this.#body.isPiped) this.#readToEnd();
+      return;
+    }
+    // Nothing of a reply came: the request may never have been read, and an idle connection that closes looks the same.
+    this.#fail(failure("upstream_closed", CUT, this.#rest.length === 0 ? "if_reused" : "never"));
+  }
+
+  /** Gives up on the exchange; the connection cannot be used again. */
+  abandon(): void {
+    this.#requester = undefined;
+    this.#body = undefined;
+    this.close();
+  }
+
+  /** Closes a connection that is idle (FIN) or broken (RST, so that the upstream stops working on it). */
+  close(): void {
+    this.#rest = NO_BYTES;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#writer.closed();
+    if (this.#exchange === undefined) this.#transport.end();
+    else this.#transport.terminate();
+  }
+
+  pauseReading(): void {
+    if (this.#isPaused || this.#isClosed) return;
+    this.#isPaused = true;
+    this.#transport.pause();
+  }
+
+  resumeReading(): void {
+    if (!this.#isPaused || this.#isClosed) return;
+    this.#isPaused = false;
+    this.#transport.resume();
+  }
+
+  /** For the reply's body: somebody reads it now. */
+  pump(): void {
+    this.resumeReading();
+    if (this.#isEof) this.#readToEnd();
+    else this.#read();
+  }
+
+  /** For the request's sink: all of it went out. */
+  sent(): void {
+    this.#isSent = true;
+  }
+
+  /** For the request's sink: the rest of it will not come, so the upstream must not take it for whole. */
+  broken(cause: Failure): void {
+    this.#fail(cause);
+  }
+
+  /** For the reply's body: it is whole. */
+  bodyEnded(): void {
+    this.#body = undefined;
+    // An early reply: the request's rest is unwanted, and the connection cannot be framed again.
+    if (!this.#isSent) return this.abandonAndRelease();
+    return this.#release();
+  }
+
+  /** For the reply's body: its reader or its framing gave up. */
+  abandonAndRelease(): void {
+    const requester = this.#requester;
+    this.#requester = undefined;
+    this.#body = undefined;
+    this.#exchange?.body.cancel();
+    this.close();
+    requester?.released(false);
+  }
+
+  /** The connection's end is how some bodies end (RFC 9112 §6.3, case 8); for the others it cuts them. */
+  #readToEnd(): void {
+    this.#read();
+    const body = this.#body;
+    if (body === undefined) return;
+    if (body.framing === "close") body.finish();
+    else this.#fail(failure("upstream_closed", CUT));
+  }
+
+  #read(): void {
+    while (this.#rest.length > 0) {
+      if (this.#requester === undefined) {
+        // Bytes that nobody asked for (RFC 9112 §9.2): never attribute them to the next request.
+        this.close();
+        return;
+      }
+      if (!this.#isReplied) {
+        if (!this.#head()) return;
+      } else if (this.#body === undefined || this.#body.isReading) {
+        return;
+      } else if (!this.#body.isPiped) {
+        this.pauseReading();
+        return;
+      } else {
+        const body = this.#body;
+        const bytes = this.#rest;
+        this.#rest = NO_BYTES;
+        const taken = body.feed(bytes);
+        if (taken < bytes.length) this.#rest = bytes.subarray(taken);
+        if (body.isDone) this.#settle(body);
+      }
+    }
+  }
+
+  /** The body is complete: what follows it in the buffer is decided before the connection goes back. */
+  #settle(body: ReplyBody): void {
+    if (this.#rest.length > 0) this.#closesAfter = true;
+    this.#rest = NO_BYTES;
+    body.finish();
+  }
+
+  #head(): boolean {
+    const bytes = this.#rest;
+    const after = this.#parser.parseReply(bytes, 0, REPLY_LIMITS);
+    if (after === INCOMPLETE) return false;
+    if (after < 0) {
+      this.#fail(
+        failure(
+          "upstream_protocol",
+          after === TOO_LARGE ? this.#parser.problem : `the reply is not HTTP/1.1: ${this.#parser.problem}`,
+        ),
+      );
+      return false;
+    }
+    this.#rest = after === bytes.length ? NO_BYTES : bytes.subarray(after);
+    const { status } = this.#parser;
+    if (status < 200) {
+      if (status === 101 || ++this.#interims > INTERIM_MAX) {
+        this.#fail(
+          failure(
+            "upstream_protocol",
+            status === 101 ? "the upstream switched protocols without being asked" : "too many interim replies",
+          ),
+        );
+        return false;
+      }
+      return true;
+    }
+    this.#reply(bytes);
+    return true;
+  }
+
+  #reply(bytes: Buffer): void {
+    const parser = this.#parser;
+    const headers = new HeaderMap();
+    headers.load(bytes, parser.offsets, parser.marks, parser.count);
+    this.#isReplied = true;
+    this.#closesAfter = parser.closes;
+    const isBodiless = this.#exchange?.method === "HEAD" || parser.status === 204 || parser.status === 304;
+    const body = new ReplyBody(this, parser, isBodiless);
+    if (body.framing === "close") this.#closesAfter = true;
+    this.#body = body;
+    this.#requester?.replied(new Reply(parser.status, parser.reason, headers, body));
+  }
+
+  #release(): void {
+    const requester = this.#requester;
+    const isReusable = !this.#closesAfter && !this.#isClosed && this.#rest.length === 0;
+    this.#requester = undefined;
+    this.#exchange = undefined;
+    if (isReusable) this.resumeReading();
+    else this.close();
+    requester?.released(isReusable);
+  }
+
+  #fail(cause: Failure): void {
+    const requester = this.#requester;
+    const body = this.#body;
+    this.#requester = undefined;
+    this.#body = undefined;
+    this.close();
+    if (requester === undefined) return;
+    requester.released(false);
+    if (this.#isReplied) body?.broke(cause);
+    else requester.failed(cause);
+  }
+}
+
+/** Where a request's body goes: framed, onto the connection. */
+class RequestSink implements BodySink {
+  readonly #client: Http1Client;
+  readonly #writer: SocketWriter;
+  readonly #isChunked: boolean;
+
+  constructor(client: Http1Client, writer: SocketWriter, body: Body, isChunked: boolean) {
+    this.#client = client;
+    this.#writer = writer;
+    this.#isChunked = isChunked;
+    writer.onDrain = () => body.resume();
+  }
+
+  write(chunk: Buffer, start: number, end: number): boolean {
+    if (!this.#client.isOpen) return true;
+    return this.#isChunked ? writeChunk(this.#writer, chunk, start, end) : this.#writer.write(chunk, start, end);
+  }
+
+  end(trailers: HeaderMap | undefined): void {
+    if (this.#isChunked) writeLastChunk(this.#writer, trailers);
+    this.#client.sent();
+  }
+
+  abort(cause: Failure): void {
+    this.#client.broken(cause);
+  }
+}
+
+/** The body of a reply: fed by its connection, read by the downstream codec. */
+class ReplyBody implements Body {
+  readonly lengthBytes: number | undefined;
+  readonly framing: "length" | "chunked" | "close";
+  isPiped = false;
+  isDone = false;
+  /** Inside `feed`; the connection's loop is running already. */
+  isReading = false;
+
+  readonly #client: Http1Client;
+  readonly #decoder: ChunkedDecoder | undefined;
+  #remaining: number;
+  #sink: BodySink | undefined = undefined;
+  #isOver = false;
+
+  constructor(client: Http1Client, parser: HeadParser, isBodiless: boolean) {
+    this.#client = client;
+    this.#remaining = isBodiless ? 0 : Math.max(0, parser.contentLength);
+    if (isBodiless || parser.contentLength >= 0) this.framing = "length";
+    else this.framing = parser.isChunked ? "chunked" : "close";
+    this.#decoder = this.framing === "chunked" ? new ChunkedDecoder(REPLY_LIMITS) : undefined;
+    this.lengthBytes = this.framing === "length" ? this.#remaining : undefined;
+  }
+
+  pipe(sink: BodySink): void {
+    if (this.#isOver) return;
+    this.#sink = sink;
+    this.isPiped = true;
+    if (this.lengthBytes === 0) {
+      this.isDone = true;
+      this.finish();
+      return;
+    }
+    this.#client.pump();
+  }
+
+  resume(): void {
+    if (!this.#isOver) this.#client.resumeReading();
+  }
+
+  cancel(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#sink = undefined;
+    if (this.lengthBytes === 0) this.#client.bodyEnded();
+    else this.#client.abandonAndRelease();
+  }
+
+  /** Takes bytes; the count of those that belong to this body. */
+  feed(bytes: Buffer): number {
+    this.isReading = true;
+    let taken = bytes.length;
+    if (this.framing === "length") {
+      taken = Math.min(this.#remaining, bytes.length);
+      this.#remaining -= taken;
+      this.chunk(bytes, 0, taken);
+      if (this.#remaining === 0) this.isDone = true;
+    } else if (this.#decoder === undefined) {
+      this.chunk(bytes, 0, taken);
+    } else {
+      taken = this.#decoder.feed(bytes, 0, bytes.length, this);
+      if (this.#decoder.problem !== "") this.#client.broken(failure("upstream_protocol", this.#decoder.problem));
+      else if (this.#decoder.isDone) this.isDone = true;
+    }
+    this.isReading = false;
+    return taken;
+  }
+
+  /** For the decoder. */
+  chunk(bytes: Buffer, start: number, end: number): void {
+    if (this.#sink === undefined || this.#sink.write(bytes, start, end)) return;
+    this.#client.pauseReading();
+  }
+
+  /** All of it was read: the connection is given back first, so that the next exchange finds it. */
+  finish(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    this.#client.bodyEnded();
+    sink?.end(this.#decoder?.trailers);
+  }
+
+  broke(cause: Failure): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.abort(cause);
+  }
+}

@@ -1,0 +1,600 @@
+// One downstream connection: bytes in, exchanges out, replies back, one after the other in the order they came (RFC 9112
+// §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
+import type { ListenerLimits } from "../contract/listener.ts";
+import type { Body, BodySink } from "../exchange/body.ts";
+import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import { HeaderMap } from "../exchange/headers.ts";
+import type { Observer } from "../exchange/observer.ts";
+import type { Reply } from "../exchange/reply.ts";
+import { ChunkedDecoder } from "./http1-chunked.ts";
+import { AUTHORITY, HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { SocketWriter, type Transport } from "./socket-writer.ts";
+
+/** What connections of one listener share; a new generation replaces its parts. */
+export interface Front {
+  service: Service;
+  limits: ListenerLimits;
+  /** Renders a failure that no stage saw, such as a head that cannot be parsed. */
+  readonly render: (failure: Failure) => Reply;
+  /** Replies close their connection, idle connections go. */
+  isDraining: boolean;
+  readonly clock: Clock;
+  readonly observer: Observer;
+}
+
+/** A reply may end before its request has: this much of the rest is read and dropped to keep the connection, then it closes. */
+const DISCARD_MAX_BYTES = 1024 * 1024;
+/** While draining, a connection without a request closes after this long, so that a request under way still lands. */
+const DRAIN_IDLE_MS = 1000;
+/** Empty lines before a request line that are skipped (RFC 9112 §2.2). */
+const EMPTY_LINES_MAX = 2;
+const NO_BYTES = Buffer.alloc(0);
+
+/** The server side of one HTTP/1.1 connection. The listener calls `data`, `drained`, `closed` and `sweep`. */
+export class Http1Server {
+  readonly #front: Front;
+  readonly #downstream: Downstream;
+  readonly #transport: Transport;
+  readonly #writer: SocketWriter;
+  readonly #parser = new HeadParser();
+  readonly #sink: ReplySink;
+  readonly #onOutcome: (outcome: Outcome) => void;
+  readonly #onBug: (error: unknown) => void;
+
+  #exchange: Exchange | undefined = undefined;
+  #body: RequestBody | undefined = undefined;
+  #reply: Reply | undefined = undefined;
+  /** Bytes that were read and not yet taken: a part of a head, of a body nobody reads yet, or later requests. */
+  #rest: Buffer = NO_BYTES;
+  #isReading = false;
+  #isPaused = false;
+  #isClosed = false;
+  #closesAfter = false;
+  #discardedBytes = 0;
+  /** Monotonic; the last time a byte moved, to the sweep's precision. */
+  #activeAtMs: number;
+  #headStartedAtMs = 0;
+
+  constructor(transport: Transport, downstream: Downstream, front: Front) {
+    this.#transport = transport;
+    this.#downstream = downstream;
+    this.#front = front;
+    this.#writer = new SocketWriter(transport);
+    this.#sink = new ReplySink(this, this.#writer);
+    this.#onOutcome = (outcome) => this.#answer(outcome);
+    this.#onBug = (error) => this.#answer({ ok: false, error: failure("internal", String(error)) });
+    this.#activeAtMs = front.clock.monotonic();
+  }
+
+  /** An exchange is under way. */
+  get isBusy(): boolean {
+    return this.#exchange !== undefined;
+  }
+
+  /** Bytes came. */
+  data(chunk: Buffer): void {
+    this.#activeAtMs = 0;
+    if (this.#rest.length === 0) this.#rest = chunk;
+    else this.#rest = Buffer.concat([this.#rest, chunk]);
+    // A head is parsed again only when a line ended, so that one sent byte by byte costs no more than its lines.
+    if (this.#headStartedAtMs > 0 && chunk.indexOf(10) < 0 && this.#rest.length < this.#front.limits.headMaxBytes)
+      return;
+    this.#read();
+  }
+
+  /** The socket takes bytes again. */
+  drained(): void {
+    this.#activeAtMs = 0;
+    this.#writer.drained();
+  }
+
+  /** The socket is gone. */
+  closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#writer.closed();
+    this.#rest = NO_BYTES;
+    const exchange = this.#exchange;
+    if (exchange === undefined) return;
+    const gone = failure("downstream_closed", "the downstream closed the connection");
+    exchange.aborted = true;
+    exchange.flags = "DC";
+    exchange.details = "downstream_remote_disconnect";
+    exchange.onAbort?.(gone);
+    this.#body?.fail(gone);
+    this.#reply?.body.cancel();
+    this.#endExchange(exchange);
+  }
+
+  /** Called a few times a second: closes what has waited too long. `nowMs` is monotonic. */
+  sweep(nowMs: number): void {
+    if (this.#activeAtMs === 0) {
+      this.#activeAtMs = nowMs;
+      return;
+    }
+    const idleMs = nowMs - this.#activeAtMs;
+    const { limits } = this.#front;
+    if (this.#exchange !== undefined) {
+      if (limits.streamIdleTimeoutMs > 0 && idleMs >= limits.streamIdleTimeoutMs) this.#stall(this.#exchange);
+    } else if (this.#headStartedAtMs > 0) {
+      if (limits.headTimeoutMs > 0 && nowMs - this.#headStartedAtMs >= limits.headTimeoutMs) {
+        this.#refuse(failure("request_timeout", `no whole head within ${limits.headTimeoutMs} ms`));
+      }
+    } else if (idleMs >= limits.idleTimeoutMs || (this.#front.isDraining && idleMs >= DRAIN_IDLE_MS)) {
+      this.#close();
+    }
+  }
+
+  /** For the request's body: reads what came while nobody took it. */
+  pump(): void {
+    if (!this.#isReading) this.#read();
+  }
+
+  pauseReading(): void {
+    if (this.#isPaused || this.#isClosed) return;
+    this.#isPaused = true;
+    this.#transport.pause();
+  }
+
+  resumeReading(): void {
+    if (!this.#isPaused || this.#isClosed) return;
+    this.#isPaused = false;
+    this.#transport.resume();
+  }
+
+  /** RFC 9110 §10.1.1: said once somebody wants the body, and only while none of it came. */
+  sayContinue(): void {
+    if (this.#rest.length > 0 || this.#isClosed) return;
+    this.#writer.writeText("HTTP/1.1 100 Continue\r\n\r\n");
+    this.#writer.flush();
+  }
+
+  /** For the reply's sink: bytes went out. */
+  moved(bytes: number): void {
+    this.#activeAtMs = 0;
+    if (this.#exchange !== undefined) this.#exchange.bytesSent += bytes;
+  }
+
+  /** For the reply's sink: the reply is out, or (with a failure) was cut. */
+  replied(cut: Failure | undefined): void {
+    const exchange = this.#exchange;
+    if (exchange === undefined || this.#isClosed) return;
+    if (cut !== undefined) {
+      exchange.flags = cut.kind === "response_timeout" ? "UT" : cut.kind === "stream_idle" ? "SI" : "UC";
+      exchange.details =
+        cut.kind === "response_timeout"
+          ? "response_timeout"
+          : "upstream_reset_after_response_started{connection_termination}";
+      this.#endExchange(exchange);
+      this.#writer.flush();
+      // A body that only the connection's end delimits would look whole after FIN.
+      if (this.#sink.framing === "close") this.#transport.terminate();
+      else this.#writer.end();
+      return;
+    }
+    this.#endExchange(exchange);
+    if (this.#closesAfter || (this.#body?.isRefused ?? false)) return this.#close();
+    if (this.#body !== undefined && !this.#body.isComplete) {
+      this.#discardedBytes = 0;
+      this.#body.cancel();
+    }
+    if (!this.#isReading) this.#read();
+    return undefined;
+  }
+
+  /** Takes what it can from `#rest`: bodies to their reader, heads to the service. Never runs inside itself. */
+  #read(): void {
+    this.#isReading = true;
+    while (!this.#isClosed && this.#rest.length > 0) {
+      if (this.#body !== undefined && !this.#body.isComplete) {
+        if (!this.#body.isWanted) {
+          this.pauseReading();
+          break;
+        }
+        const taken = this.#body.feed(this.#rest);
+        this.#rest = taken === this.#rest.length ? NO_BYTES : this.#rest.subarray(taken);
+        if (this.#body.isRefused) {
+          if (this.#exchange === undefined) this.#close();
+          break;
+        }
+        if (this.#body.isDiscarding && !this.#body.isComplete && (this.#discardedBytes += taken) > DISCARD_MAX_BYTES) {
+          this.#close();
+          break;
+        }
+      } else if (this.#exchange !== undefined) {
+        this.pauseReading();
+        break;
+      } else if (!this.#head()) {
+        break;
+      }
+    }
+    this.#isReading = false;
+    if (this.#isPaused && this.#rest.length === 0 && !(this.#body?.isBlocked ?? false)) this.resumeReading();
+  }
+
+  /** Parses one head and starts its exchange; false where there is none yet. */
+  #head(): boolean {
+    const { limits, clock } = this.#front;
+    let start = 0;
+    for (let line = 0; line < EMPTY_LINES_MAX && this.#rest[start] === 13 && this.#rest[start + 1] === 10; line++)
+      start += 2;
+    if (start === this.#rest.length) {
+      this.#rest = NO_BYTES;
+      return false;
+    }
+    const bytes = this.#rest;
+    const after = this.#parser.parseRequest(bytes, start, limits);
+    if (after === INCOMPLETE) {
+      if (this.#headStartedAtMs === 0) this.#headStartedAtMs = clock.monotonic();
+      this.resumeReading();
+      return false;
+    }
+    this.#headStartedAtMs = 0;
+    if (after < 0) {
+      this.#refuse(failure(after === TOO_LARGE ? "head_too_large" : "bad_request", this.#parser.problem));
+      return false;
+    }
+    this.#rest = after === bytes.length ? NO_BYTES : bytes.subarray(after);
+    this.#start(bytes);
+    return !this.#isClosed;
+  }
+
+  #start(bytes: Buffer): void {
+    const parser = this.#parser;
+    const { limits } = this.#front;
+    const headers = new HeaderMap();
+    headers.load(bytes, parser.offsets, parser.marks, parser.count);
+    const target = readTarget(parser.method, parser.target, parser.host);
+    if (target === undefined) {
+      this.#refuse(failure("bad_request", `the target ${JSON.stringify(parser.target.slice(0, 100))} is not a path`));
+      return;
+    }
+    if (target.authority !== parser.host) headers.set("Host", target.authority);
+    const body = new RequestBody(this, parser, limits);
+    const exchange = new Exchange(
+      this.#downstream,
+      parser.method,
+      target.path,
+      target.authority,
+      parser.minor === 1 ? "HTTP/1.1" : "HTTP/1.0",
+      headers,
+      body,
+      this.#front.clock,
+    );
+    this.#exchange = exchange;
+    this.#body = body;
+    this.#closesAfter = parser.closes;
+    if (limits.bodyMaxBytes > 0 && parser.contentLength > limits.bodyMaxBytes) {
+      this.#closesAfter = true;
+      this.#answer({
+        ok: false,
+        error: failure(
+          "body_too_large",
+          `the body is ${parser.contentLength} bytes, the limit is ${limits.bodyMaxBytes}`,
+        ),
+      });
+      return;
+    }
+    let outcome: Outcome | Promise<Outcome>;
+    try {
+      outcome = this.#front.service(exchange);
+    } catch (error) {
+      return this.#onBug(error);
+    }
+    if (outcome instanceof Promise) outcome.then(this.#onOutcome, this.#onBug);
+    else this.#answer(outcome);
+    return undefined;
+  }
+
+  #answer(outcome: Outcome): void {
+    const exchange = this.#exchange;
+    const reply = outcome.ok ? outcome.value : this.#front.render(outcome.error);
+    if (exchange === undefined || this.#isClosed || this.#reply !== undefined) {
+      reply.body.cancel();
+      return;
+    }
+    this.#reply = reply;
+    exchange.status = reply.status;
+    exchange.flags = reply.flags;
+    exchange.details = reply.details;
+    if (reply.closes || this.#front.isDraining || (this.#body?.isRefused ?? false)) this.#closesAfter = true;
+    const hasBody = exchange.method !== "HEAD" && reply.status !== 204 && reply.status !== 304;
+    this.#sink.begin(hasBody ? reply.body.lengthBytes : 0, exchange.protocol, reply);
+    if (this.#sink.framing === "close") this.#closesAfter = true;
+    if (!this.#encode(exchange, reply, hasBody)) {
+      reply.body.cancel();
+      this.#endExchange(exchange);
+      this.#close();
+      return;
+    }
+    if (hasBody || reply.body.lengthBytes === 0) reply.body.pipe(this.#sink);
+    else {
+      reply.body.cancel();
+      this.replied(undefined);
+    }
+  }
+
+  #encode(exchange: Exchange, reply: Reply, hasBody: boolean): boolean {
+    const isLength = hasBody && this.#sink.framing === "length";
+    if (reply.status === 204) reply.headers.delete("content-length");
+    else if (isLength && !reply.headers.has("content-length"))
+      reply.headers.append("Content-Length", String(reply.body.lengthBytes));
+    let tail = "\r\n";
+    if (this.#closesAfter) tail = "Connection: close\r\n\r\n";
+    else if (exchange.protocol === "HTTP/1.0") tail = "Connection: keep-alive\r\n\r\n";
+    if (hasBody && this.#sink.framing === "chunked") tail = `Transfer-Encoding: chunked\r\n${tail}`;
+    const line = `HTTP/1.1 ${reply.status} ${reply.reason === "" ? (REASONS[reply.status] ?? "") : reply.reason}\r\n`;
+    return this.#writer.encode((out, start) => {
+      if (start + line.length + tail.length > out.length) return -1;
+      const fields = reply.headers.write(out, start + out.latin1Write(line, start));
+      if (fields < 0 || fields + tail.length > out.length) return -1;
+      return fields + out.latin1Write(tail, fields);
+    });
+  }
+
+  /** No byte moved for too long. Before the reply the waiting stage fails; after its head only the connection can tell. */
+  #stall(exchange: Exchange): void {
+    const isUpload = this.#body !== undefined && !this.#body.isComplete && this.#reply === undefined;
+    const stalled = failure(
+      isUpload ? "request_timeout" : "stream_idle",
+      `no byte moved for ${this.#front.limits.streamIdleTimeoutMs} ms`,
+    );
+    this.#activeAtMs = 0;
+    if (this.#reply === undefined) {
+      if (isUpload) this.#closesAfter = true;
+      exchange.onAbort?.(stalled);
+      return;
+    }
+    this.#reply.body.cancel();
+    this.replied(stalled);
+  }
+
+  /** Answers a request that never became an exchange, then closes: what follows it cannot be framed (RFC 9112 §9.6). */
+  #refuse(problem: Failure): void {
+    const { clock } = this.#front;
+    this.#headStartedAtMs = 0;
+    const exchange = new Exchange(this.#downstream, "-", "-", "-", "HTTP/1.1", new HeaderMap(), NOTHING, clock);
+    this.#exchange = exchange;
+    this.#body = undefined;
+    this.#rest = NO_BYTES;
+    this.#closesAfter = true;
+    this.#answer({ ok: false, error: problem });
+  }
+
+  #endExchange(exchange: Exchange): void {
+    this.#exchange = undefined;
+    this.#reply = undefined;
+    exchange.onAbort = undefined;
+    exchange.bytesReceived = this.#body?.receivedBytes ?? 0;
+    this.#front.observer.exchangeEnded(exchange);
+  }
+
+  #close(): void {
+    this.#rest = NO_BYTES;
+    // What a client still sends is not read any more; FIN goes out after the reply.
+    this.#writer.end();
+  }
+}
+
+/** The body of a request: fed by its connection, read by whoever answers. */
+class RequestBody implements Body {
+  readonly lengthBytes: number | undefined;
+  isComplete: boolean;
+  /** The framing broke, or the body is beyond its limit. */
+  isRefused = false;
+  isDiscarding = false;
+  /** The sink asked to wait. */
+  isBlocked = false;
+
+  readonly #server: Http1Server;
+  readonly #decoder: ChunkedDecoder | undefined;
+  readonly #bodyMaxBytes: number;
+  readonly #expectsContinue: boolean;
+  #remaining: number;
+  #receivedBytes = 0;
+  #sink: BodySink | undefined = undefined;
+
+  constructor(server: Http1Server, parser: HeadParser, limits: ListenerLimits) {
+    this.#server = server;
+    this.#decoder = parser.isChunked ? new ChunkedDecoder(limits) : undefined;
+    this.#bodyMaxBytes = limits.bodyMaxBytes;
+    this.#expectsContinue = parser.expectsContinue && parser.minor === 1;
+    this.#remaining = Math.max(0, parser.contentLength);
+    this.lengthBytes = parser.isChunked ? undefined : this.#remaining;
+    this.isComplete = this.lengthBytes === 0;
+  }
+
+  get isWanted(): boolean {
+    return this.#sink !== undefined || this.isDiscarding;
+  }
+
+  get receivedBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  pipe(sink: BodySink): void {
+    if (this.lengthBytes === 0) return sink.end(undefined);
+    this.#sink = sink;
+    if (this.#expectsContinue) this.#server.sayContinue();
+    this.#server.resumeReading();
+    this.#server.pump();
+    return undefined;
+  }
+
+  resume(): void {
+    if (!this.isBlocked) return;
+    this.isBlocked = false;
+    this.#server.resumeReading();
+    this.#server.pump();
+  }
+
+  cancel(): void {
+    this.#sink = undefined;
+    this.isBlocked = false;
+    if (this.isComplete) return;
+    this.isDiscarding = true;
+    this.#server.resumeReading();
+    this.#server.pump();
+  }
+
+  fail(gone: Failure): void {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    if (!this.isComplete) sink?.abort(gone);
+  }
+
+  /** Takes bytes from the start of `bytes`; the count of those that belong to this body. */
+  feed(bytes: Buffer): number {
+    if (this.#decoder !== undefined) return this.#feedChunked(this.#decoder, bytes);
+    const taken = Math.min(this.#remaining, bytes.length);
+    this.#remaining -= taken;
+    this.chunk(bytes, 0, taken);
+    if (this.#remaining === 0) this.#complete(undefined);
+    return taken;
+  }
+
+  /** For the decoder. */
+  chunk(bytes: Buffer, start: number, end: number): void {
+    this.#receivedBytes += end - start;
+    if (this.#bodyMaxBytes > 0 && this.#receivedBytes > this.#bodyMaxBytes) {
+      this.#refuse(failure("body_too_large", `the body is beyond ${this.#bodyMaxBytes} bytes`));
+      return;
+    }
+    if (this.#sink === undefined || this.#sink.write(bytes, start, end)) return;
+    this.isBlocked = true;
+    this.#server.pauseReading();
+  }
+
+  #feedChunked(decoder: ChunkedDecoder, bytes: Buffer): number {
+    const after = decoder.feed(bytes, 0, bytes.length, this);
+    if (decoder.problem !== "") this.#refuse(failure("bad_request", decoder.problem));
+    else if (decoder.isDone) this.#complete(decoder.trailers);
+    return after;
+  }
+
+  #complete(trailers: HeaderMap | undefined): void {
+    this.isComplete = true;
+    this.isBlocked = false;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.end(trailers);
+  }
+
+  #refuse(problem: Failure): void {
+    if (this.isRefused) return;
+    this.isRefused = true;
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.abort(problem);
+  }
+}
+
+/** Where a reply's body goes: framed, onto the connection. One for each connection. */
+class ReplySink implements BodySink {
+  framing: "length" | "chunked" | "close" = "length";
+  readonly #server: Http1Server;
+  readonly #writer: SocketWriter;
+  #reply: Reply | undefined = undefined;
+
+  constructor(server: Http1Server, writer: SocketWriter) {
+    this.#server = server;
+    this.#writer = writer;
+    writer.onDrain = () => this.#reply?.body.resume();
+  }
+
+  begin(lengthBytes: number | undefined, protocol: Exchange["protocol"], reply: Reply): void {
+    this.#reply = reply;
+    if (lengthBytes !== undefined) this.framing = "length";
+    else this.framing = protocol === "HTTP/1.1" ? "chunked" : "close";
+  }
+
+  write(chunk: Buffer, start: number, end: number): boolean {
+    this.#server.moved(end - start);
+    return this.framing === "chunked"
+      ? writeChunk(this.#writer, chunk, start, end)
+      : this.#writer.write(chunk, start, end);
+  }
+
+  end(trailers: HeaderMap | undefined): void {
+    this.#reply = undefined;
+    if (this.framing === "chunked") writeLastChunk(this.#writer, trailers);
+    this.#server.replied(undefined);
+  }
+
+  abort(cut: Failure): void {
+    this.#reply = undefined;
+    this.#server.replied(cut);
+  }
+}
+
+/** One chunk (RFC 9112 §7.1). An empty one is not written: it would end the body. */
+export function writeChunk(writer: SocketWriter, chunk: Buffer, start: number, end: number): boolean {
+  if (end === start) return true;
+  writer.writeText(`${(end - start).toString(16)}\r\n`);
+  const hasRoom = writer.write(chunk, start, end);
+  writer.writeText("\r\n");
+  return hasRoom;
+}
+
+/** The last chunk and the trailers, where they fit. */
+export function writeLastChunk(writer: SocketWriter, trailers: HeaderMap | undefined): void {
+  writer.writeText("0\r\n");
+  if (trailers !== undefined) writer.encode((out, start) => trailers.write(out, start));
+  writer.writeText("\r\n");
+}
+
+/** Path and authority of a request target (RFC 9112 §3.2); `undefined` where it is of no form that is served. */
+function readTarget(
+  method: string,
+  target: string,
+  host: string,
+): { readonly path: string; readonly authority: string } | undefined {
+  if (method === "CONNECT") return undefined;
+  if (target.charCodeAt(0) === 47) return { path: target, authority: host };
+  if (target === "*") return method === "OPTIONS" ? { path: "*", authority: host } : undefined;
+  // RFC 9112 §3.2.2: the authority of an absolute target counts, not the Host field.
+  const absolute = /^https?:\/\/([^/?]+)([/?].*)?$/iu.exec(target);
+  const authority = absolute?.[1] ?? "";
+  if (authority === "" || !AUTHORITY.test(authority)) return undefined;
+  const path = absolute?.[2] ?? "/";
+  return { path: path.startsWith("/") ? path : `/${path}`, authority };
+}
+
+const NOTHING: Body = {
+  lengthBytes: 0,
+  pipe: (sink) => sink.end(undefined),
+  resume: () => undefined,
+  cancel: () => undefined,
+};
+
+/** Reason phrases for replies that brought none (RFC 9110 §15). */
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  206: "Partial Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  413: "Content Too Large",
+  417: "Expectation Failed",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+};

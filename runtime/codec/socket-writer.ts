@@ -1,0 +1,176 @@
+// Bytes on their way into one socket. What one turn of the loop writes leaves in one system call: small pieces gather in a
+// buffer that all connections share, and a microtask at the end of the turn sends it. System calls are most of what a
+// request costs, so this is where its price is decided.
+
+/** What a codec needs of a socket; Bun's sockets have it. */
+export interface Transport {
+  /** Bytes accepted, 0 when the kernel's buffer is full, below 0 when the socket is closed. Nothing is buffered here. */
+  write(bytes: Uint8Array, offset: number, length: number): number;
+  pause(): void;
+  resume(): void;
+  /** Sends FIN after what was written. */
+  end(): void;
+  /** Sends RST. */
+  terminate(): void;
+}
+
+/** Pieces up to this size are gathered; larger ones go to the socket as they are. */
+const GATHER_MAX_BYTES = 16 * 1024;
+
+const gather = Buffer.allocUnsafeSlow(64 * 1024);
+let gathered = 0;
+let owner: SocketWriter | undefined;
+let isFlushDue = false;
+
+function flushGathered(): void {
+  isFlushDue = false;
+  owner?.flush();
+}
+
+/**
+ * Writes to one socket, in order. What the kernel does not take waits in a queue, and `write` answers false from then on:
+ * a source that pauses at once keeps the queue at one turn's chunk.
+ */
+export class SocketWriter {
+  /** Bytes handed to this writer since it was made. */
+  bytesTaken = 0;
+  /** The queue is empty again after `write` answered false. */
+  onDrain: (() => void) | undefined = undefined;
+
+  readonly #transport: Transport;
+  #queue: Buffer[] = [];
+  #queuedBytes = 0;
+  /** Bytes of the queue's first buffer that were sent. */
+  #sentOfFirst = 0;
+  #isEnding = false;
+  #isClosed = false;
+  #isPausing = false;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Nothing waits for the socket. */
+  get isIdle(): boolean {
+    return this.#queuedBytes === 0 && owner !== this;
+  }
+
+  /**
+   * Room for a head of at most `bytes`: `encode` fills the buffer from a position and returns the position after, or -1
+   * where there was too little room. False when even the whole buffer is too small.
+   */
+  encode(encode: (out: Buffer, start: number) => number): boolean {
+    this.#own();
+    let position = encode(gather, gathered);
+    if (position < 0 && gathered > 0) {
+      this.flush();
+      this.#own();
+      position = encode(gather, 0);
+    }
+    if (position < 0) return false;
+    this.bytesTaken += position - gathered;
+    gathered = position;
+    return true;
+  }
+
+  /** Takes bytes; the caller may use them again at once. False: pause until `onDrain`. */
+  write(bytes: Buffer, start: number, end: number): boolean {
+    const length = end - start;
+    this.bytesTaken += length;
+    if (length <= GATHER_MAX_BYTES) {
+      this.#own();
+      if (gathered + length > gather.length) {
+        this.flush();
+        this.#own();
+      }
+      gather.set(length === bytes.length ? bytes : bytes.subarray(start, end), gathered);
+      gathered += length;
+    } else {
+      if (owner === this) this.flush();
+      this.#send(bytes, start, end);
+    }
+    if (this.#queuedBytes === 0) return true;
+    this.#isPausing = true;
+    return false;
+  }
+
+  /** As `write`, for text that is Latin-1. */
+  writeText(text: string): void {
+    this.#own();
+    if (gathered + text.length > gather.length) {
+      this.flush();
+      this.#own();
+    }
+    gathered += gather.latin1Write(text, gathered);
+    this.bytesTaken += text.length;
+  }
+
+  /** Sends what this turn gathered; called by the end of the turn at the latest. */
+  flush(): void {
+    if (owner !== this) return;
+    const length = gathered;
+    gathered = 0;
+    owner = undefined;
+    if (length > 0) this.#send(gather, 0, length);
+  }
+
+  /** The socket has room again. */
+  drained(): void {
+    while (this.#queue.length > 0) {
+      const first = this.#queue[0] ?? gather;
+      const sent = this.#transport.write(first, this.#sentOfFirst, first.length - this.#sentOfFirst);
+      if (sent < 0) return this.closed();
+      this.#sentOfFirst += sent;
+      this.#queuedBytes -= sent;
+      if (this.#sentOfFirst < first.length) return undefined;
+      this.#queue.shift();
+      this.#sentOfFirst = 0;
+    }
+    if (this.#isEnding) this.#transport.end();
+    if (!this.#isPausing) return undefined;
+    this.#isPausing = false;
+    this.onDrain?.();
+    return undefined;
+  }
+
+  /** Closes the socket after everything was sent. */
+  end(): void {
+    this.flush();
+    this.#isEnding = true;
+    if (this.#queuedBytes === 0 && !this.#isClosed) this.#transport.end();
+  }
+
+  /** The socket is gone: what waits is dropped. */
+  closed(): void {
+    this.#isClosed = true;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (owner !== this) return;
+    owner = undefined;
+    gathered = 0;
+  }
+
+  #own(): void {
+    if (owner === this) return;
+    owner?.flush();
+    owner = this;
+    if (isFlushDue) return;
+    isFlushDue = true;
+    queueMicrotask(flushGathered);
+  }
+
+  #send(bytes: Buffer, start: number, end: number): void {
+    if (this.#isClosed) return;
+    let from = start;
+    if (this.#queuedBytes === 0) {
+      const sent = this.#transport.write(bytes, start, end - start);
+      if (sent < 0) return this.closed();
+      from += sent;
+      if (from === end) return undefined;
+    }
+    const rest = Buffer.from(bytes.subarray(from, end));
+    this.#queue.push(rest);
+    this.#queuedBytes += rest.length;
+    return undefined;
+  }
+}

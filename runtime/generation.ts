@@ -1,0 +1,219 @@
+// One applied snapshot, compiled. It is built whole before anything of it serves, swapped in at once, and lets go of what
+// it holds when the last exchange that it served has ended. What did not change is shared with the one before, so that a
+// push drops no connection and restarts no filter.
+import type { Filter } from "./chain/filter.ts";
+import { LiveCluster } from "./cluster/cluster.ts";
+import type { Cluster } from "./contract/cluster.ts";
+import type { FilterUse } from "./contract/filter.ts";
+import type { Parsed, Problem } from "./contract/problem.ts";
+import type { VirtualHost } from "./contract/route.ts";
+import type { Snapshot, Version } from "./contract/snapshot.ts";
+import type { Clock, Decision, Layer, Random, Service } from "./exchange/exchange.ts";
+import { compose } from "./exchange/service.ts";
+import { cleanReply } from "./reply/hygiene.ts";
+import { rescue } from "./reply/rescue.ts";
+import { applyRoute, matchRoute } from "./route/match-route.ts";
+import { compileRoutes } from "./route/table.ts";
+import { compileForward } from "./upstream/forward.ts";
+import { Pool } from "./upstream/pool.ts";
+
+/** The application behind an inbound port. */
+export interface Application {
+  /** Port that the sidecar listens on. */
+  readonly port: number;
+  /** Where the application itself listens. */
+  readonly address: string;
+  readonly applicationPort: number;
+}
+
+/** What building a generation needs from the proxy. */
+export interface GenerationDeps {
+  readonly service: string;
+  readonly applications: readonly Application[];
+  /** Outermost layer: request ids and what is told of each exchange. */
+  readonly observe: Layer;
+  readonly buildFilter: (use: FilterUse) => Promise<Parsed<Filter>>;
+  readonly compileChain: (filters: readonly Filter[]) => Layer;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** A cluster with its connections, shared by the generations that name it alike. */
+export interface Target {
+  readonly cluster: LiveCluster;
+  readonly pool: Pool;
+}
+
+/** A snapshot at work. */
+export interface Generation {
+  readonly version: Version;
+  readonly snapshot: Snapshot;
+  readonly targets: ReadonlyMap<string, Target>;
+  readonly filters: readonly Filter[];
+  /** For requests that came in at that port. */
+  inbound(port: number): Service;
+  readonly outbound: Service;
+  /** Exchanges under way. */
+  readonly exchanges: () => number;
+  /** Not the current one any more: lets go of what it holds once its exchanges have ended. */
+  retire(): void;
+  /** @internal for the next generation. */
+  readonly shares: Shares;
+}
+
+/** Things by fingerprint, each with the number of generations that hold it. */
+interface Shares {
+  readonly targets: Map<string, Shared<Target>>;
+  readonly filters: Map<string, Shared<Filter>>;
+}
+
+interface Shared<T> {
+  readonly value: T;
+  holders: number;
+}
+
+/** Builds a generation, or says every reason why not; then nothing of it stays. */
+export async function buildGeneration(
+  snapshot: Snapshot,
+  version: Version,
+  deps: GenerationDeps,
+  previous: Generation | undefined,
+): Promise<Parsed<Generation>> {
+  const filters = new Map<string, Shared<Filter>>();
+  const problems: Problem[] = [];
+  const chains = { inbound: [] as Filter[], outbound: [] as Filter[] };
+  for (const direction of ["inbound", "outbound"] as const) {
+    for (const [index, use] of snapshot[direction].filters.entries()) {
+      const fingerprint = `${direction} ${JSON.stringify(use)}`;
+      const shared = previous?.shares.filters.get(fingerprint) ?? filters.get(fingerprint);
+      // eslint-disable-next-line no-await-in-loop -- one after the other: building costs CPU, and traffic goes on meanwhile
+      const built = shared === undefined ? await deps.buildFilter(use) : { ok: true as const, value: shared.value };
+      if (built.ok) {
+        filters.set(fingerprint, shared ?? { value: built.value, holders: 0 });
+        chains[direction].push(built.value);
+      } else {
+        problems.push(
+          ...built.problems.map(({ path, message }) => ({
+            path: joinPath(`${direction}.filters[${index}]`, path),
+            message,
+          })),
+        );
+      }
+    }
+  }
+  if (problems.length > 0) {
+    for (const shared of filters.values()) if (shared.holders === 0) shared.value.stop();
+    return { ok: false, problems };
+  }
+  const targets = new Map<string, Shared<Target>>();
+  for (const config of [...deps.applications.map(applicationCluster), ...snapshot.clusters]) {
+    const fingerprint = JSON.stringify(config);
+    targets.set(
+      fingerprint,
+      previous?.shares.targets.get(fingerprint) ?? { value: buildTarget(config, deps.random), holders: 0 },
+    );
+  }
+  return { ok: true, value: assemble(snapshot, version, deps, { targets, filters }, chains) };
+}
+
+function assemble(
+  snapshot: Snapshot,
+  version: Version,
+  deps: GenerationDeps,
+  shares: Shares,
+  chains: Readonly<Record<"inbound" | "outbound", readonly Filter[]>>,
+): Generation {
+  for (const shared of shares.targets.values()) shared.holders++;
+  for (const shared of shares.filters.values()) shared.holders++;
+  const targets = new Map([...shares.targets.values()].map(({ value }) => [value.cluster.name, value]));
+  const forward = compileForward(targets, deps.clock);
+  let exchanges = 0;
+  let isRetired = false;
+
+  function letGo(): void {
+    for (const shared of shares.targets.values()) if (--shared.holders === 0) shared.value.pool.drain();
+    for (const shared of shares.filters.values()) if (--shared.holders === 0) shared.value.stop();
+  }
+  function ended(): void {
+    exchanges--;
+    if (isRetired && exchanges === 0) letGo();
+  }
+  const track: Layer = (next) => {
+    return function trackExchange(exchange) {
+      exchanges++;
+      exchange.onEnd = ended;
+      return next(exchange);
+    };
+  };
+  const chain = { inbound: deps.compileChain(chains.inbound), outbound: deps.compileChain(chains.outbound) };
+
+  /** The request path, in the order of requests; replies come up. `runtime/README.md` numbers the stages. */
+  function compilePath(
+    direction: "inbound" | "outbound",
+    virtualHosts: readonly VirtualHost[],
+    fallback: Decision | undefined,
+  ): Service {
+    return compose(
+      [
+        track,
+        deps.observe, //                                             telemetry/observe.ts
+        cleanReply, //                                               reply/hygiene.ts
+        rescue, // what the stages below could not answer            reply/rescue.ts
+        matchRoute(compileRoutes(virtualHosts), fallback, deps.random), // route/match-route.ts
+        chain[direction], // filters, native and sandboxed alike     chain/chain.ts
+        applyRoute, //                                               route/match-route.ts
+        rescue, // filters see a 503 too                             reply/rescue.ts
+      ],
+      forward, //                                                    upstream/forward.ts
+    );
+  }
+
+  const inbound = new Map(
+    deps.applications.map((application) => [
+      application.port,
+      compilePath("inbound", snapshot.inbound.virtualHosts, defaultDecision(applicationCluster(application).name)),
+    ]),
+  );
+  const outbound = compilePath("outbound", snapshot.outbound.virtualHosts, undefined);
+  return {
+    version,
+    snapshot,
+    targets,
+    filters: [...chains.inbound, ...chains.outbound],
+    inbound: (port) => inbound.get(port) ?? outbound,
+    outbound,
+    exchanges: () => exchanges,
+    retire: () => {
+      if (isRetired) return;
+      isRetired = true;
+      if (exchanges === 0) letGo();
+    },
+    shares,
+  };
+}
+
+/** Istio's name and defaults for the way to the application itself. */
+function applicationCluster(application: Application): Cluster {
+  return {
+    name: `inbound|${application.port}||`,
+    service: "unknown",
+    endpoints: [{ address: application.address, port: application.applicationPort, weight: 1, labels: {} }],
+    balance: "round_robin",
+    connectTimeoutMs: 10_000,
+    idleTimeoutMs: 3_600_000,
+    limits: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 4_294_967_295, maxRequestsPerConnection: 0 },
+  };
+}
+
+function defaultDecision(cluster: string): Decision {
+  return { routeName: "default", cluster, timeoutMs: 0, prepare: undefined, editReply: undefined };
+}
+
+function buildTarget(config: Cluster, random: Random): Target {
+  const cluster = new LiveCluster(config, random);
+  return { cluster, pool: new Pool(cluster) };
+}
+
+function joinPath(root: string, path: string): string {
+  return path === "" ? root : `${root}.${path}`;
+}

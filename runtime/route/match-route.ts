@@ -1,0 +1,33 @@
+// Stage 3: the route is found on the way down, before the filters; what it changes is applied after them.
+import type { Decision, Layer, Random } from "../exchange/exchange.ts";
+import { failure } from "../exchange/failure.ts";
+import { whenReady } from "../exchange/service.ts";
+import type { RouteTable } from "./table.ts";
+
+/** Sets `exchange.decision`. `fallback` is for requests that no route matches; without one they fail as `no_route`. */
+export function matchRoute(table: RouteTable, fallback: Decision | undefined, random: Random): Layer {
+  return (next) => {
+    return function routeExchange(exchange) {
+      const decision = table(exchange.authority, exchange)?.(random()) ?? fallback;
+      if (decision === undefined) {
+        return { ok: false, error: failure("no_route", `no route for ${exchange.authority}${exchange.path}`) };
+      }
+      exchange.decision = decision;
+      return next(exchange);
+    };
+  };
+}
+
+/** Rewrites and header edits of the route, on the way down and up. */
+export const applyRoute: Layer = (next) => {
+  return function applyDecision(exchange) {
+    const { decision } = exchange;
+    decision?.prepare?.(exchange);
+    const editReply = decision?.editReply;
+    if (editReply === undefined) return next(exchange);
+    return whenReady(next(exchange), (outcome) => {
+      if (outcome.ok) editReply(outcome.value.headers);
+      return outcome;
+    });
+  };
+};

@@ -1,0 +1,229 @@
+// Which route a request takes. Everything that can be decided when the configuration is applied is decided here, once.
+import type { Destination, Route, RouteMatch, StringMatch, VirtualHost } from "../contract/route.ts";
+import { compileWeights } from "../balance/balancer.ts";
+import type { Decision } from "../exchange/exchange.ts";
+import type { HeaderMap } from "../exchange/headers.ts";
+
+/** What a match looks at. */
+export interface Requested {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: HeaderMap;
+}
+
+/** Picks a route's destination for a number in [0, 1). */
+export type CompiledRoute = (at: number) => Decision | undefined;
+
+/** Changes a head in place. */
+export type HeaderEditor = (headers: HeaderMap) => void;
+
+/** Finds the route of a request; `undefined` where none matches. */
+export type RouteTable = (authority: string, requested: Requested) => CompiledRoute | undefined;
+
+interface CompiledHost {
+  readonly routes: readonly {
+    readonly route: CompiledRoute;
+    readonly matches: (requested: Requested, path: string) => boolean;
+  }[];
+}
+
+/** Builds the table. Hosts: exact before the longest suffix wildcard before `*`; routes: the first that matches. */
+export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable {
+  const exact = new Map<string, CompiledHost>();
+  const suffixes: { readonly suffix: string; readonly host: CompiledHost }[] = [];
+  let any: CompiledHost | undefined;
+  for (const virtualHost of virtualHosts) {
+    const host = compileHost(virtualHost);
+    for (const domain of virtualHost.domains) {
+      const lower = domain.toLowerCase();
+      if (lower === "*") any = host;
+      else if (lower.startsWith("*")) suffixes.push({ suffix: lower.slice(1), host });
+      else exact.set(lower, host);
+    }
+  }
+  suffixes.sort((a, b) => b.suffix.length - a.suffix.length);
+  function findHost(authority: string): CompiledHost | undefined {
+    // Nearly every authority is looked up as it came; lower case and port only matter after that misses.
+    const direct = exact.get(authority);
+    if (direct !== undefined) return direct;
+    const name = hostOf(authority);
+    // A wildcard stands for at least one character, as Envoy's.
+    return (
+      exact.get(name) ??
+      suffixes.find(({ suffix }) => name.length > suffix.length && name.endsWith(suffix))?.host ??
+      any
+    );
+  }
+  return function matchRoute(authority, requested) {
+    const host = findHost(authority);
+    if (host === undefined) return undefined;
+    const path = withoutQuery(requested.path);
+    for (const { route, matches } of host.routes) if (matches(requested, path)) return route;
+    return undefined;
+  };
+}
+
+/** `Reviews:9080` is `reviews`; the brackets of an IPv6 address stay. */
+export function hostOf(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  const bare = colon > authority.lastIndexOf("]") ? authority.slice(0, colon) : authority;
+  return bare.toLowerCase();
+}
+
+function withoutQuery(path: string): string {
+  const query = path.indexOf("?");
+  return query < 0 ? path : path.slice(0, query);
+}
+
+function compileHost(host: VirtualHost): CompiledHost {
+  return {
+    routes: host.routes.map((route) => ({ route: compileRoute(route), matches: compileMatches(route.matches) })),
+  };
+}
+
+function compileRoute(route: Route): CompiledRoute {
+  const decisions = route.destinations.map((destination) => compileDecision(route, destination));
+  if (decisions.length === 1) return () => decisions[0];
+  const draw = compileWeights(route.destinations.map(({ weight }) => weight));
+  return (at) => decisions[draw(at)];
+}
+
+function compileDecision(route: Route, destination: Destination): Decision {
+  const rewritePath = compileRewrite(route);
+  const { authorityRewrite } = route;
+  // Envoy applies the edits of the most specific place first, so that the wider one has the last word.
+  const edits = [compileEdits(destination.requestHeaders), compileEdits(route.requestHeaders)].filter(
+    (edit) => edit !== undefined,
+  );
+  const replyEdits = [compileEdits(destination.responseHeaders), compileEdits(route.responseHeaders)].filter(
+    (edit) => edit !== undefined,
+  );
+  const isPlain = rewritePath === undefined && authorityRewrite === undefined && edits.length === 0;
+  return {
+    routeName: route.name,
+    cluster: destination.cluster,
+    timeoutMs: route.timeoutMs,
+    prepare: isPlain
+      ? undefined
+      : function prepareRequest(exchange) {
+          for (const edit of edits) edit(exchange.headers);
+          if (authorityRewrite !== undefined) {
+            exchange.authority = authorityRewrite;
+            exchange.headers.set("Host", authorityRewrite);
+          }
+          if (rewritePath === undefined) return;
+          exchange.originalPath = exchange.path;
+          exchange.headers.set("x-envoy-original-path", exchange.path);
+          exchange.path = rewritePath(exchange.path);
+        },
+    editReply:
+      replyEdits.length === 0
+        ? undefined
+        : function editReply(headers) {
+            for (const edit of replyEdits) edit(headers);
+          },
+  };
+}
+
+/** Envoy's order: remove, then set, then add. */
+export function compileEdits(edits: Route["requestHeaders"]): HeaderEditor | undefined {
+  const remove = edits.remove.map((name) => name.toLowerCase());
+  const set = Object.entries(edits.set);
+  const add = Object.entries(edits.add);
+  if (remove.length + set.length + add.length === 0) return undefined;
+  return function editHeaders(headers) {
+    for (const name of remove) headers.delete(name);
+    for (const [name, value] of set) headers.set(name, value);
+    for (const [name, value] of add) headers.append(name, value);
+  };
+}
+
+/**
+ * The longest matched prefix is replaced, an exact match whole, the query stays (Istio's `rewrite.uri`). As in Envoy, a
+ * plain prefix is replaced to the letter: `/api` → `/` makes `//x` of `/api/x`. Whole segments are joined by one slash.
+ */
+function compileRewrite(route: Route): ((path: string) => string) | undefined {
+  const { prefixRewrite } = route;
+  if (prefixRewrite === undefined) return undefined;
+  const paths = route.matches.flatMap(({ path, ignoreCase }) =>
+    path === undefined || path.kind === "regex" ? [] : [{ path, matches: compilePath(path, ignoreCase) }],
+  );
+  return function rewritePath(path) {
+    const bare = withoutQuery(path);
+    const query = path.slice(bare.length);
+    const matched = paths
+      .filter(({ matches }) => matches(bare))
+      .toSorted((a, b) => b.path.value.length - a.path.value.length)[0]?.path;
+    // A rule without a path matches at "/".
+    if (matched === undefined) return `${prefixRewrite}${bare.slice(1)}${query}`;
+    if (matched.kind !== "path_separated_prefix") return `${prefixRewrite}${bare.slice(matched.value.length)}${query}`;
+    const rest = bare.slice(matched.value.replace(/\/$/u, "").length);
+    return `${rest === "" ? prefixRewrite : prefixRewrite.replace(/\/$/u, "") + rest}${query}`;
+  };
+}
+
+function compileMatches(matches: readonly RouteMatch[]): (requested: Requested, path: string) => boolean {
+  if (matches.length === 0) return () => true;
+  const compiled = matches.map(compileMatch);
+  const [first] = compiled;
+  if (first !== undefined && compiled.length === 1) return first;
+  return (requested, path) => compiled.some((matchesOne) => matchesOne(requested, path));
+}
+
+function compileMatch(match: RouteMatch): (requested: Requested, path: string) => boolean {
+  const conditions: ((requested: Requested, path: string) => boolean)[] = [];
+  if (match.path !== undefined) {
+    const matchesPath = compilePath(match.path, match.ignoreCase);
+    conditions.push((_, path) => matchesPath(path));
+  }
+  if (match.method !== undefined) {
+    const matchesMethod = compileString(match.method);
+    conditions.push(({ method }) => matchesMethod(method));
+  }
+  for (const [name, value] of Object.entries(match.headers)) {
+    const matchesValue = compileString(value);
+    conditions.push(({ headers }) => matchesValue(headers.get(name)));
+  }
+  for (const [name, value] of Object.entries(match.withoutHeaders)) {
+    const matchesValue = compileString(value);
+    conditions.push(({ headers }) => !matchesValue(headers.get(name)));
+  }
+  return (requested, path) => conditions.every((holds) => holds(requested, path));
+}
+
+/** Compares a path without its query. */
+export function compilePath(match: NonNullable<RouteMatch["path"]>, ignoreCase = false): (path: string) => boolean {
+  if (match.kind === "regex") return compileString(match);
+  const fold = (text: string): string => (ignoreCase ? text.toLowerCase() : text);
+  const value = fold(match.value);
+  switch (match.kind) {
+    case "exact":
+      return (path) => fold(path) === value;
+    case "prefix":
+      return (path) => fold(path).startsWith(value);
+    case "path_separated_prefix": {
+      const bare = value.replace(/\/$/u, "");
+      return (path) => {
+        const folded = fold(path);
+        return folded.startsWith(bare) && (folded.length === bare.length || folded.charCodeAt(bare.length) === 47);
+      };
+    }
+  }
+}
+
+/** Compares a text; a missing one matches nothing. */
+export function compileString(match: StringMatch): (text: string | undefined) => boolean {
+  switch (match.kind) {
+    case "exact":
+      return (text) => text === match.value;
+    case "prefix":
+      return (text) => text?.startsWith(match.value) ?? false;
+    case "present":
+      return (text) => text !== undefined;
+    case "regex": {
+      const pattern = new RegExp(`^(?:${match.value})$`, "u");
+      return (text) => text !== undefined && pattern.test(text);
+    }
+  }
+}

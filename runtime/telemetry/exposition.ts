@@ -1,0 +1,92 @@
+// Prometheus' text format (version 0.0.4) of everything that is counted.
+import type { LiveCluster } from "../cluster/cluster.ts";
+import { BUCKETS, renderLabels, type Histogram, type Metrics } from "./metrics.ts";
+
+/** A cluster and what it has open. */
+export interface ClusterStats {
+  readonly cluster: LiveCluster;
+  readonly openConnections: number;
+  readonly waitingRequests: number;
+}
+
+/** Renders one scrape. */
+export function renderExposition(
+  metrics: Metrics,
+  clusters: readonly ClusterStats[],
+  extras: Readonly<Record<string, number>>,
+): string {
+  const lines: string[] = [];
+  const all = [...metrics.requests.values()];
+  lines.push(
+    "# TYPE istio_requests_total counter",
+    ...all.map(({ labels, requests }) => `istio_requests_total{${labels}} ${requests}`),
+  );
+  lines.push("# TYPE istio_request_duration_milliseconds histogram");
+  for (const { labels, durationMs } of all)
+    pushHistogram(lines, "istio_request_duration_milliseconds", labels, durationMs);
+  lines.push("# TYPE istio_request_bytes histogram");
+  for (const { labels, requestBytes } of all) pushHistogram(lines, "istio_request_bytes", labels, requestBytes);
+  lines.push("# TYPE istio_response_bytes histogram");
+  for (const { labels, replyBytes } of all) pushHistogram(lines, "istio_response_bytes", labels, replyBytes);
+  lines.push("# TYPE envoy_http_downstream_cx_total counter");
+  for (const [direction, total] of Object.entries(metrics.connectionsTotal)) {
+    lines.push(`envoy_http_downstream_cx_total{direction="${direction}"} ${total}`);
+  }
+  lines.push("# TYPE envoy_http_downstream_cx_active gauge");
+  for (const [direction, active] of Object.entries(metrics.connectionsActive)) {
+    lines.push(`envoy_http_downstream_cx_active{direction="${direction}"} ${active}`);
+  }
+  pushClusters(lines, clusters);
+  pushFilters(lines, metrics);
+  for (const [name, value] of Object.entries(extras)) lines.push(`# TYPE ${name} gauge`, `${name} ${value}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function pushHistogram(lines: string[], name: string, labels: string, histogram: Histogram): void {
+  let cumulative = 0;
+  BUCKETS.forEach((bound, index) => {
+    cumulative += histogram.counts[index] ?? 0;
+    lines.push(`${name}_bucket{${labels},le="${bound}"} ${cumulative}`);
+  });
+  lines.push(
+    `${name}_bucket{${labels},le="+Inf"} ${histogram.count}`,
+    `${name}_sum{${labels}} ${histogram.sum}`,
+    `${name}_count{${labels}} ${histogram.count}`,
+  );
+}
+
+function pushClusters(lines: string[], clusters: readonly ClusterStats[]): void {
+  const gauges: readonly (readonly [string, (stats: ClusterStats) => number])[] = [
+    ["envoy_cluster_upstream_cx_active", ({ openConnections }) => openConnections],
+    ["envoy_cluster_upstream_rq_active", ({ cluster }) => cluster.activeRequests],
+    ["envoy_cluster_upstream_rq_pending_active", ({ waitingRequests }) => waitingRequests],
+    ["envoy_cluster_membership_total", ({ cluster }) => cluster.endpoints.length],
+  ];
+  for (const [name, read] of gauges) {
+    lines.push(`# TYPE ${name} gauge`);
+    for (const stats of clusters)
+      lines.push(`${name}{${renderLabels([["cluster_name", stats.cluster.name]])}} ${read(stats)}`);
+  }
+}
+
+function pushFilters(lines: string[], metrics: Metrics): void {
+  const all = [...metrics.filters.values()];
+  const names = (series: { readonly filter: string; readonly phase: string; readonly outcome: string }): string =>
+    renderLabels([
+      ["filter", series.filter],
+      ["phase", series.phase],
+      ["outcome", series.outcome],
+    ]);
+  lines.push(
+    "# TYPE vespid_filter_runs_total counter",
+    ...all.map((series) => `vespid_filter_runs_total{${names(series)}} ${series.runs}`),
+  );
+  lines.push(
+    "# TYPE vespid_filter_fuel_total counter",
+    ...all.map((series) => `vespid_filter_fuel_total{${names(series)}} ${series.fuel}`),
+  );
+  lines.push(
+    "# TYPE vespid_filter_milliseconds_total counter",
+    ...all.map((series) => `vespid_filter_milliseconds_total{${names(series)}} ${series.tookMs}`),
+  );
+}

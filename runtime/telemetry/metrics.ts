@@ -1,0 +1,168 @@
+// Counts, by Istio's names and labels. A series is found by one look-up for each exchange; labels are rendered once.
+import type { Clock, Direction, Exchange } from "../exchange/exchange.ts";
+import type { FilterRun, Observer } from "../exchange/observer.ts";
+
+/** Who this proxy stands before, as labels say it. */
+export interface Workload {
+  readonly service: string;
+  readonly namespace: string;
+  readonly version: string;
+}
+
+/** Istio's bounds, milliseconds and bytes alike. */
+export const BUCKETS: readonly number[] = [
+  0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
+  3_600_000,
+];
+/** Label sets kept; a service that answers with ever new statuses cannot grow the proxy. Beyond it exchanges count as `overflow`. */
+const SERIES_MAX = 5000;
+
+/** A cumulative histogram over `BUCKETS`. */
+export class Histogram {
+  readonly counts: Float64Array = new Float64Array(BUCKETS.length + 1);
+  sum = 0;
+  count = 0;
+
+  record(value: number): void {
+    this.sum += value;
+    this.count++;
+    let bucket = 0;
+    while (bucket < BUCKETS.length && value > (BUCKETS[bucket] ?? 0)) bucket++;
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
+  }
+}
+
+/** One label set of the request metrics. */
+export class RequestSeries {
+  readonly labels: string;
+  requests = 0;
+  readonly durationMs: Histogram = new Histogram();
+  readonly requestBytes: Histogram = new Histogram();
+  readonly replyBytes: Histogram = new Histogram();
+
+  constructor(labels: string) {
+    this.labels = labels;
+  }
+}
+
+/** One filter's runs. */
+export interface FilterSeries {
+  readonly filter: string;
+  readonly phase: string;
+  readonly outcome: string;
+  runs: number;
+  fuel: number;
+  tookMs: number;
+}
+
+/** Takes what stages tell and keeps the totals. */
+export class Metrics implements Observer {
+  readonly requests: Map<string, RequestSeries> = new Map();
+  readonly filters: Map<string, FilterSeries> = new Map();
+  readonly connectionsTotal: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  readonly connectionsActive: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  readonly #workload: Workload;
+  readonly #clock: Clock;
+  readonly #onEnded: (exchange: Exchange, nowMonoMs: number) => void;
+
+  /** `onEnded` is told of each exchange after it was counted: the access log. */
+  constructor(workload: Workload, clock: Clock, onEnded: (exchange: Exchange, nowMonoMs: number) => void) {
+    this.#workload = workload;
+    this.#clock = clock;
+    this.#onEnded = onEnded;
+  }
+
+  exchangeEnded(exchange: Exchange): void {
+    const nowMs = this.#clock.monotonic();
+    const series = this.#series(exchange);
+    series.requests++;
+    series.durationMs.record(nowMs - exchange.startedMonoMs);
+    series.requestBytes.record(exchange.bytesReceived);
+    series.replyBytes.record(exchange.bytesSent);
+    this.#onEnded(exchange, nowMs);
+    exchange.onEnd?.();
+  }
+
+  connectionOpened(direction: Direction): void {
+    this.connectionsTotal[direction]++;
+    this.connectionsActive[direction]++;
+  }
+
+  connectionClosed(direction: Direction): void {
+    this.connectionsActive[direction]--;
+  }
+
+  filterRan(run: FilterRun): void {
+    const key = `${run.filter} ${run.phase} ${run.outcome}`;
+    let series = this.filters.get(key);
+    if (series === undefined) {
+      series = { filter: run.filter, phase: run.phase, outcome: run.outcome, runs: 0, fuel: 0, tookMs: 0 };
+      this.filters.set(key, series);
+    }
+    series.runs++;
+    series.fuel += run.fuel;
+    series.tookMs += run.tookMs;
+  }
+
+  #series(exchange: Exchange): RequestSeries {
+    const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags}`;
+    const known = this.requests.get(key);
+    if (known !== undefined) return known;
+    const isFull = this.requests.size >= SERIES_MAX;
+    const overflow = isFull ? this.requests.get(OVERFLOW) : undefined;
+    const series = overflow ?? new RequestSeries(isFull ? `overflow="true"` : requestLabels(exchange, this.#workload));
+    this.requests.set(isFull ? OVERFLOW : key, series);
+    return series;
+  }
+}
+
+const OVERFLOW = "overflow";
+
+/** Istio's labels in Istio's order; what is not known is `unknown`. */
+function requestLabels(exchange: Exchange, workload: Workload): string {
+  const isInbound = exchange.downstream.direction === "inbound";
+  const unknown: Workload = { service: "unknown", namespace: "unknown", version: "unknown" };
+  const source = isInbound ? unknown : workload;
+  const service = isInbound ? `${workload.service}.${workload.namespace}` : exchange.service;
+  const [name = "unknown", namespace = "unknown"] = service.split(".");
+  const destination = isInbound
+    ? workload
+    : { service: name, namespace: service.includes(".") ? namespace : "unknown", version: "unknown" };
+  const pairs: readonly (readonly [string, string])[] = [
+    ["reporter", isInbound ? "destination" : "source"],
+    ["source_workload", source.service],
+    ["source_canonical_service", source.service],
+    ["source_canonical_revision", source.version],
+    ["source_workload_namespace", source.namespace],
+    ["source_principal", "unknown"],
+    ["source_app", source.service],
+    ["source_version", source.version],
+    ["source_cluster", "unknown"],
+    ["destination_workload", destination.service],
+    ["destination_workload_namespace", destination.namespace],
+    ["destination_principal", "unknown"],
+    ["destination_app", destination.service],
+    ["destination_version", destination.version],
+    ["destination_service", service],
+    ["destination_canonical_service", destination.service],
+    ["destination_canonical_revision", destination.version],
+    ["destination_service_name", destination.service],
+    ["destination_service_namespace", destination.namespace],
+    ["destination_cluster", "unknown"],
+    ["request_protocol", "http"],
+    ["response_code", String(exchange.status)],
+    ["grpc_response_status", ""],
+    ["response_flags", exchange.flags],
+    ["connection_security_policy", isInbound ? "none" : "unknown"],
+  ];
+  return renderLabels(pairs);
+}
+
+/** `a="x",b="y"`, escaped as the exposition format asks. */
+export function renderLabels(pairs: readonly (readonly [string, string])[]): string {
+  return pairs
+    .map(
+      ([name, value]) => `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`,
+    )
+    .join(",");
+}

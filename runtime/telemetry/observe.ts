@@ -1,0 +1,20 @@
+// Stage 0 and 9: what every request carries so that it can be told apart later.
+import type { Layer } from "../exchange/exchange.ts";
+
+/** A random UUID. */
+export type NewId = () => string;
+
+/** Gives a request its `x-request-id` (kept where the caller sent one, so that a trace spans hops) and Envoy's attempt and protocol headers. */
+export function observe(newId: NewId): Layer {
+  return (next) => {
+    return function observeExchange(exchange) {
+      const { headers } = exchange;
+      const given = headers.get("x-request-id");
+      exchange.requestId = given ?? newId();
+      if (given === undefined) headers.append("x-request-id", exchange.requestId);
+      if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", "http");
+      headers.set("x-envoy-attempt-count", "1");
+      return next(exchange);
+    };
+  };
+}

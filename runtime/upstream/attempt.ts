@@ -1,0 +1,168 @@
+// One exchange at its cluster: an endpoint, a connection, and another try where that is safe.
+import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
+import type { Requester } from "../codec/http1-client.ts";
+import type { Clock, Exchange, Outcome } from "../exchange/exchange.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import type { Reply } from "../exchange/reply.ts";
+import type { Claimant, Pool, PooledConnection } from "./pool.ts";
+
+/** Istio's default for outbound routes: two more tries where the request cannot have been acted on. */
+const RETRIES_MAX = 2;
+
+/** RFC 9110 §9.2.2: a request of these may go out again although the first may have been read. */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
+
+/** A request on its way. `resolve` is called once. */
+export class Attempt implements Claimant, Requester {
+  endpoint: LiveEndpoint;
+  readonly #exchange: Exchange;
+  readonly #cluster: LiveCluster;
+  readonly #pool: Pool;
+  readonly #clock: Clock;
+  readonly #resolve: (outcome: Outcome) => void;
+  #connection: PooledConnection | undefined = undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined = undefined;
+  #isReused = false;
+  #isWaiting = true;
+  #reply: Reply | undefined = undefined;
+
+  constructor(
+    exchange: Exchange,
+    cluster: LiveCluster,
+    pool: Pool,
+    endpoint: LiveEndpoint,
+    clock: Clock,
+    resolve: (outcome: Outcome) => void,
+  ) {
+    this.#exchange = exchange;
+    this.#cluster = cluster;
+    this.#pool = pool;
+    this.endpoint = endpoint;
+    this.#clock = clock;
+    this.#resolve = resolve;
+  }
+
+  start(): void {
+    const timeoutMs = this.#exchange.decision?.timeoutMs ?? 0;
+    this.#exchange.onAbort = (cause) => this.#abort(cause);
+    if (timeoutMs > 0)
+      this.#timer = setTimeout(
+        () => this.#abort(failure("response_timeout", `no whole reply within ${timeoutMs} ms`)),
+        timeoutMs,
+      );
+    this.#cluster.activeRequests++;
+    this.#claim(false);
+  }
+
+  granted(connection: PooledConnection): void {
+    if (!this.#isWaiting) {
+      // The request was given up while its connection opened; the next one can have it.
+      this.#pool.release(connection, true);
+      return;
+    }
+    const { client, endpoint } = connection;
+    const exchange = this.#exchange;
+    this.endpoint = endpoint;
+    this.#connection = connection;
+    this.#isReused = client.requests > 0;
+    endpoint.activeRequests++;
+    endpoint.totalRequests++;
+    exchange.attempts++;
+    exchange.upstreamHost = endpoint.host;
+    exchange.upstreamLocalAddress = client.localAddress;
+    exchange.sentMonoMs = this.#clock.monotonic();
+    client.send(exchange, this);
+  }
+
+  denied(cause: Failure): void {
+    if (this.#isWaiting) this.#retryOr(cause);
+  }
+
+  replied(reply: Reply): void {
+    const exchange = this.#exchange;
+    exchange.repliedMonoMs = this.#clock.monotonic();
+    this.#reply = reply;
+    if (reply.status >= 500) this.endpoint.failedRequests++;
+    this.#settle({ ok: true, value: reply });
+  }
+
+  failed(cause: Failure): void {
+    this.endpoint.failedRequests++;
+    this.#retryOr(cause);
+  }
+
+  released(isReusable: boolean): void {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection === undefined) return;
+    connection.endpoint.activeRequests--;
+    if (!this.#isWaiting) this.#finish();
+    this.#pool.release(connection, isReusable);
+  }
+
+  #claim(isFresh: boolean): void {
+    this.#pool.claim(this, isFresh);
+  }
+
+  /** Failures before a reply. The next try is on another connection, and where there is one on another endpoint. */
+  #retryOr(cause: Failure): void {
+    const exchange = this.#exchange;
+    const isSafe =
+      cause.retry === "always" || (cause.retry === "if_reused" && this.#isReused && IDEMPOTENT.has(exchange.method));
+    // A body that was read is gone; before a connection was granted none of it was.
+    const hasBody = exchange.body.lengthBytes !== 0 && exchange.sentMonoMs > 0;
+    if (!isSafe || hasBody || exchange.aborted || exchange.attempts > RETRIES_MAX || this.#tries >= RETRIES_MAX) {
+      this.#settle({ ok: false, error: cause });
+      if (this.#connection === undefined) this.#finish();
+      return;
+    }
+    this.#tries++;
+    this.endpoint = this.#another();
+    this.#claim(cause.retry === "if_reused");
+  }
+
+  #tries = 0;
+
+  #another(): LiveEndpoint {
+    for (let turn = 0; turn < this.#cluster.endpoints.length; turn++) {
+      const picked = this.#cluster.pick();
+      if (picked !== undefined && picked !== this.endpoint) return picked;
+    }
+    return this.endpoint;
+  }
+
+  /** The downstream left, or time is up. */
+  #abort(cause: Failure): void {
+    if (this.#isWaiting) {
+      this.#pool.forget(this);
+      const connection = this.#connection;
+      this.#settle({ ok: false, error: cause });
+      if (connection === undefined) {
+        this.#finish();
+        return;
+      }
+      connection.client.abandon();
+      this.released(false);
+      return;
+    }
+    // The head went downstream: the body is cut so that nobody takes it for whole.
+    if (cause.kind === "response_timeout") this.#connection?.client.broken(cause);
+    else this.#reply?.body.cancel();
+  }
+
+  #settle(outcome: Outcome): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#resolve(outcome);
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    this.#cluster.activeRequests--;
+  }
+
+  #isFinished = false;
+}

@@ -1,0 +1,35 @@
+// The innermost stage: finds the cluster, checks that it has room, picks an endpoint and sends.
+import type { LiveCluster } from "../cluster/cluster.ts";
+import type { Clock, Exchange, Outcome, Service } from "../exchange/exchange.ts";
+import { failure, type FailureKind } from "../exchange/failure.ts";
+import { Attempt } from "./attempt.ts";
+import type { Pool } from "./pool.ts";
+
+/** A cluster with its connections. */
+export interface Target {
+  readonly cluster: LiveCluster;
+  readonly pool: Pool;
+}
+
+/** Sends an exchange to the cluster that its route named. */
+export function compileForward(targets: ReadonlyMap<string, Target>, clock: Clock): Service {
+  return function forward(exchange: Exchange): Outcome | Promise<Outcome> {
+    const name = exchange.decision?.cluster ?? "";
+    const target = targets.get(name);
+    if (target === undefined) return deny("no_cluster", `${JSON.stringify(name)} is not a cluster`);
+    const { cluster, pool } = target;
+    exchange.service = cluster.service;
+    if (cluster.activeRequests >= cluster.limits.maxRequests) {
+      return deny("overloaded", `${cluster.activeRequests} requests are in flight to ${cluster.name}`);
+    }
+    const endpoint = cluster.pick();
+    if (endpoint === undefined) return deny("no_healthy_endpoint", `${cluster.name} has no endpoint`);
+    return new Promise((resolve) => {
+      new Attempt(exchange, cluster, pool, endpoint, clock, resolve).start();
+    });
+  };
+}
+
+function deny(kind: FailureKind, message: string): Outcome {
+  return { ok: false, error: failure(kind, message) };
+}
