@@ -1,0 +1,109 @@
+// An author's file and everything that it imports, as one script that a bare JavaScript engine runs.
+import { build, type BuildFailure, type Plugin } from "esbuild";
+import { dirname, join, resolve } from "node:path";
+import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
+import { HOST_INTERFACE } from "../wit/world.ts";
+
+const SDK = join(import.meta.dir, "..");
+
+/** Bundles `path` with the guest side of the SDK around it; the result exports the world's `handler`. */
+export async function bundleGuest(path: string): Promise<Parsed<string>> {
+  // Imports run in order: the globals are there before the author's code is loaded.
+  const entry = `
+    import "vespid:guest/globals";
+    import filter from ${JSON.stringify(resolve(path))};
+    import { createHandler } from ${JSON.stringify(join(SDK, "guest/handler.ts"))};
+    export const handler = createHandler(filter);`;
+  return bundle(entry, path, { external: [HOST_INTERFACE], plugins: [guestGlobals, smallZod] });
+}
+
+/** Bundles `path` for this process, which loads it to read its manifest. */
+export async function bundleNative(path: string): Promise<Parsed<string>> {
+  const entry = `export { default } from ${JSON.stringify(resolve(path))};`;
+  return bundle(entry, path, { external: [], plugins: [] });
+}
+
+async function bundle(
+  entry: string,
+  path: string,
+  options: { readonly external: string[]; readonly plugins: Plugin[] },
+): Promise<Parsed<string>> {
+  try {
+    const result = await build({
+      stdin: { contents: entry, resolveDir: dirname(resolve(path)), sourcefile: "entry.js" },
+      bundle: true,
+      write: false,
+      format: "esm",
+      platform: "neutral",
+      mainFields: ["module", "main"],
+      target: "es2023",
+      minify: true,
+      legalComments: "none",
+      logLevel: "silent",
+      alias: { vespid: join(SDK, "index.ts") },
+      nodePaths: [join(SDK, "../node_modules")],
+      // Async functions become generators over the SDK's promise; everything else stays as it is.
+      supported: { "async-await": false, "async-generator": false, "for-await": false },
+      ...options,
+    });
+    return { ok: true, value: result.outputFiles[0]?.text ?? "" };
+  } catch (error) {
+    if (!isBuildFailure(error)) throw error;
+    return { ok: false, problems: error.errors.map((fault) => toProblem(fault)) };
+  }
+}
+
+/** A module that runs `installGlobals` when it is imported. */
+const guestGlobals: Plugin = {
+  name: "guest-globals",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^vespid:guest\/globals$/ }, ({ path }) => ({ path, namespace: "vespid" }));
+    onLoad({ filter: /.*/, namespace: "vespid" }, () => ({
+      contents: `import { installGlobals } from ${JSON.stringify(join(SDK, "guest/globals.ts"))}; installGlobals();`,
+      resolveDir: SDK,
+    }));
+  },
+};
+
+/**
+ * Cuts zod down to what handlers call. Each instance holds what the bundle defines: whole, zod takes 3 MB of it and
+ * slows every collection down; so translations and JSON Schema stay out, and `z` is imported as the namespace that
+ * esbuild can see through (a re-exported one is kept whole).
+ */
+const smallZod: Plugin = {
+  name: "small-zod",
+  setup: ({ onLoad }) => {
+    const stubs: readonly (readonly [RegExp, string])[] = [
+      [/zod\/v4\/locales\/index\.js$/, `export { default as en } from "./en.js";`],
+      [/zod\/v4\/core\/json-schema-processors\.js$/, "module.exports = {};"],
+      [
+        /zod\/v4\/core\/to-json-schema\.js$/,
+        "const none = () => undefined; module.exports = { createToJSONSchemaMethod: none, createStandardJSONSchemaMethod: none };",
+      ],
+    ];
+    for (const [filter, contents] of stubs) {
+      onLoad({ filter }, ({ path }) => ({ contents, resolveDir: dirname(path) }));
+    }
+    onLoad({ filter: /\.ts$/ }, async ({ path }) => ({ contents: seeThrough(await Bun.file(path).text()), loader: "ts" }));
+  },
+};
+
+/** `import { defineFilter, z } from "vespid"` as `import { defineFilter } from "vespid"` and `import * as z from "zod"`. */
+function seeThrough(source: string): string {
+  return source.replaceAll(
+    /^import\s*\{([^}]*)\}\s*from\s*(["'](?:vespid|[./]+\/sdk\/index\.ts)["'])/gmu,
+    (whole, names: string, from: string) => {
+      const kept = names.split(",").filter((name) => name.trim() !== "z");
+      return kept.length === names.split(",").length ? whole : `import * as z from "zod"; import {${kept.join(",")}} from ${from}`;
+    },
+  );
+}
+
+function isBuildFailure(error: unknown): error is BuildFailure {
+  return error instanceof Error && "errors" in error && Array.isArray(error.errors);
+}
+
+function toProblem({ text, location }: BuildFailure["errors"][number]): Problem {
+  const path = location === null ? "" : `${location.file}:${location.line}:${location.column + 1}`;
+  return { path, message: text };
+}

@@ -1,0 +1,100 @@
+// The component's exports over an author's filter: heads become messages, verdicts become answers (the grammar is in filter.wit).
+import type { AnyFilter } from "../define-filter.ts";
+import type { EditableHeaders } from "../headers.ts";
+import { RequestMessage, ResponseMessage } from "../message.ts";
+import type { Verdict } from "../verdict.ts";
+import type { Phase } from "../wit/world.ts";
+import { HeadSource } from "./head.ts";
+import { log } from "./log.ts";
+import { drainJobs, GuestPromise } from "./promise.ts";
+
+/** The exports of interface `handler`. */
+export interface GuestHandler {
+  configure(config: string): void;
+  begin(call: number, phase: Phase, head: string): string;
+  resume(call: number, operation: number, outcome: string): string;
+}
+
+/** A handler as the guest calls it: the types of its parameters were the author's business. */
+type Handle = (message: unknown, context: unknown) => Verdict | undefined | PromiseLike<Verdict | undefined>;
+
+/** The exports of a component that runs `filter`. */
+export function createHandler(filter: AnyFilter): GuestHandler {
+  const request = filter.request as Handle | undefined;
+  const response = filter.response as Handle | undefined;
+  let context: unknown;
+
+  return {
+    configure(config) {
+      const value: unknown = JSON.parse(config);
+      const parsed = filter.config?.safeParse(value) ?? { success: true, data: {} };
+      if (!parsed.success) throw JSON.stringify(parsed.error.issues.map((issue) => renderIssue(issue)));
+      context = { config: parsed.data, log };
+    },
+    begin(_call, phase, head) {
+      try {
+        if (phase === "request") {
+          if (request === undefined) return "proceed\n";
+          const message = new RequestMessage(new HeadSource(head));
+          return settle(request(message, context), message.headers);
+        }
+        if (response === undefined) return "proceed\n";
+        // The reply's lines, an empty line, the request's lines; either may have none.
+        const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
+        const message = new ResponseMessage(new HeadSource(head.slice(0, end)), new HeadSource(head.slice(end + 1)));
+        return settle(response(message, context), message.headers);
+      } catch (error) {
+        return renderFailed(error);
+      }
+    },
+    resume(_call, operation) {
+      return `failed operation ${operation} was not started`;
+    },
+  };
+}
+
+function settle(answer: ReturnType<Handle>, headers: EditableHeaders): string {
+  if (!(answer instanceof GuestPromise)) return renderVerdict(answer as Verdict | undefined, headers);
+  drainJobs();
+  const { settled } = answer;
+  if (settled === undefined) return "pending\n";
+  return settled.ok ? renderVerdict(settled.value, headers) : renderFailed(settled.reason);
+}
+
+function renderVerdict(verdict: Verdict | undefined, headers: EditableHeaders): string {
+  if (verdict === undefined || verdict.kind === "proceed") {
+    const { edits } = headers;
+    let answer = "proceed\n";
+    for (let index = 0; index < edits.length; index += 3) {
+      answer +=
+        edits[index] === "remove"
+          ? `remove ${edits[index + 1]}\n`
+          : `${edits[index]} ${edits[index + 1]}: ${edits[index + 2]}\n`;
+    }
+    return answer;
+  }
+  if (verdict.kind !== "reply") return renderFailed("the handler returned something that is not a verdict");
+  let answer = `reply ${verdict.status}\n`;
+  for (const [name, value] of Object.entries(verdict.headers ?? {})) {
+    const text = String(value);
+    if (name.includes("\n") || text.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
+    answer += `add ${name}: ${text}\n`;
+  }
+  return verdict.body === undefined || verdict.body === "" ? answer : `${answer}\n${verdict.body}`;
+}
+
+function renderFailed(error: unknown): string {
+  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return `failed ${message}`;
+}
+
+function renderIssue(issue: { readonly path: readonly PropertyKey[]; readonly message: string }): {
+  path: string;
+  message: string;
+} {
+  const path = issue.path.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`;
+    return text === "" ? String(key) : `${text}.${String(key)}`;
+  }, "");
+  return { path, message: issue.message };
+}

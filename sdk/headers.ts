@@ -1,0 +1,84 @@
+// The fields of a message as a handler sees them: reads come from the message, edits are kept until the verdict, and
+// what was edited reads back as edited. The same class runs in the sandbox and natively.
+
+/** Where fields come from: the head that crossed into the sandbox, or the proxy's own header map. */
+export interface FieldSource {
+  /** Several fields of a name joined with `", "`. The name is in lower case. */
+  get(name: string): string | undefined;
+  /** Each field of that name by itself. */
+  getAll(name: string): readonly string[];
+}
+
+/** One change to a head: in the words of the WIT's edits. */
+export type EditKind = "set" | "add" | "remove";
+
+/** `Headers` as the web has them, narrowed to what the filter declared. Names are in lower case. */
+export interface FilterHeaders<Read extends string, Write extends string> {
+  /** The value, several fields of that name joined with `", "`; `null` where there is none. */
+  get(name: Read): string | null;
+  has(name: Read): boolean;
+  /** Each `Set-Cookie` by itself. */
+  getSetCookie(this: FilterHeaders<"set-cookie" | Read, Write>): string[];
+  /** Replaces every field of that name. */
+  set(name: Write, value: string): void;
+  /** Adds a field after those of that name. */
+  append(name: Write, value: string): void;
+  /** Removes every field of that name. */
+  delete(name: Write): void;
+}
+
+/** Fields of one message and the edits to them. */
+export class EditableHeaders implements FilterHeaders<string, string> {
+  readonly #source: FieldSource;
+  /** Three entries an edit: kind, name, value. Flat, since this is filled and read once for every call. */
+  readonly edits: string[] = [];
+
+  constructor(source: FieldSource) {
+    this.#source = source;
+  }
+
+  get(name: string): string | null {
+    const original = this.#source.get(name);
+    if (this.edits.length === 0) return original ?? null;
+    const values = this.#replay(name, original === undefined ? [] : [original]);
+    return values.length === 0 ? null : values.join(", ");
+  }
+
+  has(name: string): boolean {
+    return this.get(name) !== null;
+  }
+
+  getSetCookie(): string[] {
+    return this.#replay("set-cookie", this.#source.getAll("set-cookie"));
+  }
+
+  set(name: string, value: string): void {
+    this.#edit("set", name, value);
+  }
+
+  append(name: string, value: string): void {
+    this.#edit("add", name, value);
+  }
+
+  delete(name: string): void {
+    this.#edit("remove", name, "");
+  }
+
+  #edit(kind: EditKind, name: string, value: string): void {
+    const text = String(value);
+    // An edit is a line: a value that held LF (decoded from a credential, say) would forge the next one.
+    if (text.includes("\n") || name.includes("\n")) throw new TypeError(`${name}: a field holds no line break`);
+    this.edits.push(kind, name.toLowerCase(), text);
+  }
+
+  #replay(name: string, original: readonly string[]): string[] {
+    let values = [...original];
+    for (let index = 0; index < this.edits.length; index += 3) {
+      if (this.edits[index + 1] !== name) continue;
+      const value = this.edits[index + 2] ?? "";
+      if (this.edits[index] === "add") values.push(value);
+      else values = this.edits[index] === "set" ? [value] : [];
+    }
+    return values;
+  }
+}
