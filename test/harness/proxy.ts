@@ -8,6 +8,8 @@ import { until } from "./until.ts";
 export const ROOT: string = join(import.meta.dir, "../..");
 
 export interface ProxyOptions extends ProgramOptions {
+  /** Keeps its state there, so that what one test was told is not the next one's last good snapshot. */
+  readonly cwd: string;
   readonly service: string;
   /** Port of the application on loopback; without it the proxy has no inbound listener. */
   readonly applicationPort?: number;
@@ -38,7 +40,7 @@ export interface RunningProxy extends AsyncDisposable {
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const [inboundPort = 0, outboundPort = 0, adminPort = 0] = freePorts(3);
   const command = [process.execPath, join(ROOT, "runtime/main.ts"), "--service", options.service];
-  command.push("--admin", String(adminPort));
+  command.push("--bind", "127.0.0.1", "--admin", String(adminPort), "--state", join(options.cwd, "state"));
   if (options.applicationPort !== undefined) {
     command.push("--inbound", `${inboundPort}:127.0.0.1:${options.applicationPort}`);
   }
