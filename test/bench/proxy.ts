@@ -53,7 +53,7 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
   }
 
   const nginx = contenders.find(({ name }) => name === "nginx");
-  const halfPeak = Math.round(Math.max(...(nginx?.perSecond ?? [])) / 2);
+  const halfPeak = Math.round(median(nginx?.perSecond ?? []) / 2);
   const floor: Contender = {
     name: "upstream alone",
     port: upstream.port,

@@ -35,14 +35,16 @@ const EMPTY_NAMES = new Set(["utils", "util", "helpers", "common", "types", "lib
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@bytecodealliance/jco": ["sdk/build"],
   "@bytecodealliance/preview2-shim": ["sdk/build", "runtime/wasm"],
-  commander: ["control", "runtime/main.ts", "sdk/build"],
+  commander: ["control", "runtime/bootstrap.ts", "sdk/build"],
   "componentize-qjs": ["sdk/build"],
   esbuild: ["sdk/build"],
   hono: ["control"],
   pino: ["control", "runtime/main.ts", "runtime/proxy.ts"],
   vespid: ["filters", "sdk", "test"],
-  yaml: ["control", "runtime/bootstrap.ts", "test"],
-  zod: ["control", "filters", "runtime/bootstrap.ts", "runtime/contract", "sdk", "test"],
+  // What the host of a guest offers: a WIT package, not one of npm.
+  "vespid:filter": ["sdk/guest"],
+  yaml: ["control", "runtime/bootstrap.ts", "runtime/proxy.ts", "test"],
+  zod: ["control", "filters", "runtime/bootstrap.ts", "runtime/contract", "runtime/sync", "sdk", "test"],
 };
 
 /** The parts of the proxy, lowest first; a part imports its own level and those below it. */

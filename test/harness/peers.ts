@@ -164,9 +164,11 @@ async function startNginx(name: string, port: number, options: PeerOptions, http
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder.file(`${name}-${kind}`)};`)
     .join(" ");
+  // Started as root, its workers would be another user, who may not enter the folder.
+  const user = process.getuid?.() === 0 ? "user root;" : "";
   await Bun.write(
     file,
-    `daemon off; worker_processes 1; pid ${folder.file(`${name}.pid`)}; error_log stderr warn;
+    `${user} daemon off; worker_processes 1; pid ${folder.file(`${name}.pid`)}; error_log stderr warn;
 events { worker_connections 4096; }
 http { ${temporary} keepalive_requests 100000000;
 ${http}
