@@ -41,6 +41,8 @@ export class Http1Client {
   #exchange: Exchange | undefined = undefined;
   #body: ReplyBody | undefined = undefined;
   #rest: Buffer = NO_BYTES;
+  /** Position in `#rest` of the first byte that was not taken. */
+  #restAt = 0;
   #isPaused = false;
   #isClosed = false;
   /** The socket is gone while a reply's body was under way. */
@@ -54,6 +56,10 @@ export class Http1Client {
     this.#transport = transport;
     this.localAddress = localAddress;
     this.#writer = new SocketWriter(transport);
+  }
+
+  get #hasRest(): boolean {
+    return this.#restAt < this.#rest.length;
   }
 
   get isOpen(): boolean {
@@ -73,12 +79,7 @@ export class Http1Client {
     const isChunked = body.lengthBytes === undefined;
     const line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
     const tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
-    const fits = this.#writer.encode((out, start) => {
-      if (start + line.length + tail.length > out.length) return -1;
-      const fields = exchange.headers.write(out, start + out.latin1Write(line, start));
-      if (fields < 0 || fields + tail.length > out.length) return -1;
-      return fields + out.latin1Write(tail, fields);
-    });
+    const fits = this.#writer.writeHead(line, exchange.headers, tail);
     if (!fits) return this.#fail(failure("internal", "the request's head is larger than the send buffer"));
     body.pipe(new RequestSink(this, this.#writer, body, isChunked));
     return undefined;
@@ -86,8 +87,12 @@ export class Http1Client {
 
   /** Bytes came. */
   data(chunk: Buffer): void {
-    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const isHeld = this.#hasRest;
+    this.#rest = isHeld ? Buffer.concat([this.#rest.subarray(this.#restAt), chunk]) : chunk;
+    this.#restAt = 0;
     this.#read();
+    // One chunk may wait for its reader, as it nearly always comes in the same turn; at the second the socket is left alone.
+    if (isHeld && this.#hasRest && this.#body !== undefined) this.pauseReading();
   }
 
   /** The socket takes bytes again. */
@@ -107,7 +112,7 @@ export class Http1Client {
       return;
     }
     // Nothing of a reply came: the request may never have been read, and an idle connection that closes looks the same.
-    this.#fail(failure("upstream_closed", CUT, this.#rest.length === 0 ? "if_reused" : "never"));
+    this.#fail(failure("upstream_closed", CUT, this.#hasRest ? "never" : "if_reused"));
   }
 
   /** Gives up on the exchange; the connection cannot be used again. */
@@ -119,7 +124,7 @@ export class Http1Client {
 
   /** Closes a connection that is idle (FIN) or broken (RST, so that the upstream stops working on it). */
   close(): void {
-    this.#rest = NO_BYTES;
+    this.#drop();
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#writer.closed();
@@ -184,7 +189,8 @@ export class Http1Client {
   }
 
   #read(): void {
-    while (this.#rest.length > 0) {
+    while (this.#hasRest) {
+      const body = this.#body;
       if (this.#requester === undefined) {
         // Bytes that nobody asked for (RFC 9112 §9.2): never attribute them to the next request.
         this.close();
@@ -192,32 +198,31 @@ export class Http1Client {
       }
       if (!this.#isReplied) {
         if (!this.#head()) return;
-      } else if (this.#body === undefined || this.#body.isReading) {
-        return;
-      } else if (!this.#body.isPiped) {
-        this.pauseReading();
+      } else if (body === undefined || body.isReading || !body.isPiped) {
         return;
       } else {
-        const body = this.#body;
-        const bytes = this.#rest;
-        this.#rest = NO_BYTES;
-        const taken = body.feed(bytes);
-        if (taken < bytes.length) this.#rest = bytes.subarray(taken);
+        this.#restAt = body.feed(this.#rest, this.#restAt);
         if (body.isDone) this.#settle(body);
       }
     }
+    this.#drop();
   }
 
-  /** The body is complete: what follows it in the buffer is decided before the connection goes back. */
-  #settle(body: ReplyBody): void {
-    if (this.#rest.length > 0) this.#closesAfter = true;
+  #drop(): void {
     this.#rest = NO_BYTES;
+    this.#restAt = 0;
+  }
+
+  /** The body is complete: whether anything follows it is looked at before the connection goes back. */
+  #settle(body: ReplyBody): void {
+    if (this.#hasRest) this.#closesAfter = true;
+    this.#drop();
     body.finish();
   }
 
   #head(): boolean {
     const bytes = this.#rest;
-    const after = this.#parser.parseReply(bytes, 0, REPLY_LIMITS);
+    const after = this.#parser.parseReply(bytes, this.#restAt, REPLY_LIMITS);
     if (after === INCOMPLETE) return false;
     if (after < 0) {
       this.#fail(
@@ -228,7 +233,7 @@ export class Http1Client {
       );
       return false;
     }
-    this.#rest = after === bytes.length ? NO_BYTES : bytes.subarray(after);
+    this.#restAt = after;
     const { status } = this.#parser;
     if (status < 200) {
       if (status === 101 || ++this.#interims > INTERIM_MAX) {
@@ -261,7 +266,7 @@ export class Http1Client {
 
   #release(): void {
     const requester = this.#requester;
-    const isReusable = !this.#closesAfter && !this.#isClosed && this.#rest.length === 0;
+    const isReusable = !this.#closesAfter && !this.#isClosed && !this.#hasRest;
     this.#requester = undefined;
     this.#exchange = undefined;
     if (isReusable) this.resumeReading();
@@ -358,24 +363,24 @@ class ReplyBody implements Body {
     else this.#client.abandonAndRelease();
   }
 
-  /** Takes bytes; the count of those that belong to this body. */
-  feed(bytes: Buffer): number {
+  /** Takes bytes from `start` on; the position after those that belong to this body. */
+  feed(bytes: Buffer, start: number): number {
     this.isReading = true;
-    let taken = bytes.length;
+    let after = bytes.length;
     if (this.framing === "length") {
-      taken = Math.min(this.#remaining, bytes.length);
-      this.#remaining -= taken;
-      this.chunk(bytes, 0, taken);
+      after = Math.min(start + this.#remaining, bytes.length);
+      this.#remaining -= after - start;
+      this.chunk(bytes, start, after);
       if (this.#remaining === 0) this.isDone = true;
     } else if (this.#decoder === undefined) {
-      this.chunk(bytes, 0, taken);
+      this.chunk(bytes, start, after);
     } else {
-      taken = this.#decoder.feed(bytes, 0, bytes.length, this);
+      after = this.#decoder.feed(bytes, start, bytes.length, this);
       if (this.#decoder.problem !== "") this.#client.broken(failure("upstream_protocol", this.#decoder.problem));
       else if (this.#decoder.isDone) this.isDone = true;
     }
     this.isReading = false;
-    return taken;
+    return after;
   }
 
   /** For the decoder. */

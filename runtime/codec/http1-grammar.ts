@@ -63,6 +63,7 @@ export class HeadParser {
   /** Why the last head was refused. */
   problem = "";
 
+  #checkedHost = "";
   #hosts = 0;
   #lengths = 0;
   #encodings = 0;
@@ -341,7 +342,10 @@ export class HeadParser {
     // RFC 9112 §3.2: exactly one Host in HTTP/1.1.
     if (this.#hosts > 1) return this.#refuse("there are two Host fields") > 0;
     if (this.#hosts === 0 && this.minor === 1) return this.#refuse("there is no Host field") > 0;
+    // A connection nearly always names the same host.
+    if (this.host === this.#checkedHost) return true;
     if (!AUTHORITY.test(this.host)) return this.#refuse("Host is not a host and a port") > 0;
+    this.#checkedHost = this.host;
     return true;
   }
 

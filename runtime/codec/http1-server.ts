@@ -1,7 +1,7 @@
 // One downstream connection: bytes in, exchanges out, replies back, one after the other in the order they came (RFC 9112
 // §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
 import type { ListenerLimits } from "../contract/listener.ts";
-import type { Body, BodySink } from "../exchange/body.ts";
+import { EMPTY_BODY, type Body, type BodySink } from "../exchange/body.ts";
 import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
@@ -47,6 +47,8 @@ export class Http1Server {
   #reply: Reply | undefined = undefined;
   /** Bytes that were read and not yet taken: a part of a head, of a body nobody reads yet, or later requests. */
   #rest: Buffer = NO_BYTES;
+  /** Position in `#rest` of the first byte that was not taken. */
+  #restAt = 0;
   #isReading = false;
   #isPaused = false;
   #isClosed = false;
@@ -67,6 +69,10 @@ export class Http1Server {
     this.#activeAtMs = front.clock.monotonic();
   }
 
+  get #hasRest(): boolean {
+    return this.#restAt < this.#rest.length;
+  }
+
   /** An exchange is under way. */
   get isBusy(): boolean {
     return this.#exchange !== undefined;
@@ -75,12 +81,15 @@ export class Http1Server {
   /** Bytes came. */
   data(chunk: Buffer): void {
     this.#activeAtMs = 0;
-    if (this.#rest.length === 0) this.#rest = chunk;
-    else this.#rest = Buffer.concat([this.#rest, chunk]);
+    const isHeld = this.#hasRest;
+    this.#rest = isHeld ? Buffer.concat([this.#rest.subarray(this.#restAt), chunk]) : chunk;
+    this.#restAt = 0;
     // A head is parsed again only when a line ended, so that one sent byte by byte costs no more than its lines.
     if (this.#headStartedAtMs > 0 && chunk.indexOf(10) < 0 && this.#rest.length < this.#front.limits.headMaxBytes)
       return;
     this.#read();
+    // One chunk may wait, which is all that most clients send; at the second the socket is left alone.
+    if (isHeld && this.#hasRest && this.#exchange !== undefined) this.pauseReading();
   }
 
   /** The socket takes bytes again. */
@@ -94,7 +103,7 @@ export class Http1Server {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#writer.closed();
-    this.#rest = NO_BYTES;
+    this.#drop();
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     const gone = failure("downstream_closed", "the downstream closed the connection");
@@ -145,7 +154,7 @@ export class Http1Server {
 
   /** RFC 9110 §10.1.1: said once somebody wants the body, and only while none of it came. */
   sayContinue(): void {
-    if (this.#rest.length > 0 || this.#isClosed) return;
+    if (this.#hasRest || this.#isClosed) return;
     this.#writer.writeText("HTTP/1.1 100 Continue\r\n\r\n");
     this.#writer.flush();
   }
@@ -186,44 +195,47 @@ export class Http1Server {
   /** Takes what it can from `#rest`: bodies to their reader, heads to the service. Never runs inside itself. */
   #read(): void {
     this.#isReading = true;
-    while (!this.#isClosed && this.#rest.length > 0) {
-      if (this.#body !== undefined && !this.#body.isComplete) {
-        if (!this.#body.isWanted) {
-          this.pauseReading();
-          break;
-        }
-        const taken = this.#body.feed(this.#rest);
-        this.#rest = taken === this.#rest.length ? NO_BYTES : this.#rest.subarray(taken);
-        if (this.#body.isRefused) {
+    while (!this.#isClosed && this.#hasRest) {
+      const body = this.#body;
+      if (body !== undefined && !body.isComplete) {
+        if (!body.isWanted) break;
+        const from = this.#restAt;
+        this.#restAt = body.feed(this.#rest, from);
+        if (body.isRefused) {
           if (this.#exchange === undefined) this.#close();
           break;
         }
-        if (this.#body.isDiscarding && !this.#body.isComplete && (this.#discardedBytes += taken) > DISCARD_MAX_BYTES) {
+        if (
+          body.isDiscarding &&
+          !body.isComplete &&
+          (this.#discardedBytes += this.#restAt - from) > DISCARD_MAX_BYTES
+        ) {
           this.#close();
           break;
         }
-      } else if (this.#exchange !== undefined) {
-        this.pauseReading();
-        break;
-      } else if (!this.#head()) {
+      } else if (this.#exchange !== undefined || !this.#head()) {
         break;
       }
     }
     this.#isReading = false;
-    if (this.#isPaused && this.#rest.length === 0 && !(this.#body?.isBlocked ?? false)) this.resumeReading();
+    if (!this.#hasRest) this.#drop();
+    if (this.#isPaused && !this.#hasRest && !(this.#body?.isBlocked ?? false)) this.resumeReading();
+  }
+
+  /** Lets go of the chunk, so that it does not outlive its bytes' use. */
+  #drop(): void {
+    this.#rest = NO_BYTES;
+    this.#restAt = 0;
   }
 
   /** Parses one head and starts its exchange; false where there is none yet. */
   #head(): boolean {
     const { limits, clock } = this.#front;
-    let start = 0;
-    for (let line = 0; line < EMPTY_LINES_MAX && this.#rest[start] === 13 && this.#rest[start + 1] === 10; line++)
-      start += 2;
-    if (start === this.#rest.length) {
-      this.#rest = NO_BYTES;
-      return false;
-    }
     const bytes = this.#rest;
+    let start = this.#restAt;
+    for (let line = 0; line < EMPTY_LINES_MAX && bytes[start] === 13 && bytes[start + 1] === 10; line++) start += 2;
+    this.#restAt = start;
+    if (start === bytes.length) return false;
     const after = this.#parser.parseRequest(bytes, start, limits);
     if (after === INCOMPLETE) {
       if (this.#headStartedAtMs === 0) this.#headStartedAtMs = clock.monotonic();
@@ -235,7 +247,7 @@ export class Http1Server {
       this.#refuse(failure(after === TOO_LARGE ? "head_too_large" : "bad_request", this.#parser.problem));
       return false;
     }
-    this.#rest = after === bytes.length ? NO_BYTES : bytes.subarray(after);
+    this.#restAt = after;
     this.#start(bytes);
     return !this.#isClosed;
   }
@@ -251,7 +263,7 @@ export class Http1Server {
       return;
     }
     if (target.authority !== parser.host) headers.set("Host", target.authority);
-    const body = new RequestBody(this, parser, limits);
+    const body = parser.isChunked || parser.contentLength > 0 ? new RequestBody(this, parser, limits) : undefined;
     const exchange = new Exchange(
       this.#downstream,
       parser.method,
@@ -259,7 +271,7 @@ export class Http1Server {
       target.authority,
       parser.minor === 1 ? "HTTP/1.1" : "HTTP/1.0",
       headers,
-      body,
+      body ?? EMPTY_BODY,
       this.#front.clock,
     );
     this.#exchange = exchange;
@@ -325,12 +337,7 @@ export class Http1Server {
     else if (exchange.protocol === "HTTP/1.0") tail = "Connection: keep-alive\r\n\r\n";
     if (hasBody && this.#sink.framing === "chunked") tail = `Transfer-Encoding: chunked\r\n${tail}`;
     const line = `HTTP/1.1 ${reply.status} ${reply.reason === "" ? (REASONS[reply.status] ?? "") : reply.reason}\r\n`;
-    return this.#writer.encode((out, start) => {
-      if (start + line.length + tail.length > out.length) return -1;
-      const fields = reply.headers.write(out, start + out.latin1Write(line, start));
-      if (fields < 0 || fields + tail.length > out.length) return -1;
-      return fields + out.latin1Write(tail, fields);
-    });
+    return this.#writer.writeHead(line, reply.headers, tail);
   }
 
   /** No byte moved for too long. Before the reply the waiting stage fails; after its head only the connection can tell. */
@@ -354,10 +361,10 @@ export class Http1Server {
   #refuse(problem: Failure): void {
     const { clock } = this.#front;
     this.#headStartedAtMs = 0;
-    const exchange = new Exchange(this.#downstream, "-", "-", "-", "HTTP/1.1", new HeaderMap(), NOTHING, clock);
+    const exchange = new Exchange(this.#downstream, "-", "-", "-", "HTTP/1.1", new HeaderMap(), EMPTY_BODY, clock);
     this.#exchange = exchange;
     this.#body = undefined;
-    this.#rest = NO_BYTES;
+    this.#drop();
     this.#closesAfter = true;
     this.#answer({ ok: false, error: problem });
   }
@@ -371,7 +378,7 @@ export class Http1Server {
   }
 
   #close(): void {
-    this.#rest = NO_BYTES;
+    this.#drop();
     // What a client still sends is not read any more; FIN goes out after the reply.
     this.#writer.end();
   }
@@ -444,14 +451,14 @@ class RequestBody implements Body {
     if (!this.isComplete) sink?.abort(gone);
   }
 
-  /** Takes bytes from the start of `bytes`; the count of those that belong to this body. */
-  feed(bytes: Buffer): number {
-    if (this.#decoder !== undefined) return this.#feedChunked(this.#decoder, bytes);
-    const taken = Math.min(this.#remaining, bytes.length);
+  /** Takes bytes from `start` on; the position after those that belong to this body. */
+  feed(bytes: Buffer, start: number): number {
+    if (this.#decoder !== undefined) return this.#feedChunked(this.#decoder, bytes, start);
+    const taken = Math.min(this.#remaining, bytes.length - start);
     this.#remaining -= taken;
-    this.chunk(bytes, 0, taken);
+    this.chunk(bytes, start, start + taken);
     if (this.#remaining === 0) this.#complete(undefined);
-    return taken;
+    return start + taken;
   }
 
   /** For the decoder. */
@@ -466,8 +473,8 @@ class RequestBody implements Body {
     this.#server.pauseReading();
   }
 
-  #feedChunked(decoder: ChunkedDecoder, bytes: Buffer): number {
-    const after = decoder.feed(bytes, 0, bytes.length, this);
+  #feedChunked(decoder: ChunkedDecoder, bytes: Buffer, start: number): number {
+    const after = decoder.feed(bytes, start, bytes.length, this);
     if (decoder.problem !== "") this.#refuse(failure("bad_request", decoder.problem));
     else if (decoder.isDone) this.#complete(decoder.trailers);
     return after;
@@ -540,8 +547,7 @@ export function writeChunk(writer: SocketWriter, chunk: Buffer, start: number, e
 /** The last chunk and the trailers, where they fit. */
 export function writeLastChunk(writer: SocketWriter, trailers: HeaderMap | undefined): void {
   writer.writeText("0\r\n");
-  if (trailers !== undefined) writer.encode((out, start) => trailers.write(out, start));
-  writer.writeText("\r\n");
+  if (trailers === undefined || !writer.writeHead("", trailers, "\r\n")) writer.writeText("\r\n");
 }
 
 /** Path and authority of a request target (RFC 9112 §3.2); `undefined` where it is of no form that is served. */
@@ -560,13 +566,6 @@ function readTarget(
   const path = absolute?.[2] ?? "/";
   return { path: path.startsWith("/") ? path : `/${path}`, authority };
 }
-
-const NOTHING: Body = {
-  lengthBytes: 0,
-  pipe: (sink) => sink.end(undefined),
-  resume: () => undefined,
-  cancel: () => undefined,
-};
 
 /** Reason phrases for replies that brought none (RFC 9110 §15). */
 const REASONS: Readonly<Record<number, string>> = {

@@ -2,6 +2,8 @@
 // buffer that all connections share, and a microtask at the end of the turn sends it. System calls are most of what a
 // request costs, so this is where its price is decided.
 
+import type { HeaderMap } from "../exchange/headers.ts";
+
 /** What a codec needs of a socket; Bun's sockets have it. */
 export interface Transport {
   /** Bytes accepted, 0 when the kernel's buffer is full, below 0 when the socket is closed. Nothing is buffered here. */
@@ -22,6 +24,11 @@ let gathered = 0;
 let owner: SocketWriter | undefined;
 let isFlushDue = false;
 
+function encodeHead(start: number, line: string, headers: HeaderMap, tail: string): number {
+  if (start + line.length > gather.length) return -1;
+  return headers.write(gather, start + gather.latin1Write(line, start), tail);
+}
+
 function flushGathered(): void {
   isFlushDue = false;
   owner?.flush();
@@ -32,8 +39,6 @@ function flushGathered(): void {
  * a source that pauses at once keeps the queue at one turn's chunk.
  */
 export class SocketWriter {
-  /** Bytes handed to this writer since it was made. */
-  bytesTaken = 0;
   /** The queue is empty again after `write` answered false. */
   onDrain: (() => void) | undefined = undefined;
 
@@ -55,20 +60,16 @@ export class SocketWriter {
     return this.#queuedBytes === 0 && owner !== this;
   }
 
-  /**
-   * Room for a head of at most `bytes`: `encode` fills the buffer from a position and returns the position after, or -1
-   * where there was too little room. False when even the whole buffer is too small.
-   */
-  encode(encode: (out: Buffer, start: number) => number): boolean {
+  /** Gathers a head: a start line, the fields, then `tail`. False when it is larger than the whole buffer. */
+  writeHead(line: string, headers: HeaderMap, tail: string): boolean {
     this.#own();
-    let position = encode(gather, gathered);
+    let position = encodeHead(gathered, line, headers, tail);
     if (position < 0 && gathered > 0) {
       this.flush();
       this.#own();
-      position = encode(gather, 0);
+      position = encodeHead(0, line, headers, tail);
     }
     if (position < 0) return false;
-    this.bytesTaken += position - gathered;
     gathered = position;
     return true;
   }
@@ -76,15 +77,13 @@ export class SocketWriter {
   /** Takes bytes; the caller may use them again at once. False: pause until `onDrain`. */
   write(bytes: Buffer, start: number, end: number): boolean {
     const length = end - start;
-    this.bytesTaken += length;
     if (length <= GATHER_MAX_BYTES) {
       this.#own();
       if (gathered + length > gather.length) {
         this.flush();
         this.#own();
       }
-      gather.set(length === bytes.length ? bytes : bytes.subarray(start, end), gathered);
-      gathered += length;
+      gathered += bytes.copy(gather, gathered, start, end);
     } else {
       if (owner === this) this.flush();
       this.#send(bytes, start, end);
@@ -102,7 +101,6 @@ export class SocketWriter {
       this.#own();
     }
     gathered += gather.latin1Write(text, gathered);
-    this.bytesTaken += text.length;
   }
 
   /** Sends what this turn gathered; called by the end of the turn at the latest. */

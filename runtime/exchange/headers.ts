@@ -104,8 +104,8 @@ export class HeaderMap {
     }
   }
 
-  /** For codecs: writes every field as `name: value CRLF` and returns the new position; -1 when `out` has too little room. */
-  write(out: Buffer, start: number): number {
+  /** For codecs: writes every field as `name: value CRLF`, then `tail`, and returns the new position; -1 when `out` has too little room. */
+  write(out: Buffer, start: number, tail: string): number {
     let position = start;
     const offsets = this.#offsets;
     const count = this.#count;
@@ -121,16 +121,16 @@ export class HeaderMap {
       const from = offsets[field * STRIDE] ?? 0;
       const to = last + 1 < count ? (offsets[(last + 1) * STRIDE] ?? 0) : this.#end();
       if (position + (to - from) > out.length) return -1;
-      out.set(this.#bytes.subarray(from, to), position);
-      position += to - from;
+      position += this.#bytes.copy(out, position, from, to);
       field = last + 1;
     }
-    for (let index = 0; index < this.#added.length; index += 2) {
-      const line = `${this.#added[index] ?? ""}: ${this.#added[index + 1] ?? ""}\r\n`;
-      if (position + line.length > out.length) return -1;
-      position += out.latin1Write(line, position);
-    }
-    return position;
+    const added = this.#added;
+    let text = "";
+    for (let index = 0; index < added.length; index += 2)
+      text += `${added[index] ?? ""}: ${added[index + 1] ?? ""}\r\n`;
+    text += tail;
+    if (position + text.length > out.length) return -1;
+    return position + out.latin1Write(text, position);
   }
 
   /** The end of the last parsed field's line, CRLF included. */

@@ -42,11 +42,19 @@ export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable 
       else exact.set(lower, host);
     }
   }
+  if (virtualHosts.length === 0) return () => undefined;
   suffixes.sort((a, b) => b.suffix.length - a.suffix.length);
+  let lastAuthority: string | undefined;
+  let lastHost: CompiledHost | undefined;
+  /** Callers mostly repeat themselves: the last answer is kept. */
+  function recallHost(authority: string): CompiledHost | undefined {
+    if (authority !== lastAuthority) {
+      lastHost = findHost(authority);
+      lastAuthority = authority;
+    }
+    return lastHost;
+  }
   function findHost(authority: string): CompiledHost | undefined {
-    // Nearly every authority is looked up as it came; lower case and port only matter after that misses.
-    const direct = exact.get(authority);
-    if (direct !== undefined) return direct;
     const name = hostOf(authority);
     // A wildcard stands for at least one character, as Envoy's.
     return (
@@ -56,7 +64,7 @@ export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable 
     );
   }
   return function matchRoute(authority, requested) {
-    const host = findHost(authority);
+    const host = recallHost(authority);
     if (host === undefined) return undefined;
     const path = withoutQuery(requested.path);
     for (const { route, matches } of host.routes) if (matches(requested, path)) return route;

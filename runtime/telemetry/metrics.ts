@@ -61,6 +61,8 @@ export class Metrics implements Observer {
   readonly filters: Map<string, FilterSeries> = new Map();
   readonly connectionsTotal: Record<Direction, number> = { inbound: 0, outbound: 0 };
   readonly connectionsActive: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  /** The series of the exchange before: mostly the same again, and found without building its key. */
+  #last: Recalled = { direction: "inbound", service: "", status: -1, flags: "-", series: new RequestSeries("") };
   readonly #workload: Workload;
   readonly #clock: Clock;
   readonly #onEnded: (exchange: Exchange, nowMonoMs: number) => void;
@@ -105,6 +107,22 @@ export class Metrics implements Observer {
   }
 
   #series(exchange: Exchange): RequestSeries {
+    const { direction } = exchange.downstream;
+    const last = this.#last;
+    if (
+      last.status === exchange.status &&
+      last.service === exchange.service &&
+      last.flags === exchange.flags &&
+      last.direction === direction
+    ) {
+      return last.series;
+    }
+    const series = this.#find(exchange);
+    this.#last = { direction, service: exchange.service, status: exchange.status, flags: exchange.flags, series };
+    return series;
+  }
+
+  #find(exchange: Exchange): RequestSeries {
     const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags}`;
     const known = this.requests.get(key);
     if (known !== undefined) return known;
@@ -114,6 +132,14 @@ export class Metrics implements Observer {
     this.requests.set(isFull ? OVERFLOW : key, series);
     return series;
   }
+}
+
+interface Recalled {
+  readonly direction: Direction;
+  readonly service: string;
+  readonly status: number;
+  readonly flags: string;
+  readonly series: RequestSeries;
 }
 
 const OVERFLOW = "overflow";

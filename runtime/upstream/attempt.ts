@@ -157,7 +157,7 @@ export class Attempt implements Claimant, Requester {
   }
 
   #finish(): void {
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#isFinished) return;
     this.#isFinished = true;
