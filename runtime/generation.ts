@@ -28,7 +28,6 @@ export interface Application {
 
 /** What building a generation needs from the proxy. */
 export interface GenerationDeps {
-  readonly service: string;
   readonly applications: readonly Application[];
   /** Outermost layer: request ids and what is told of each exchange. */
   readonly observe: Layer;
@@ -86,7 +85,6 @@ export async function buildGeneration(
     for (const [index, use] of snapshot[direction].filters.entries()) {
       const fingerprint = `${direction} ${JSON.stringify(use)}`;
       const shared = previous?.shares.filters.get(fingerprint) ?? filters.get(fingerprint);
-      // eslint-disable-next-line no-await-in-loop -- one after the other: building costs CPU, and traffic goes on meanwhile
       const built = shared === undefined ? await deps.buildFilter(use) : { ok: true as const, value: shared.value };
       if (built.ok) {
         filters.set(fingerprint, shared ?? { value: built.value, holders: 0 });

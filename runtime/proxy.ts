@@ -1,16 +1,18 @@
 // THE MAP: what a proxy is made of, and how its parts are told of each other. No logic of its own.
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { parse as parseYaml } from "yaml";
-import { startAdmin } from "./admin/admin.ts";
+import { startAdmin, type AdminServer } from "./admin/admin.ts";
+import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
-import { Http1Server, type Front } from "./codec/http1-server.ts";
 import { renderProblem, type Parsed, type Problem } from "./contract/problem.ts";
-import { parseSnapshot, type Snapshot, Version } from "./contract/snapshot.ts";
-import type { Clock, Direction, Random } from "./exchange/exchange.ts";
-import { buildGeneration, type Application, type Generation, type GenerationDeps } from "./generation.ts";
-import { startListener, type RunningListener } from "./listener/listener.ts";
-import { replyFor } from "./reply/rescue.ts";
+import { parseSnapshot, type Snapshot } from "./contract/snapshot.ts";
+import { versionOf } from "./contract/version.ts";
+import type { Clock, Random } from "./exchange/exchange.ts";
+import type { GenerationDeps } from "./generation.ts";
+import { reasonOf, Serving, type Door } from "./serving.ts";
+import { startSync, type Sync } from "./sync/sync.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { renderExposition } from "./telemetry/exposition.ts";
 import { Metrics } from "./telemetry/metrics.ts";
@@ -31,24 +33,23 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
-/** Starts a proxy; every reason why it cannot is told at once. */
+/**
+ * Starts a proxy; every reason why it cannot is told at once. With a control service it opens its ports only once a
+ * snapshot was applied, the last good one or a new one: before that it does not know what must not pass.
+ */
 export async function startProxy(bootstrap: Bootstrap, log: Logger): Promise<Parsed<RunningProxy>> {
   const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
-  const random: Random = () => Math.random();
-  const accessLog = bootstrap.accessLog === "off" ? undefined : new AccessLog(bootstrap.accessLog);
+  const random: Random = Math.random;
+  const startedAtMs = clock.now();
+  const accessLog = openAccessLog(bootstrap.accessLog);
+  if (!accessLog.ok) return accessLog;
   const workload = {
     service: bootstrap.service,
     namespace: bootstrap.namespace,
     version: bootstrap.labels["version"] ?? "latest",
   };
-  const metrics = new Metrics(workload, clock, (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs));
-  const first = readFirstSnapshot(bootstrap);
-  if (!first.ok) return first;
-
-  let generation: Generation | undefined;
-  const fronts: { readonly direction: Direction; readonly port: number; readonly front: Front }[] = [];
+  const metrics = new Metrics(workload, clock, (exchange, nowMonoMs) => accessLog.value?.log(exchange, nowMonoMs));
   const deps: GenerationDeps = {
-    service: bootstrap.service,
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     buildFilter: () => Promise.resolve({ ok: false, problems: [{ path: "", message: "filters are not there yet" }] }),
@@ -56,190 +57,121 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger): Promise<Par
     clock,
     random,
   };
+  const serving = new Serving(deps, metrics, clock);
 
-  async function applySnapshot(snapshot: Snapshot, version: Version): Promise<readonly Problem[]> {
-    const built = await buildGeneration(snapshot, version, deps, generation);
-    if (!built.ok) return built.problems;
-    const previous = generation;
-    generation = built.value;
-    for (const { direction, port, front } of fronts) {
-      front.service = direction === "inbound" ? generation.inbound(port) : generation.outbound;
-      front.limits = generation.snapshot[direction].limits;
-    }
-    previous?.retire();
-    log.info({ version }, "applied a snapshot");
-    return [];
+  let sync: Sync | undefined;
+  const admin = openAdmin();
+  if (!admin.ok) return admin;
+  if (bootstrap.control === undefined) {
+    const first = readSnapshotFile(bootstrap);
+    const problems = first.ok ? await serving.apply(first.value, versionOf(first.value)) : first.problems;
+    if (problems.length > 0) return refuse(problems);
+  } else {
+    sync = startSync({
+      control: bootstrap.control,
+      node: {
+        id: `${bootstrap.service}.${bootstrap.namespace}~${hostname()}~${admin.value.port}`,
+        service: bootstrap.service,
+        namespace: bootstrap.namespace,
+        labels: bootstrap.labels,
+      },
+      stateDir:
+        bootstrap.state ?? `.vespid/proxies/${bootstrap.service}.${bootstrap.namespace}~${bootstrap.admin.port}`,
+      applySnapshot: (snapshot, version) => serving.apply(snapshot, version),
+      log,
+      random,
+      now: () => clock.now(),
+    });
+    log.info({ control: bootstrap.control }, "waiting for the first snapshot");
+    await sync.ready;
   }
 
-  const problems = await applySnapshot(first.value, Version.parse("file"));
-  if (problems.length > 0 || generation === undefined) return { ok: false, problems };
-  const current = generation;
+  const refused = serving.open(doorsOf(bootstrap));
+  if (refused.length > 0) return refuse(refused);
+  const sweep = setInterval(() => serving.sweep(), SWEEP_MS);
 
-  const listeners: RunningListener[] = [];
-  function listen(
-    direction: Direction,
-    hostname: string,
-    port: number,
-    application: Application | undefined,
-  ): Problem | undefined {
-    const front: Front = {
-      service: application === undefined ? current.outbound : current.inbound(application.port),
-      limits: current.snapshot[direction].limits,
-      render: replyFor,
-      isDraining: false,
-      clock,
-      observer: metrics,
-    };
+  function openAdmin(): Parsed<AdminServer> {
+    const { hostname: host, port } = bootstrap.admin;
     try {
-      listeners.push(
-        startListener({
-          hostname,
-          port,
-          direction,
-          connectionsMax: () => front.limits.connectionsMax,
-          accept: (transport, downstream) => new Http1Server(transport, downstream, front),
-          opened: () => metrics.connectionOpened(direction),
-          closed: () => metrics.connectionClosed(direction),
+      const server = startAdmin(host, port, {
+        isReady: () => serving.isReady,
+        configDump: () => ({
+          version: serving.generation?.version,
+          sync: sync?.state(),
+          snapshot: serving.generation?.snapshot,
         }),
-      );
-      fronts.push({ direction, port: application?.port ?? port, front });
-      return undefined;
-    } catch (error) {
-      return { path: direction, message: `cannot listen on ${hostname}:${port}: ${reasonOf(error)}` };
-    }
-  }
-  const refused: Problem[] = [];
-  for (const application of bootstrap.inbound)
-    refused.push(...list(listen("inbound", bootstrap.bind, application.port, application)));
-  if (bootstrap.outbound !== undefined)
-    refused.push(...list(listen("outbound", "127.0.0.1", bootstrap.outbound, undefined)));
-
-  const startedAtMs = clock.now();
-  let isDraining = false;
-  function startDraining(): void {
-    if (isDraining) return;
-    isDraining = true;
-    for (const { front } of fronts) front.isDraining = true;
-    for (const listener of listeners) listener.stopAccepting();
-    log.info("draining: no new connections");
-  }
-  const admin = tryStart(() =>
-    startAdmin(bootstrap.admin.hostname, bootstrap.admin.port, {
-      isReady: () => generation !== undefined && !isDraining,
-      configDump: () => ({ version: generation?.version, snapshot: generation?.snapshot }),
-      clusters: () => renderClusters(generation),
-      stats: () =>
-        renderExposition(
-          metrics,
-          [...(generation?.targets.values() ?? [])].map(({ cluster, pool }) => ({
-            cluster,
-            openConnections: pool.openConnections,
-            waitingRequests: pool.waitingRequests,
-          })),
-          {
+        clusters: () => renderClusters(serving.generation?.targets.values() ?? []),
+        stats: () =>
+          renderExposition(metrics, [...(serving.generation?.targets.values() ?? [])], {
             vespid_process_resident_memory_bytes: process.memoryUsage.rss(),
             vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
-            vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,
-          },
-        ),
-      drain: startDraining,
-    }),
-  );
-  if (!admin.ok)
-    refused.push({
-      path: "admin",
-      message: `cannot listen on ${bootstrap.admin.hostname}:${bootstrap.admin.port}: ${admin.error}; pass --admin PORT`,
-    });
-
-  const sweep = setInterval(() => {
-    const nowMs = clock.monotonic();
-    for (const listener of listeners) listener.sweep(nowMs);
-    for (const { pool } of generation?.targets.values() ?? []) pool.sweep(nowMs);
-  }, SWEEP_MS);
-
+            vespid_access_log_dropped_lines: accessLog.ok ? (accessLog.value?.droppedLines ?? 0) : 0,
+          }),
+        drain: () => serving.startDraining(),
+      });
+      return { ok: true, value: server };
+    } catch (error) {
+      const message = `cannot listen on ${host}:${port}: ${reasonOf(error)}; pass --admin PORT`;
+      return { ok: false, problems: [{ path: "admin", message }] };
+    }
+  }
   async function stop(): Promise<void> {
     clearInterval(sweep);
-    for (const listener of listeners) {
-      listener.stopAccepting();
-      listener.kill();
-    }
-    generation?.retire();
+    serving.stop();
+    await sync?.stop();
     if (admin.ok) await admin.value.stop();
-    accessLog?.close();
+    if (accessLog.ok) accessLog.value?.close();
   }
-  if (refused.length > 0 || !admin.ok) {
-    await stop();
-    return { ok: false, problems: refused };
-  }
-
-  async function drain(): Promise<void> {
-    startDraining();
-    const deadlineMs = clock.monotonic() + bootstrap.drainTimeMs;
-    while (listeners.some(({ connections }) => connections.size > 0) && clock.monotonic() < deadlineMs) {
-      // eslint-disable-next-line no-await-in-loop -- waiting is what this loop is for
-      await Bun.sleep(20);
-    }
+  async function refuse(problems: readonly Problem[]): Promise<Parsed<RunningProxy>> {
+    serving.stop();
+    await sync?.stop();
+    if (admin.ok) await admin.value.stop();
+    return { ok: false, problems };
   }
   return {
     ok: true,
     value: {
       adminPort: admin.value.port,
-      inboundPorts: listeners.filter(({ direction }) => direction === "inbound").map(({ port }) => port),
-      outboundPort: listeners.find(({ direction }) => direction === "outbound")?.port,
-      drain,
+      inboundPorts: serving.listeners.filter(({ direction }) => direction === "inbound").map(({ port }) => port),
+      outboundPort: serving.listeners.find(({ direction }) => direction === "outbound")?.port,
+      drain: () => {
+        serving.startDraining();
+        return serving.drained(bootstrap.drainTimeMs);
+      },
       stop,
     },
   };
 }
 
+function doorsOf(bootstrap: Bootstrap): readonly Door[] {
+  const doors: Door[] = bootstrap.inbound.map((application) => ({
+    direction: "inbound",
+    hostname: bootstrap.bind,
+    port: application.port,
+    application,
+  }));
+  if (bootstrap.outbound !== undefined) {
+    doors.push({ direction: "outbound", hostname: "127.0.0.1", port: bootstrap.outbound, application: undefined });
+  }
+  return doors;
+}
+
+function openAccessLog(path: string): Parsed<AccessLog | undefined> {
+  try {
+    return { ok: true, value: path === "off" ? undefined : new AccessLog(path) };
+  } catch (error) {
+    return { ok: false, problems: [{ path: "accessLog", message: reasonOf(error) }] };
+  }
+}
+
 /** The snapshot of `--config`, or the defaults. */
-function readFirstSnapshot(bootstrap: Bootstrap): Parsed<Snapshot> {
+function readSnapshotFile(bootstrap: Bootstrap): Parsed<Snapshot> {
   if (bootstrap.config === undefined) return parseSnapshot({ service: bootstrap.service });
   try {
     return parseSnapshot(parseYaml(readFileSync(bootstrap.config, "utf8")) ?? {}, bootstrap.config);
   } catch (error) {
     return { ok: false, problems: [{ path: bootstrap.config, message: reasonOf(error) }] };
   }
-}
-
-/** Envoy's line for each endpoint: `cluster::host::name::value`. */
-function renderClusters(generation: Generation | undefined): string {
-  const lines: string[] = [];
-  for (const { cluster, pool } of generation?.targets.values() ?? []) {
-    lines.push(
-      `${cluster.name}::default_priority::max_connections::${cluster.limits.maxConnections}`,
-      `${cluster.name}::cx_active::${pool.openConnections}`,
-    );
-    for (const endpoint of cluster.endpoints) {
-      lines.push(
-        `${cluster.name}::${endpoint.host}::rq_active::${endpoint.activeRequests}`,
-        `${cluster.name}::${endpoint.host}::rq_total::${endpoint.totalRequests}`,
-        `${cluster.name}::${endpoint.host}::rq_error::${endpoint.failedRequests}`,
-        `${cluster.name}::${endpoint.host}::weight::${endpoint.weight}`,
-        `${cluster.name}::${endpoint.host}::health_flags::healthy`,
-      );
-    }
-  }
-  return `${lines.join("\n")}\n`;
-}
-
-type Started<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string };
-
-function tryStart<T>(start: () => T): Started<T> {
-  try {
-    return { ok: true, value: start() };
-  } catch (error) {
-    return { ok: false, error: reasonOf(error) };
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return "code" in error && error.code === "EADDRINUSE" ? "the port is in use" : error.message;
-}
-
-function list<T>(value: T | undefined): readonly T[] {
-  return value === undefined ? [] : [value];
 }
 
 /** Every problem on a line of its own. */

@@ -151,6 +151,7 @@ export class SocketWriter {
   #own(): void {
     if (owner === this) return;
     owner?.flush();
+    // oxlint-disable-next-line typescript/no-this-alias -- whose bytes the shared buffer holds is what this records
     owner = this;
     if (isFlushDue) return;
     isFlushDue = true;

@@ -1,12 +1,11 @@
 // Prometheus' text format (version 0.0.4) of everything that is counted.
 import type { LiveCluster } from "../cluster/cluster.ts";
-import { BUCKETS, renderLabels, type Histogram, type Metrics } from "./metrics.ts";
+import { BUCKETS, renderLabels, type FilterSeries, type Histogram, type Metrics } from "./metrics.ts";
 
 /** A cluster and what it has open. */
 export interface ClusterStats {
   readonly cluster: LiveCluster;
-  readonly openConnections: number;
-  readonly waitingRequests: number;
+  readonly pool: { readonly openConnections: number; readonly waitingRequests: number };
 }
 
 /** Renders one scrape. */
@@ -57,9 +56,9 @@ function pushHistogram(lines: string[], name: string, labels: string, histogram:
 
 function pushClusters(lines: string[], clusters: readonly ClusterStats[]): void {
   const gauges: readonly (readonly [string, (stats: ClusterStats) => number])[] = [
-    ["envoy_cluster_upstream_cx_active", ({ openConnections }) => openConnections],
+    ["envoy_cluster_upstream_cx_active", ({ pool }) => pool.openConnections],
     ["envoy_cluster_upstream_rq_active", ({ cluster }) => cluster.activeRequests],
-    ["envoy_cluster_upstream_rq_pending_active", ({ waitingRequests }) => waitingRequests],
+    ["envoy_cluster_upstream_rq_pending_active", ({ pool }) => pool.waitingRequests],
     ["envoy_cluster_membership_total", ({ cluster }) => cluster.endpoints.length],
   ];
   for (const [name, read] of gauges) {
@@ -71,22 +70,24 @@ function pushClusters(lines: string[], clusters: readonly ClusterStats[]): void 
 
 function pushFilters(lines: string[], metrics: Metrics): void {
   const all = [...metrics.filters.values()];
-  const names = (series: { readonly filter: string; readonly phase: string; readonly outcome: string }): string =>
-    renderLabels([
-      ["filter", series.filter],
-      ["phase", series.phase],
-      ["outcome", series.outcome],
-    ]);
   lines.push(
     "# TYPE vespid_filter_runs_total counter",
-    ...all.map((series) => `vespid_filter_runs_total{${names(series)}} ${series.runs}`),
+    ...all.map((series) => `vespid_filter_runs_total{${filterLabels(series)}} ${series.runs}`),
   );
   lines.push(
     "# TYPE vespid_filter_fuel_total counter",
-    ...all.map((series) => `vespid_filter_fuel_total{${names(series)}} ${series.fuel}`),
+    ...all.map((series) => `vespid_filter_fuel_total{${filterLabels(series)}} ${series.fuel}`),
   );
   lines.push(
     "# TYPE vespid_filter_milliseconds_total counter",
-    ...all.map((series) => `vespid_filter_milliseconds_total{${names(series)}} ${series.tookMs}`),
+    ...all.map((series) => `vespid_filter_milliseconds_total{${filterLabels(series)}} ${series.tookMs}`),
   );
+}
+
+function filterLabels({ filter, phase, outcome }: FilterSeries): string {
+  return renderLabels([
+    ["filter", filter],
+    ["phase", phase],
+    ["outcome", outcome],
+  ]);
 }

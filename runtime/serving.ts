@@ -1,0 +1,154 @@
+// The current generation and the ports that serve it: a new one is swapped in between two requests.
+import { Http1Server, type Front } from "./codec/http1-server.ts";
+import type { Problem } from "./contract/problem.ts";
+import type { Snapshot, Version } from "./contract/snapshot.ts";
+import type { Clock, Direction } from "./exchange/exchange.ts";
+import type { Observer } from "./exchange/observer.ts";
+import { buildGeneration, type Application, type Generation, type GenerationDeps } from "./generation.ts";
+import { startListener, type RunningListener } from "./listener/listener.ts";
+import { replyFor } from "./reply/rescue.ts";
+
+/** A port to open. */
+export interface Door {
+  readonly direction: Direction;
+  readonly hostname: string;
+  /** `0` lets the system choose. */
+  readonly port: number;
+  /** Whom inbound requests are for; outbound has none. */
+  readonly application: Application | undefined;
+}
+
+interface OpenDoor {
+  readonly door: Door;
+  readonly front: Front;
+  readonly listener: RunningListener;
+}
+
+/** How often connections are looked at while they drain. */
+const DRAIN_POLL_MS = 20;
+
+/** What one proxy serves. */
+export class Serving {
+  #generation: Generation | undefined = undefined;
+  readonly #deps: GenerationDeps;
+  readonly #observer: Observer;
+  readonly #clock: Clock;
+  readonly #open: OpenDoor[] = [];
+  #isDraining = false;
+
+  constructor(deps: GenerationDeps, observer: Observer, clock: Clock) {
+    this.#deps = deps;
+    this.#observer = observer;
+    this.#clock = clock;
+  }
+
+  /** `undefined` until the first snapshot was applied. */
+  get generation(): Generation | undefined {
+    return this.#generation;
+  }
+
+  get isReady(): boolean {
+    return this.#open.length > 0 && !this.#isDraining;
+  }
+
+  get listeners(): readonly RunningListener[] {
+    return this.#open.map(({ listener }) => listener);
+  }
+
+  /** Builds a whole generation, then swaps it in; with any problem nothing changes. */
+  async apply(snapshot: Snapshot, version: Version): Promise<readonly Problem[]> {
+    const built = await buildGeneration(snapshot, version, this.#deps, this.#generation);
+    if (!built.ok) return built.problems;
+    const previous = this.#generation;
+    this.#generation = built.value;
+    for (const { door, front } of this.#open) {
+      front.service = serviceFor(built.value, door);
+      front.limits = built.value.snapshot[door.direction].limits;
+    }
+    previous?.retire();
+    return [];
+  }
+
+  /** Opens every port, or says which it cannot. A generation must have been applied. */
+  open(doors: readonly Door[]): readonly Problem[] {
+    const generation = this.#generation;
+    if (generation === undefined) return [{ path: "", message: "no snapshot was applied yet" }];
+    return doors.flatMap((door) => {
+      try {
+        this.#open.push(this.#openDoor(generation, door));
+        return [];
+      } catch (error) {
+        return [
+          { path: door.direction, message: `cannot listen on ${door.hostname}:${door.port}: ${reasonOf(error)}` },
+        ];
+      }
+    });
+  }
+
+  /** Called a few times a second: closes what has waited too long. */
+  sweep(): void {
+    const nowMs = this.#clock.monotonic();
+    for (const { listener } of this.#open) listener.sweep(nowMs);
+    for (const { pool } of this.#generation?.targets.values() ?? []) pool.sweep(nowMs);
+  }
+
+  /** Accepts no more; replies close their connections. */
+  startDraining(): void {
+    this.#isDraining = true;
+    for (const { front, listener } of this.#open) {
+      front.isDraining = true;
+      listener.stopAccepting();
+    }
+  }
+
+  /** Resolves once every connection has finished, or `timeMs` is over. */
+  async drained(timeMs: number): Promise<void> {
+    const deadlineMs = this.#clock.monotonic() + timeMs;
+    const isBusy = (): boolean => this.#open.some(({ listener }) => listener.connections.size > 0);
+    while (isBusy() && this.#clock.monotonic() < deadlineMs) {
+      await Bun.sleep(DRAIN_POLL_MS);
+    }
+  }
+
+  /** Closes everything now. */
+  stop(): void {
+    for (const { listener } of this.#open) {
+      listener.stopAccepting();
+      listener.kill();
+    }
+    this.#generation?.retire();
+  }
+
+  #openDoor(generation: Generation, door: Door): OpenDoor {
+    const { direction, hostname, port } = door;
+    const observer = this.#observer;
+    const front: Front = {
+      service: serviceFor(generation, door),
+      limits: generation.snapshot[direction].limits,
+      render: replyFor,
+      isDraining: false,
+      clock: this.#clock,
+      observer,
+    };
+    const listener = startListener({
+      hostname,
+      port,
+      direction,
+      connectionsMax: () => front.limits.connectionsMax,
+      accept: (transport, downstream) => new Http1Server(transport, downstream, front),
+      opened: () => observer.connectionOpened(direction),
+      closed: () => observer.connectionClosed(direction),
+    });
+    return { door, front, listener };
+  }
+}
+
+function serviceFor(generation: Generation, door: Door): Front["service"] {
+  return door.application === undefined ? generation.outbound : generation.inbound(door.application.port);
+}
+
+/** The system's reason, in words where it is a common one. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error && error.code === "EADDRINUSE" ? "the port is in use" : error.message;
+}
