@@ -84,7 +84,10 @@ const smallZod: Plugin = {
     for (const [filter, contents] of stubs) {
       onLoad({ filter }, ({ path }) => ({ contents, resolveDir: dirname(path) }));
     }
-    onLoad({ filter: /\.ts$/ }, async ({ path }) => ({ contents: seeThrough(await Bun.file(path).text()), loader: "ts" }));
+    onLoad({ filter: /\.ts$/ }, async ({ path }) => ({
+      contents: seeThrough(await Bun.file(path).text()),
+      loader: "ts",
+    }));
   },
 };
 
@@ -94,7 +97,9 @@ function seeThrough(source: string): string {
     /^import\s*\{([^}]*)\}\s*from\s*(["'](?:vespid|[./]+\/sdk\/index\.ts)["'])/gmu,
     (whole, names: string, from: string) => {
       const kept = names.split(",").filter((name) => name.trim() !== "z");
-      return kept.length === names.split(",").length ? whole : `import * as z from "zod"; import {${kept.join(",")}} from ${from}`;
+      return kept.length === names.split(",").length
+        ? whole
+        : `import * as z from "zod"; import {${kept.join(",")}} from ${from}`;
     },
   );
 }

@@ -1,0 +1,140 @@
+// What an author pushes: a WebAssembly component with its manifest in a custom section. Any component tool reads it, and
+// its digest names everything that was said about it.
+import { createHash } from "node:crypto";
+import { Digest, Manifest, type Digest as DigestOf } from "../../runtime/contract/bundle.ts";
+import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
+import { ATTRIBUTES, FRAMING_FIELDS, HANDLER_INTERFACE, HOST_INTERFACE, MANIFEST_SECTION } from "../wit/world.ts";
+import { readSections, WasmFault, WasmWriter, type Section } from "./wasm-reader.ts";
+
+/** The largest artifact that is accepted; one of QuickJS is 2 to 3 MB. */
+export const ARTIFACT_MAX_BYTES = 16 * 1024 * 1024;
+const MANIFEST_MAX_BYTES = 256 * 1024;
+
+const CUSTOM = 0;
+const IMPORT = 10;
+const EXPORT = 11;
+/** What the engine inside of a component links against; most of it traps when it is called. */
+const WASI_IMPORT = /^wasi:(?:cli|clocks|filesystem|io|random)\/[a-z-]+@0\.2\.\d+$/u;
+const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/u;
+
+/** An artifact that says what it is; its code was not looked at yet. */
+export interface Artifact {
+  readonly digest: DigestOf;
+  readonly manifest: Manifest;
+  readonly component: Uint8Array;
+}
+
+/** `sha256:` and the hex digest of these bytes. */
+export function digestOf(bytes: Uint8Array): DigestOf {
+  return Digest.parse(`sha256:${createHash("sha256").update(bytes).digest("hex")}`);
+}
+
+/** A component with its manifest. */
+export function renderArtifact(component: Uint8Array, manifest: Manifest): Uint8Array {
+  const payload = new WasmWriter();
+  payload.name(MANIFEST_SECTION);
+  payload.bytes(new TextEncoder().encode(JSON.stringify(manifest)));
+  const writer = new WasmWriter(component.length + payload.length + 16);
+  writer.bytes(component);
+  writer.section(CUSTOM, payload.finish());
+  return writer.finish().slice();
+}
+
+/** Reads and checks an artifact's outside: sizes, world, manifest. Never throws. */
+export function parseArtifact(bytes: Uint8Array): Parsed<Artifact> {
+  if (bytes.length > ARTIFACT_MAX_BYTES) {
+    return fault(`artifact is ${bytes.length} bytes, limit is ${ARTIFACT_MAX_BYTES}`);
+  }
+  try {
+    const sections = readSections(bytes, 1);
+    const problems = checkWorld(sections);
+    const manifest = readManifest(sections);
+    if (!manifest.ok) return { ok: false, problems: [...problems, ...manifest.problems] };
+    if (problems.length > 0) return { ok: false, problems };
+    return { ok: true, value: { digest: digestOf(bytes), manifest: manifest.value, component: bytes } };
+  } catch (error) {
+    if (error instanceof WasmFault) return fault(`artifact ${error.message}`);
+    throw error;
+  }
+}
+
+/** What the schema of a manifest cannot say: names that can be read and written. */
+export function checkManifest(manifest: Manifest): readonly Problem[] {
+  const problems: Problem[] = [];
+  const complain = (path: string, message: string) => problems.push({ path, message });
+  manifest.reads.forEach((name, index) => {
+    const isAttribute = ATTRIBUTES.some((attribute) => attribute === name);
+    if (isAttribute || (FIELD_NAME.test(name) && !name.includes("."))) return;
+    complain(
+      `reads[${index}]`,
+      `${JSON.stringify(name)} is neither a lower-case header name nor one of ${ATTRIBUTES.join(", ")}`,
+    );
+  });
+  manifest.writes.forEach((name, index) => {
+    if (FRAMING_FIELDS.has(name))
+      complain(`writes[${index}]`, `${JSON.stringify(name)} is set by the proxy and cannot be edited`);
+    else if (name !== ":status" && !FIELD_NAME.test(name)) {
+      complain(`writes[${index}]`, `${JSON.stringify(name)} is neither a lower-case header name nor ":status"`);
+    }
+  });
+  for (const list of ["reads", "writes"] as const) {
+    manifest[list].forEach((name, index, all) => {
+      if (all.indexOf(name) !== index) complain(`${list}[${index}]`, `${JSON.stringify(name)} is listed twice`);
+    });
+  }
+  return problems;
+}
+
+function checkWorld(sections: readonly Section[]): readonly Problem[] {
+  const imports = namesOf(sections, IMPORT);
+  const exports = namesOf(sections, EXPORT);
+  const problems = imports
+    .filter((name) => name !== HOST_INTERFACE && !WASI_IMPORT.test(name))
+    .map((name) => ({ path: "", message: `component imports ${JSON.stringify(name)}, which no proxy offers` }));
+  if (!exports.includes(HANDLER_INTERFACE)) {
+    const found = exports.length === 0 ? "nothing" : exports.map((name) => JSON.stringify(name)).join(", ");
+    problems.push({ path: "", message: `component exports ${found}, must export "${HANDLER_INTERFACE}"` });
+  }
+  return problems;
+}
+
+/** Names that a component's own sections import or export, in order. */
+function namesOf(sections: readonly Section[], id: number): readonly string[] {
+  return sections
+    .filter((section) => section.id === id)
+    .flatMap(({ payload }) => {
+      // Only the first name of each section is read: toolchains write one an item, and more than one ends in a problem below.
+      if (payload.u32() !== 1)
+        throw new WasmFault("has a section with several imports or exports, which is not accepted");
+      payload.byte();
+      return [payload.name()];
+    });
+}
+
+function readManifest(sections: readonly Section[]): Parsed<Manifest> {
+  const found = sections.filter(({ id, payload }) => id === CUSTOM && payload.name() === MANIFEST_SECTION);
+  const [section] = found;
+  if (section === undefined || found.length > 1) {
+    return fault(
+      `artifact has ${found.length} sections "${MANIFEST_SECTION}", must have one; build it with "filter build"`,
+    );
+  }
+  const { bytes, position, end } = section.payload;
+  if (end - position > MANIFEST_MAX_BYTES)
+    return fault(`manifest is ${end - position} bytes, limit is ${MANIFEST_MAX_BYTES}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(position, end)));
+  } catch (error) {
+    // SyntaxError of JSON, TypeError of the decoder.
+    return { ok: false, problems: [{ path: "manifest", message: `is not JSON: ${String(error)}` }] };
+  }
+  const parsed = parseWith(Manifest, value, "manifest");
+  if (!parsed.ok) return parsed;
+  const problems = checkManifest(parsed.value).map(({ path, message }) => ({ path: `manifest.${path}`, message }));
+  return problems.length === 0 ? parsed : { ok: false, problems };
+}
+
+function fault(message: string): { readonly ok: false; readonly problems: readonly Problem[] } {
+  return { ok: false, problems: [{ path: "", message }] };
+}

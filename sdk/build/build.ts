@@ -1,0 +1,114 @@
+// From an author's file to the artifact that is pushed: bundle, read the manifest, componentize.
+import { componentize } from "componentize-qjs";
+import { join } from "node:path";
+import { z } from "zod";
+import { Manifest, type Digest } from "../../runtime/contract/bundle.ts";
+import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
+import type { AnyFilter } from "../define-filter.ts";
+import { WORLD } from "../wit/world.ts";
+import { checkManifest, digestOf, renderArtifact } from "./artifact.ts";
+import { bundleGuest, bundleNative } from "./bundle.ts";
+
+/** A built filter. */
+export interface BuiltFilter {
+  readonly manifest: Manifest;
+  readonly artifact: Uint8Array;
+  readonly digest: Digest;
+  readonly sizes: { readonly scriptBytes: number; readonly artifactBytes: number };
+}
+
+export type BuildStep = "bundle" | "manifest" | "component";
+
+const WIT = join(import.meta.dir, "../wit/filter.wit");
+
+/** Builds the filter that `path` exports as its default. `onStep` is told when a step begins. */
+export async function buildFilterFile(
+  path: string,
+  onStep: (step: BuildStep) => void = () => undefined,
+): Promise<Parsed<BuiltFilter>> {
+  onStep("bundle");
+  const [guest, native] = await Promise.all([bundleGuest(path), bundleNative(path)]);
+  if (!guest.ok) return guest;
+  if (!native.ok) return native;
+
+  onStep("manifest");
+  const manifest = await readManifest(native.value);
+  if (!manifest.ok) return manifest;
+
+  onStep("component");
+  try {
+    const { component } = await componentize({ witPath: WIT, jsSource: guest.value, sync: true });
+    const artifact = renderArtifact(component, manifest.value);
+    return {
+      ok: true,
+      value: {
+        manifest: manifest.value,
+        artifact,
+        digest: digestOf(artifact),
+        sizes: { scriptBytes: guest.value.length, artifactBytes: artifact.length },
+      },
+    };
+  } catch (error) {
+    // The filter's own top-level code runs here, in the engine that has none of Bun's or a browser's globals.
+    const message = error instanceof Error ? error.message : String(error);
+    return fault("", `the filter does not load in the sandbox's engine: ${message}`);
+  }
+}
+
+/** Loads the bundled filter in this process and writes down what it says of itself. */
+async function readManifest(script: string): Promise<Parsed<Manifest>> {
+  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+  try {
+    const loaded: { readonly default?: unknown } = await import(url);
+    return describe(loaded.default);
+  } catch (error) {
+    return fault("", `the filter does not load: ${String(error)}`);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+function describe(filter: unknown): Parsed<Manifest> {
+  if (!isFilter(filter))
+    return fault("default", `must be what defineFilter returns: "export default defineFilter({ … })"`);
+  const phases = (["request", "response"] as const).filter((phase) => filter[phase] !== undefined);
+  if (phases.length === 0)
+    return fault("request", "is missing: a filter needs a request handler or a response handler");
+  const schema = renderSchema(filter.config);
+  if (!schema.ok) return schema;
+  const { name, stage, reads, writes } = filter;
+  const manifest = parseWith(Manifest, {
+    name,
+    world: WORLD,
+    stage,
+    reads,
+    writes,
+    phases,
+    configSchema: schema.value,
+  });
+  if (!manifest.ok) return manifest;
+  const problems = checkManifest(manifest.value);
+  return problems.length === 0 ? manifest : { ok: false, problems };
+}
+
+/** What may be given is the schema's input; zod fills in the rest when the filter is configured. */
+function renderSchema(schema: z.ZodType | undefined): Parsed<Record<string, unknown>> {
+  if (schema === undefined) return { ok: true, value: { type: "object", properties: {}, additionalProperties: false } };
+  try {
+    const rendered: unknown = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" });
+    const parsed = z.record(z.string(), z.unknown()).parse(rendered);
+    return parsed["type"] === "object" || parsed["anyOf"] !== undefined || parsed["allOf"] !== undefined
+      ? { ok: true, value: parsed }
+      : fault("config", `describes ${JSON.stringify(parsed["type"])}, must describe an object`);
+  } catch (error) {
+    return fault("config", `cannot be written as JSON Schema: ${String(error)}`);
+  }
+}
+
+function isFilter(value: unknown): value is AnyFilter {
+  return typeof value === "object" && value !== null && "name" in value && "stage" in value && "reads" in value;
+}
+
+function fault(path: string, message: string): { readonly ok: false; readonly problems: readonly Problem[] } {
+  return { ok: false, problems: [{ path, message }] };
+}
