@@ -1,5 +1,6 @@
 // Load on one port: as fast as it goes (wrk), or at a fixed rate whatever the answer (open-loop.ts).
 import { join } from "node:path";
+import { z } from "zod";
 import { runProgram } from "../harness/program.ts";
 import type { TempFolder } from "../harness/temp-folder.ts";
 
@@ -70,21 +71,17 @@ export async function runOpenLoop(options: LoadOptions & { readonly perSecond: n
   return parseReport(await runProgram(command, options.core === undefined ? {} : { core: options.core }));
 }
 
+// A percentile of no good answer is NaN, which JSON writes as null.
+const figure = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+const Report = z.object({ requests: z.int(), failed: z.int(), perSecond: figure, p50Ms: figure, p99Ms: figure });
+
 function parseReport(run: { readonly status: number; readonly output: string }): LoadReport {
   const json = /^REPORT (\{.*\})$/mu.exec(run.output)?.[1];
-  const report: unknown = json === undefined ? undefined : JSON.parse(json);
-  if (run.status !== 0 || !isReport(report)) {
+  if (run.status !== 0 || json === undefined) {
     throw new Error(`the load generator ended with ${run.status}:\n${run.output.slice(-2000)}`);
   }
-  return report;
-}
-
-function isReport(value: unknown): value is LoadReport {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    ["requests", "failed", "perSecond", "p50Ms", "p99Ms"].every(
-      (key) => key in value && typeof Object.entries(value).find(([name]) => name === key)?.[1] === "number",
-    )
-  );
+  return Report.parse(JSON.parse(json));
 }

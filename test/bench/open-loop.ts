@@ -51,7 +51,9 @@ class Client {
 export async function generate(options: LoadOptions & { readonly perSecond: number }): Promise<LoadReport> {
   const request = Buffer.from(renderRequest(options), "latin1");
   const latencies: number[] = [];
+  /** When each request that found no idle connection fell due, oldest first from `waitingFrom`. */
   const waiting: number[] = [];
+  let waitingFrom = 0;
   const idle: Client[] = [];
   let failed = 0;
   let inFlight = 0;
@@ -82,9 +84,13 @@ export async function generate(options: LoadOptions & { readonly perSecond: numb
           data: (_socket, chunk) => {
             if (!client.take(chunk)) return;
             settle(client, client.isGood);
-            const next = waiting.shift();
-            if (next === undefined) idle.push(client);
-            else send(client, next);
+            const next = waiting[waitingFrom];
+            if (next === undefined) {
+              idle.push(client);
+            } else {
+              waitingFrom++;
+              send(client, next);
+            }
           },
           close: () => {
             if (client.dueAtMs !== 0) settle(client, false);
@@ -109,14 +115,15 @@ export async function generate(options: LoadOptions & { readonly perSecond: numb
         else send(client, nextDueAtMs);
       }
     }
-    if (nowMs < endsAtMs || ((inFlight > 0 || waiting.length > 0) && nowMs < endsAtMs + DRAIN_MS)) setTimeout(tick, 0);
+    if (nowMs < endsAtMs || ((inFlight > 0 || waiting.length > waitingFrom) && nowMs < endsAtMs + DRAIN_MS))
+      setTimeout(tick, 0);
     else finish();
   };
   tick();
   await over;
   for (const client of clients) client.socket?.terminate();
   // What nobody answered by now is lost.
-  failed += inFlight + waiting.length;
+  failed += inFlight + waiting.length - waitingFrom;
   return {
     requests: latencies.length,
     failed,

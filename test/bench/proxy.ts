@@ -126,8 +126,14 @@ function renderRows(contenders: readonly Contender[], floor: Contender, halfPeak
       figure: `${name} p99`,
       value: median(tailMs.map(({ p99 }) => p99)),
       unit: "ms",
-      note: `at ${halfPeak} requests/s; p50 ${median(tailMs.map(({ p50 }) => p50)).toFixed(2)} ms`,
+      note: renderTailNote(tailMs, halfPeak),
     })),
     ...contenders.map(({ name, pid }) => ({ figure: `${name} RSS`, value: residentBytes(pid) / 1e6, unit: "MB" })),
   ];
+}
+
+function renderTailNote(tailMs: Contender["tailMs"], perSecond: number): string {
+  const p50 = median(tailMs.map((tail) => tail.p50));
+  const isLost = tailMs.some(({ p99 }) => Number.isNaN(p99));
+  return `at ${perSecond} requests/s${isLost ? ", a rate that it cannot keep" : `; p50 ${p50.toFixed(2)} ms`}`;
 }

@@ -1,0 +1,101 @@
+// A proxy that is told to end finishes what it began: every request that it took is answered, whole.
+import { expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+import { startProxy } from "../harness/proxy.ts";
+import { makeTempFolder } from "../harness/temp-folder.ts";
+import { until } from "../harness/until.ts";
+
+const REPLY_BYTES = 50_000;
+const REQUEST = "GET /work HTTP/1.1\r\nHost: app\r\n\r\n";
+
+test("an exchange that is under way at SIGTERM is finished, and then the proxy ends with 0", async () => {
+  const { promise: mayAnswer, resolve: letAnswer } = Promise.withResolvers<void>();
+  let isAsked = false;
+  const upstream = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch: async () => {
+      isAsked = true;
+      await mayAnswer;
+      return new Response("x".repeat(REPLY_BYTES));
+    },
+  });
+  try {
+    await using folder = await makeTempFolder();
+    await using proxy = await startProxy({ service: "drain", applicationPort: upstream.port ?? 0, cwd: folder.path });
+    const reply = fetch(`http://127.0.0.1:${proxy.inboundPort}/work`);
+    await until("the request to reach the upstream", () => (isAsked ? true : undefined));
+    proxy.program.signal("SIGTERM");
+    await until("new connections to be refused", () => isRefused(proxy.inboundPort));
+    letAnswer();
+    expect(await (await reply).text()).toHaveLength(REPLY_BYTES);
+    expect(await proxy.program.exited).toBe(0);
+  } finally {
+    await upstream.stop(true);
+  }
+});
+
+test("SIGTERM under load loses no request, on any of 32 busy connections", async () => {
+  const upstream = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("x".repeat(REPLY_BYTES)) });
+  try {
+    await using folder = await makeTempFolder();
+    await using proxy = await startProxy({ service: "drain", applicationPort: upstream.port ?? 0, cwd: folder.path });
+    const clients = Array.from({ length: 32 }, () => new BusyClient(proxy.inboundPort));
+    await until("every connection to be busy", () =>
+      clients.every(({ answered }) => answered > 5) ? true : undefined,
+    );
+    proxy.program.signal("SIGTERM");
+    await Promise.all(clients.map(({ ended }) => ended));
+    // Each was told that its connection ends by the reply before, so none sent a request for nothing.
+    expect(clients.map(({ isLost }) => isLost)).not.toContain(true);
+    expect(clients.map(({ wasTold }) => wasTold)).not.toContain(false);
+    expect(await proxy.program.exited).toBe(0);
+  } finally {
+    await upstream.stop(true);
+  }
+});
+
+/** Sends the next request as soon as a reply is whole, until a reply says `Connection: close`. */
+class BusyClient {
+  answered = 0;
+  /** A request was sent and its reply did not come whole. */
+  isLost = false;
+  wasTold = false;
+  readonly ended: Promise<void>;
+  #text = "";
+
+  constructor(port: number) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+    socket.on("connect", () => socket.write(REQUEST));
+    socket.on("data", (chunk) => this.#take(chunk.toString("latin1"), socket));
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      this.isLost = !this.wasTold;
+      resolve();
+    });
+  }
+
+  #take(text: string, socket: Socket): void {
+    this.#text += text;
+    const headEnd = this.#text.indexOf("\r\n\r\n");
+    if (headEnd < 0 || this.#text.length < headEnd + 4 + REPLY_BYTES) return;
+    this.answered++;
+    this.wasTold = /\r\nconnection: close\r\n/iu.test(this.#text.slice(0, headEnd + 2));
+    this.#text = "";
+    if (this.wasTold) socket.end();
+    else socket.write(REQUEST);
+  }
+}
+
+function isRefused(port: number): Promise<true | undefined> {
+  const { promise, resolve } = Promise.withResolvers<true | undefined>();
+  const socket = connect({ host: "127.0.0.1", port });
+  socket.on("connect", () => {
+    socket.destroy();
+    resolve(undefined);
+  });
+  socket.on("error", () => resolve(true));
+  return promise;
+}
