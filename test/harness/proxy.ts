@@ -36,19 +36,31 @@ export interface RunningProxy extends AsyncDisposable {
   readonly admin: string;
 }
 
-/** Starts a sidecar and waits until it says that it is ready. */
-export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
-  const [inboundPort = 0, outboundPort = 0, adminPort = 0] = freePorts(3);
+/** Ports that a sidecar is told to take. */
+export interface ProxyPorts {
+  readonly inboundPort?: number;
+  readonly outboundPort?: number;
+  readonly adminPort: number;
+}
+
+/** The command line of a sidecar. */
+export function proxyCommand(options: ProxyOptions, ports: ProxyPorts): readonly string[] {
   const command = [process.execPath, join(ROOT, "runtime/main.ts"), "--service", options.service];
-  command.push("--bind", "127.0.0.1", "--admin", String(adminPort), "--state", join(options.cwd, "state"));
+  command.push("--bind", "127.0.0.1", "--admin", String(ports.adminPort), "--state", join(options.cwd, "state"));
   if (options.applicationPort !== undefined) {
-    command.push("--inbound", `${inboundPort}:127.0.0.1:${options.applicationPort}`);
+    command.push("--inbound", `${ports.inboundPort ?? 0}:127.0.0.1:${options.applicationPort}`);
   }
-  if (options.hasOutbound === true) command.push("--outbound", String(outboundPort));
+  if (options.hasOutbound === true) command.push("--outbound", String(ports.outboundPort ?? 0));
   if (options.control !== undefined) command.push("--control", options.control);
   if (options.config !== undefined) command.push("--config", options.config);
   if (options.accessLog !== undefined) command.push("--access-log", options.accessLog);
-  const program = startProgram([...command, ...(options.flags ?? [])], options);
+  return [...command, ...(options.flags ?? [])];
+}
+
+/** Starts a sidecar and waits until it says that it is ready. */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const [inboundPort = 0, outboundPort = 0, adminPort = 0] = freePorts(3);
+  const program = startProgram(proxyCommand(options, { inboundPort, outboundPort, adminPort }), options);
   const admin = `http://127.0.0.1:${adminPort}`;
   await answers(program, `${admin}/ready`);
   return {
