@@ -22,6 +22,8 @@ export interface Filter {
   readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
   /** On the way up, status and headers of the reply may be edited, or the reply replaced. */
   readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
+  /** Fuel that the call which just answered used; `0` for native filters. Read it before the next call begins. */
+  readonly fuelUsed: number;
   /** Lets go of instances; called when its generation has drained. */
   stop(): void;
 }

@@ -1,0 +1,141 @@
+// A filter of the proxy's own: the object that `defineFilter` returned, run without a sandbox and without strings
+// crossing. What it sees and may change is bounded as in the sandbox, so that both answer alike.
+import type { AnyFilter } from "../../sdk/define-filter.ts";
+import type { FieldSource } from "../../sdk/headers.ts";
+import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
+import type { Verdict as Answer } from "../../sdk/verdict.ts";
+import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
+import type { FilterUse } from "../contract/filter.ts";
+import { renderPath, type Parsed } from "../contract/problem.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import type { Reply } from "../exchange/reply.ts";
+import { replyReader, requestReader, type Reader } from "./attributes.ts";
+import { buildReply, compileWrites, editReply, editRequest, findBadEdit, type Edits } from "./edits.ts";
+import { PROCEED, type Filter, type Verdict } from "./filter.ts";
+import { failedVerdict } from "./on-failure.ts";
+
+/** Writes one line to the proxy's log. */
+export type Log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => void;
+
+/** A handler once its types have done their work. */
+type Handle = (message: unknown, context: unknown) => Answer | undefined | Promise<Answer | undefined>;
+
+/** A native filter, or every problem of its configuration, by paths below the use (`config.realm`). */
+export function buildNativeFilter(filter: AnyFilter, use: FilterUse, log: Log): Parsed<Filter> {
+  const config = filter.config?.safeParse(use.config) ?? { success: true, data: {} };
+  if (!config.success) {
+    const problems = config.error.issues.map(({ path, message }) => ({ path: renderPath(path, "config"), message }));
+    return { ok: false, problems };
+  }
+  const writes = compileWrites(filter.writes);
+  if (typeof writes === "string") return { ok: false, problems: [{ path: "source", message: writes }] };
+  return { ok: true, value: new NativeFilter(filter, use, { config: config.data, log: logOf(use.name, log) }, writes) };
+}
+
+class NativeFilter implements Filter {
+  readonly name: string;
+  readonly stage: FilterUse["stage"];
+  readonly priority: number;
+  readonly failurePolicy: "closed" | "open";
+  readonly fuelUsed = 0;
+  readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
+  readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
+  readonly #writes: ReadonlySet<string>;
+
+  constructor(filter: AnyFilter, use: FilterUse, context: unknown, writes: ReadonlySet<string>) {
+    this.name = use.name;
+    this.stage = use.stage;
+    this.priority = use.priority;
+    this.failurePolicy = use.failurePolicy;
+    this.#writes = writes;
+    const requestReaders = readersOf(filter.reads, (name) => (name === ":status" ? undefined : requestReader(name)));
+    const replyReaders = readersOf(filter.reads, replyReader);
+    const { request, response } = filter as {
+      readonly request: Handle | undefined;
+      readonly response: Handle | undefined;
+    };
+    if (request !== undefined) {
+      this.request = (exchange) => {
+        const message = new RequestMessage(new DeclaredFields(requestReaders, exchange, exchange.headers));
+        return this.#run(request, message, context, "request", () => editRequest(message.headers.edits, exchange));
+      };
+    }
+    if (response !== undefined) {
+      this.response = (exchange, reply) => {
+        const message = new ResponseMessage(
+          new DeclaredFields(replyReaders, reply, reply.headers),
+          new DeclaredFields(requestReaders, exchange, exchange.headers),
+        );
+        return this.#run(response, message, context, "response", () => editReply(message.headers.edits, reply));
+      };
+    }
+  }
+
+  stop(): void {}
+
+  #run(
+    handle: Handle,
+    message: { readonly headers: { readonly edits: Edits } },
+    context: unknown,
+    phase: Phase,
+    edit: () => void,
+  ): Verdict | Promise<Verdict> {
+    const settle = (answer: Answer | undefined): Verdict => {
+      if (answer === undefined || answer.kind === "proceed") {
+        const reason = findBadEdit(message.headers.edits, this.#writes, phase);
+        if (reason !== undefined) return failedVerdict(this.name, reason);
+        edit();
+        return PROCEED;
+      }
+      const parts = { status: answer.status, headers: Object.entries(answer.headers ?? {}), body: answer.body ?? "" };
+      const reply = buildReply(this.name, parts);
+      return typeof reply === "string" ? failedVerdict(this.name, reply) : { kind: "reply", reply };
+    };
+    try {
+      const answer = handle(message, context);
+      if (!(answer instanceof Promise)) return settle(answer);
+      return answer.then(settle).catch((error: unknown) => failedVerdict(this.name, String(error)));
+    } catch (error) {
+      // A handler that throws fails its call, here as in the sandbox.
+      return failedVerdict(this.name, String(error));
+    }
+  }
+}
+
+/** A message's fields as far as they were declared. */
+class DeclaredFields<Of> implements FieldSource {
+  readonly #readers: ReadonlyMap<string, Reader<Of>>;
+  readonly #of: Of;
+  readonly #headers: Exchange["headers"];
+
+  constructor(readers: ReadonlyMap<string, Reader<Of>>, of: Of, headers: Exchange["headers"]) {
+    this.#readers = readers;
+    this.#of = of;
+    this.#headers = headers;
+  }
+
+  get(name: string): string | undefined {
+    return this.#readers.get(name)?.(this.#of);
+  }
+
+  getAll(name: string): readonly string[] {
+    return this.#readers.has(name) ? this.#headers.getAll(name) : [];
+  }
+}
+
+function readersOf<Of>(
+  reads: readonly string[],
+  reader: (name: string) => Reader<Of> | undefined,
+): ReadonlyMap<string, Reader<Of>> {
+  return new Map(
+    reads.flatMap((name) => {
+      const found = reader(name);
+      return found === undefined ? [] : [[name, found] as const];
+    }),
+  );
+}
+
+function logOf(filter: string, log: Log): Readonly<Record<LogLevel, (message: string) => void>> {
+  const at = (level: LogLevel) => (message: string) => log(level, String(message).slice(0, 4096), { filter });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}

@@ -1,0 +1,53 @@
+// What a sandbox engine must do. JavaScriptCore runs the metered core modules that control derived; an engine that runs
+// components takes the component itself. The chain sees neither.
+import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
+import type { BundleFile, BundleRef } from "../contract/bundle.ts";
+import type { FilterLimits } from "../contract/filter.ts";
+import type { Clock } from "../exchange/exchange.ts";
+import type { Result } from "../exchange/failure.ts";
+
+/** Runs guests. */
+export interface Engine {
+  readonly name: "jsc" | "wasmtime";
+  /** The files of a bundle that this engine loads, or what is missing. */
+  selectFiles(bundle: BundleRef): Result<readonly BundleFile[], string>;
+  /** Verifies and compiles; tens of milliseconds, off the request path. Digests were verified by the caller. */
+  load(files: readonly LoadedFile[], limits: FilterLimits): Promise<Result<GuestModule, string>>;
+}
+
+/** A file whose bytes fit its digest. */
+export interface LoadedFile extends BundleFile {
+  readonly bytes: Uint8Array;
+}
+
+/** Compiled code; instances of it cost milliseconds or less. */
+export interface GuestModule {
+  instantiate(host: GuestHost): Result<GuestInstance, GuestFault>;
+}
+
+/** What an instance may use of the proxy. */
+export interface GuestHost {
+  readonly clock: Clock;
+  readonly log: (level: LogLevel, message: string) => void;
+}
+
+/** One guest: a memory of its own. After a fault it must not be called again. */
+export interface GuestInstance {
+  /** Problems as JSON where the guest refuses its configuration. */
+  configure(config: string): Result<{ readonly problems: string | undefined }, GuestFault>;
+  begin(call: number, phase: Phase, head: string): Result<string, GuestFault>;
+  resume(call: number, operation: number, outcome: string): Result<string, GuestFault>;
+  /** Fuel that the last call used. */
+  readonly fuelUsed: number;
+  /** Linear memory that it holds now. */
+  readonly memoryBytes: number;
+  /** Whether it holds all the memory that it may: the next allocation could fail. */
+  readonly isMemoryFull: boolean;
+}
+
+/** Why an instance is of no use any more. */
+export interface GuestFault {
+  readonly kind: "out_of_fuel" | "stack_overflow" | "trap";
+  /** For logs: lower case. */
+  readonly message: string;
+}

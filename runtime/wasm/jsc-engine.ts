@@ -1,0 +1,267 @@
+// Guests on JavaScriptCore: the core modules that control metered, linked by the glue that control generated. The engine
+// has no bounds of its own, so every module is checked to spend fuel before it is compiled, whoever signed for it.
+import { FUEL_IMPORT, findUnmeteredInSteps } from "../../sdk/build/metered.ts";
+import { HANDLER_INTERFACE, type LogLevel, type Phase } from "../../sdk/wit/world.ts";
+import type { Digest } from "../contract/bundle.ts";
+import type { FilterLimits } from "../contract/filter.ts";
+import type { Result } from "../exchange/failure.ts";
+import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
+import { limitMemory } from "./limits.ts";
+import { wasiImports } from "./wasi.ts";
+
+const GLUE_FILE = "filter.js";
+/** Relocations and start functions of a fresh instance; QuickJS's take some 100,000. */
+const START_FUEL = 100_000_000;
+const LOG_LINES_MAX = 16;
+const LOG_CHARACTERS_MAX = 4096;
+/** What a host call costs besides its own work, so that a loop of them is as bounded as any other. */
+const HOST_CALL_FUEL = 1000;
+/** How much of a module is checked between two turns of the event loop; a few milliseconds' worth. */
+const CHECK_SLICE_BYTES = 64 * 1024;
+
+/** The engine that every proxy has. */
+export const jscEngine: Engine = {
+  name: "jsc",
+  selectFiles({ files }) {
+    const needed = files.filter(({ name }) => name === GLUE_FILE || name.includes(".core"));
+    if (!needed.some(({ name }) => name === GLUE_FILE)) return { ok: false, error: `bundle has no file ${GLUE_FILE}` };
+    return { ok: true, value: needed };
+  },
+  load,
+};
+
+/** Compiled code by digest, for as long as a filter uses it: most filters share the engine core and the glue. */
+const compiledModules = new Map<Digest, WeakRef<WebAssembly.Module>>();
+const compiledGlue = new Map<Digest, WeakRef<Instantiate>>();
+const forgotten = new FinalizationRegistry<() => void>((forget) => forget());
+
+/** What the glue offers. */
+type Instantiate = (
+  getCoreModule: (name: string) => WebAssembly.Module,
+  imports: unknown,
+  instantiateCore: (
+    module: WebAssembly.Module,
+    imports: Readonly<Record<string, WebAssembly.ModuleImports>>,
+  ) => WebAssembly.Instance,
+) => Readonly<Record<string, unknown>>;
+
+interface Handler {
+  configure(config: string): void;
+  begin(call: number, phase: Phase, head: string): string;
+  resume(call: number, operation: number, outcome: string): string;
+}
+
+async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise<Result<GuestModule, string>> {
+  const modules = new Map<string, WebAssembly.Module>();
+  let instantiate: Instantiate | undefined;
+  for (const file of files) {
+    if (file.name === GLUE_FILE) {
+      instantiate = remembered(compiledGlue, file.digest) ?? evaluateGlue(file);
+      continue;
+    }
+    const module = await compile(file, limits);
+    if (!module.ok) return { ok: false, error: `${file.name} ${module.error}` };
+    modules.set(file.name, module.value);
+  }
+  if (instantiate === undefined) return { ok: false, error: `${GLUE_FILE} does not offer "instantiate"` };
+  return { ok: true, value: new JscModule(modules, instantiate, limits) };
+}
+
+async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<WebAssembly.Module, string>> {
+  const known = remembered(compiledModules, file.digest);
+  if (known !== undefined) return { ok: true, value: known };
+  const reason = await findUnmeteredGently(file.bytes);
+  if (reason !== undefined) return { ok: false, error: `is not metered: ${reason}` };
+  const limited = limitMemory(file.bytes, limits.memoryMaxBytes);
+  if (!limited.ok) return limited;
+  try {
+    const module = await WebAssembly.compile(new Uint8Array(limited.value));
+    // A module whose memory was limited is this filter's own.
+    if (limited.value === file.bytes) remember(compiledModules, file.digest, module);
+    return { ok: true, value: module };
+  } catch (error) {
+    // A CompileError: not WebAssembly that this engine accepts.
+    return { ok: false, error: `does not compile: ${String(error)}` };
+  }
+}
+
+/** The check in slices, so that a proxy under load does not pause for the engine core's 1.3 MB. */
+async function findUnmeteredGently(bytes: Uint8Array): Promise<string | undefined> {
+  const steps = findUnmeteredInSteps(bytes);
+  let sliceEnd = CHECK_SLICE_BYTES;
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (step.value < sliceEnd) continue;
+    sliceEnd = step.value + CHECK_SLICE_BYTES;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A function and not a module: the registry of modules would keep every version for ever. */
+function evaluateGlue(file: LoadedFile): Instantiate | undefined {
+  // oxlint-disable-next-line typescript/no-implied-eval -- Control generated it, the digest was verified, and there is no other way to load it that lets go of it.
+  const run = new Function(`${new TextDecoder().decode(file.bytes)}\nreturn glue.instantiate;`);
+  const instantiate: unknown = run();
+  if (typeof instantiate !== "function") return undefined;
+  remember(compiledGlue, file.digest, instantiate as Instantiate);
+  return instantiate as Instantiate;
+}
+
+function remembered<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Digest): T | undefined {
+  return cache.get(digest)?.deref();
+}
+
+function remember<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Digest, value: T): void {
+  cache.set(digest, new WeakRef(value));
+  forgotten.register(value, () => {
+    if (cache.get(digest)?.deref() === undefined) cache.delete(digest);
+  });
+}
+
+class JscModule implements GuestModule {
+  readonly #modules: ReadonlyMap<string, WebAssembly.Module>;
+  readonly #instantiate: Instantiate;
+  readonly #limits: FilterLimits;
+
+  constructor(modules: ReadonlyMap<string, WebAssembly.Module>, instantiate: Instantiate, limits: FilterLimits) {
+    this.#modules = modules;
+    this.#instantiate = instantiate;
+    this.#limits = limits;
+  }
+
+  instantiate(host: GuestHost): Result<GuestInstance, GuestFault> {
+    const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, START_FUEL);
+    const memories: WebAssembly.Memory[] = [];
+    const instance = new JscInstance(fuel, memories, this.#limits);
+    try {
+      const exports = this.#instantiate(
+        (name) => this.#coreModule(name),
+        importsOf(host, instance, fuel),
+        (module, imports) => {
+          const core = new WebAssembly.Instance(module, {
+            ...imports,
+            [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel },
+          });
+          memories.push(...Object.values(core.exports).filter((value) => value instanceof WebAssembly.Memory));
+          return core;
+        },
+      );
+      const handler = exports[HANDLER_INTERFACE] ?? exports["handler"];
+      if (!isHandler(handler))
+        return { ok: false, error: { kind: "trap", message: `does not export ${HANDLER_INTERFACE}` } };
+      instance.handler = handler;
+      return { ok: true, value: instance };
+    } catch (error) {
+      return { ok: false, error: faultOf(error, fuel) };
+    }
+  }
+
+  #coreModule(name: string): WebAssembly.Module {
+    const module = this.#modules.get(name);
+    if (module === undefined) throw new Error(`bundle has no file ${name}`);
+    return module;
+  }
+}
+
+class JscInstance implements GuestInstance {
+  readonly #fuel: WebAssembly.Global<"i32">;
+  readonly #memories: readonly WebAssembly.Memory[];
+  readonly #limits: FilterLimits;
+  handler: Handler | undefined;
+  fuelUsed = 0;
+  /** Lines that the call under way wrote. */
+  logLines = 0;
+
+  constructor(fuel: WebAssembly.Global<"i32">, memories: readonly WebAssembly.Memory[], limits: FilterLimits) {
+    this.#fuel = fuel;
+    this.#memories = memories;
+    this.#limits = limits;
+  }
+
+  get memoryBytes(): number {
+    return this.#memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+  }
+
+  get isMemoryFull(): boolean {
+    return this.#memories.some(({ buffer }) => buffer.byteLength >= this.#limits.memoryMaxBytes);
+  }
+
+  configure(config: string): ReturnType<GuestInstance["configure"]> {
+    const configured = this.#call((handler) => {
+      try {
+        handler.configure(config);
+        return undefined;
+      } catch (error) {
+        // The glue throws the error of a WIT result as an object with a payload.
+        if (error instanceof Error && "payload" in error) return String(error.payload);
+        throw error;
+      }
+    });
+    return configured.ok ? { ok: true, value: { problems: configured.value } } : configured;
+  }
+
+  begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
+    this.#refuel();
+    try {
+      const answer = (this.handler as Handler).begin(call, phase, head);
+      this.fuelUsed = this.#limits.fuel - this.#fuel.value;
+      return { ok: true, value: answer };
+    } catch (error) {
+      return this.#faulted(error);
+    }
+  }
+
+  resume(call: number, operation: number, outcome: string): Result<string, GuestFault> {
+    return this.#call((handler) => handler.resume(call, operation, outcome));
+  }
+
+  #call<T>(run: (handler: Handler) => T): Result<T, GuestFault> {
+    this.#refuel();
+    try {
+      const value = run(this.handler as Handler);
+      this.fuelUsed = this.#limits.fuel - this.#fuel.value;
+      return { ok: true, value };
+    } catch (error) {
+      return this.#faulted(error);
+    }
+  }
+
+  #refuel(): void {
+    this.#fuel.value = this.#limits.fuel;
+    this.logLines = 0;
+  }
+
+  #faulted(error: unknown): { readonly ok: false; readonly error: GuestFault } {
+    this.fuelUsed = Math.min(this.#limits.fuel, this.#limits.fuel - this.#fuel.value);
+    return { ok: false, error: faultOf(error, this.#fuel) };
+  }
+}
+
+function importsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): unknown {
+  const vespid = {
+    log: (level: LogLevel, message: string) => {
+      fuel.value -= HOST_CALL_FUEL;
+      if (++instance.logLines <= LOG_LINES_MAX) host.log(level, message.slice(0, LOG_CHARACTERS_MAX));
+    },
+    start: (_call: number, kind: string) => {
+      throw new Error(`operation ${JSON.stringify(kind.slice(0, 64))} is not offered`);
+    },
+  };
+  const wasi = wasiImports(host);
+  return new Proxy({}, { get: (_, name) => (name === "vespid:filter/host" ? vespid : wasi[String(name)]) });
+}
+
+function faultOf(error: unknown, fuel: WebAssembly.Global<"i32">): GuestFault {
+  if (fuel.value < 0) return { kind: "out_of_fuel", message: "ran out of fuel" };
+  if (error instanceof RangeError) return { kind: "stack_overflow", message: "ran out of stack" };
+  return { kind: "trap", message: `trapped: ${error instanceof Error ? error.message : String(error)}` };
+}
+
+function isHandler(value: unknown): value is Handler {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    ["configure", "begin", "resume"].every((name) => typeof Reflect.get(value, name) === "function")
+  );
+}
