@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readBootstrap, type Asked } from "./bootstrap.ts";
+
+const REVIEWS = ["--service", "reviews", "--inbound", "8080:127.0.0.1:9080"];
+
+function problemsOf(asked: Asked): readonly string[] {
+  return asked.ok === false ? asked.problems.map(({ path, message }) => `${path}: ${message}`) : [];
+}
+
+test("a service and one port are enough", () => {
+  const asked = readBootstrap(REVIEWS, {});
+  expect(asked).toMatchObject({
+    ok: true,
+    value: {
+      service: "reviews",
+      namespace: "default",
+      inbound: [{ port: 8080, address: "127.0.0.1", applicationPort: 9080 }],
+      admin: { hostname: "127.0.0.1", port: 15_000 },
+      accessLog: "-",
+      drainTimeMs: 45_000,
+    },
+  });
+});
+
+test("flags go before environment, environment before file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bootstrap-"));
+  const file = join(folder, "proxy.yaml");
+  writeFileSync(file, "service: from-file\nnamespace: from-file\nlogLevel: warn\ninbound: ['1:[::1]:2']\n");
+  const asked = readBootstrap(["--bootstrap", file, "--service", "from-flag"], {
+    VESPID_SERVICE: "from-env",
+    VESPID_NAMESPACE: "from-env",
+    VESPID_INBOUND: "8080:a:1,8081:b:2",
+    VESPID_LABELS: "version=v1,team=x",
+    VESPID_DRAIN_TIME_MS: "5s",
+  });
+  rmSync(folder, { recursive: true });
+  expect(asked).toMatchObject({
+    ok: true,
+    value: {
+      service: "from-flag",
+      namespace: "from-env",
+      logLevel: "warn",
+      labels: { version: "v1", team: "x" },
+      inbound: [{ port: 8080 }, { port: 8081 }],
+      drainTimeMs: 5000,
+    },
+  });
+});
+
+describe("every mistake is told at once, with its place", () => {
+  test.each<[string, readonly string[], Record<string, string>, readonly string[]]>([
+    ["nothing", [], {}, ["service: "]],
+    [
+      "a port that is none",
+      ["--service", "a", "--inbound", "x:1:2", "--admin", "99999"],
+      {},
+      ["inbound[0]: ", "admin: "],
+    ],
+    [
+      "an address that is none",
+      [...REVIEWS, "--control", "ftp://x", "--log-level", "loud"],
+      {},
+      ["control: ", "logLevel: "],
+    ],
+    ["a file and a control service", [...REVIEWS, "--control", "http://a", "--config", "f"], {}, ["config: "]],
+    ["a port twice", [...REVIEWS, "--outbound", "8080"], {}, ["inbound: port 8080 is used twice"]],
+    ["no port at all", ["--service", "a"], {}, ["inbound: nothing to listen on"]],
+    ["a bad span", REVIEWS, { VESPID_DRAIN_TIME_MS: "soon" }, ["drainTimeMs: "]],
+    ["a file that is not there", [...REVIEWS, "--bootstrap", "/nowhere.yaml"], {}, ["bootstrap: "]],
+  ])("%s", (_, argv, environment, starts) => {
+    const problems = problemsOf(readBootstrap(argv, environment));
+    expect(problems).toHaveLength(starts.length);
+    starts.forEach((start, index) => expect(problems[index]).toStartWith(start));
+  });
+
+  test("an unknown flag is a usage error, and --help is not", () => {
+    expect(readBootstrap(["--nope"], {})).toMatchObject({ ok: "text", exitCode: 2 });
+    const help = readBootstrap(["--help"], {});
+    expect(help).toMatchObject({ ok: "text", exitCode: 0 });
+    expect(help.ok === "text" ? help.text : "").toContain("--inbound");
+  });
+});
