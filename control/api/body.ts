@@ -1,0 +1,63 @@
+// Bodies become documents: JSON, or YAML of one or several documents. Syntax errors say line and column.
+import { LineCounter, parseAllDocuments } from "yaml";
+import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
+
+/** YAML documents of one body. */
+const DOCUMENTS_MAX = 10_000;
+
+/** Every document of a YAML stream or, from a JSON text, the one value or the items of the array. Empty documents are left out. */
+export function parseDocuments(text: string, format: "json" | "yaml"): Parsed<readonly unknown[]> {
+  const parsed = format === "json" ? parseJson(text) : parseYaml(text);
+  if (!parsed.ok) return parsed;
+  const documents = parsed.value.filter((document) => document !== null && document !== undefined);
+  if (documents.length > DOCUMENTS_MAX) {
+    return {
+      ok: false,
+      problems: [{ path: "", message: `has ${documents.length} documents, limit is ${DOCUMENTS_MAX}` }],
+    };
+  }
+  return { ok: true, value: documents };
+}
+
+/** By the media type: YAML where it says so, JSON where it says so, YAML (which JSON is) where it says nothing. */
+export function formatOf(contentType: string | undefined): "json" | "yaml" | undefined {
+  const type = contentType?.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (/^application\/(?:.+\+)?json$/u.test(type)) return "json";
+  if (/^(?:application|text)\/(?:x-)?yaml$/u.test(type)) return "yaml";
+  // What curl and fetch send when nobody said a type.
+  return ["", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream"].includes(type)
+    ? "yaml"
+    : undefined;
+}
+
+function parseJson(text: string): Parsed<readonly unknown[]> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return { ok: true, value: Array.isArray(value) ? value : [value] };
+  } catch (error) {
+    return {
+      ok: false,
+      problems: [{ path: "", message: `is not JSON: ${error instanceof Error ? error.message : ""}` }],
+    };
+  }
+}
+
+function parseYaml(text: string): Parsed<readonly unknown[]> {
+  const lineCounter = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter, prettyErrors: false });
+  const problems: Problem[] = [];
+  const values: unknown[] = [];
+  for (const document of documents) {
+    for (const { message, pos } of [...document.errors, ...document.warnings]) {
+      const { line, col } = lineCounter.linePos(pos[0]);
+      problems.push({ path: "", message: `line ${line}, column ${col}: ${message}` });
+    }
+    try {
+      // Aliases are bounded: ten lines of YAML can stand for a billion nodes.
+      values.push(document.toJS({ maxAliasCount: 100 }));
+    } catch (error) {
+      problems.push({ path: "", message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return problems.length === 0 ? { ok: true, value: values } : { ok: false, problems };
+}

@@ -1,0 +1,54 @@
+// Filters become the chains of the proxies that their selectors choose.
+import type { z } from "zod";
+import type { FilterSource, FilterUse } from "../../runtime/contract/filter.ts";
+import { BUILTIN_STAGES } from "../resource/filter.ts";
+import { ROOT_NAMESPACE, type Filter } from "../resource/resource.ts";
+import { hasLabels, type Identity, type World } from "./world.ts";
+
+type FilterUseInput = z.input<typeof FilterUse>;
+
+/** The filters of one direction of a proxy. Those of the root namespace apply to every namespace, as Istio's `WasmPlugin`. */
+export function buildFilters(
+  world: World,
+  identity: Identity,
+  direction: "inbound" | "outbound",
+): readonly FilterUseInput[] {
+  return world.filters
+    .filter((filter) => filter.spec.selector.direction === direction && selects(filter, identity))
+    .flatMap((filter) => buildUse(filter, world));
+}
+
+/** Whether a filter is for this proxy. */
+export function selects({ metadata, spec }: Filter, { service, namespace, labels }: Identity): boolean {
+  const { services, labels: wanted } = spec.selector;
+  if (metadata.namespace !== namespace && metadata.namespace !== ROOT_NAMESPACE) return false;
+  return (services.length === 0 || services.includes(service)) && hasLabels(labels, wanted);
+}
+
+function buildUse({ metadata, spec }: Filter, world: World): readonly FilterUseInput[] {
+  const found = findSource(spec, world);
+  if (found === undefined) return [];
+  const { priority, config, failurePolicy, limits } = spec;
+  return [
+    {
+      // Unique even where a filter of the root namespace has the same name.
+      name: `${metadata.namespace}/${metadata.name}`,
+      source: found.source,
+      stage: spec.stage ?? found.stage,
+      priority,
+      config,
+      failurePolicy,
+      limits,
+    },
+  ];
+}
+
+/** `undefined` for a bundle that the store does not have; the API refuses such a filter and refuses to delete a bundle in use. */
+function findSource(
+  { builtin, bundle: digest }: Filter["spec"],
+  { bundles }: World,
+): { source: FilterSource; stage: FilterUse["stage"] } | undefined {
+  if (builtin !== undefined) return { source: { kind: "builtin", name: builtin }, stage: BUILTIN_STAGES[builtin] };
+  const bundle = digest === undefined ? undefined : bundles.get(digest);
+  return bundle === undefined ? undefined : { source: { kind: "bundle", bundle }, stage: bundle.manifest.stage };
+}

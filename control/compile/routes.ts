@@ -1,0 +1,155 @@
+// VirtualServices and services become the virtual hosts of a proxy's outbound side.
+import type { z } from "zod";
+import type {
+  HeaderEdits,
+  PathMatch,
+  Route,
+  RouteMatch,
+  StringMatch as ProxyStringMatch,
+  VirtualHost,
+} from "../../runtime/contract/route.ts";
+import type { StringMatch } from "../resource/fields.ts";
+import type { VirtualService } from "../resource/resource.ts";
+import type { HttpMatch, HttpRoute } from "../resource/virtual-service.ts";
+import type { Clusters } from "./clusters.ts";
+import { compareSpecificity, fullHost, hostCovers, isVisible, shortForms } from "./hosts.ts";
+import type { Service } from "./services.ts";
+import { hasLabels, type Identity, type World } from "./world.ts";
+
+type VirtualHostInput = z.input<typeof VirtualHost>;
+type RouteInput = z.input<typeof Route>;
+type RouteMatchInput = z.input<typeof RouteMatch>;
+
+/** What answers for one host. */
+interface Claim {
+  readonly host: string;
+  readonly virtualService: VirtualService | undefined;
+}
+
+/** A virtual host for every host that the proxy sees, the service's own or a VirtualService's. */
+export function buildVirtualHosts(
+  world: World,
+  services: ReadonlyMap<string, Service>,
+  clusters: Clusters,
+  identity: Identity,
+): readonly VirtualHostInput[] {
+  const claims = claimHosts(world, services, identity.namespace);
+  // Full names come before short forms, so that no service's short form takes the name of another.
+  const taken = new Set(claims.map(({ host }) => host));
+  return claims.map(({ host, virtualService }) => {
+    const forms = shortForms(host, identity.namespace).filter((form) => !taken.has(form));
+    for (const form of forms) taken.add(form);
+    const routes =
+      virtualService === undefined
+        ? [{ name: "default", destinations: [{ cluster: clusters.use(host, undefined, undefined) }] }]
+        : virtualService.spec.http.flatMap((rule) => buildRoute(rule, virtualService, clusters, identity));
+    return { name: host, domains: [host, ...forms], routes };
+  });
+}
+
+/** Which VirtualService holds for which host: the one whose host is most exact, then the oldest. */
+function claimHosts(world: World, services: ReadonlyMap<string, Service>, namespace: string): readonly Claim[] {
+  const byHost = new Map<string, VirtualService>();
+  for (const virtualService of world.virtualServices) {
+    const { metadata, spec } = virtualService;
+    if (!spec.gateways.includes("mesh") || !isVisible(spec.exportTo, metadata.namespace, namespace)) continue;
+    for (const name of spec.hosts) {
+      const host = fullHost(name, metadata.namespace);
+      if (!byHost.has(host)) byHost.set(host, virtualService);
+    }
+  }
+  const patterns = [...byHost.keys()].toSorted(compareSpecificity);
+  const ofServices = [...services.keys()].map((host) => {
+    const pattern = patterns.find((candidate) => hostCovers(candidate, host));
+    return { host, virtualService: pattern === undefined ? undefined : byHost.get(pattern) };
+  });
+  // A wildcard that covers services stands for those services only; a host without a service answers by its own name.
+  const ofOthers = patterns
+    .filter((pattern) => ![...services.keys()].some((host) => hostCovers(pattern, host)))
+    .map((host) => ({ host, virtualService: byHost.get(host) }));
+  return [...ofServices, ...ofOthers];
+}
+
+/** One rule; nothing where the proxy is none of those that its matches are for. */
+function buildRoute(
+  rule: HttpRoute,
+  { metadata }: VirtualService,
+  clusters: Clusters,
+  identity: Identity,
+): readonly RouteInput[] {
+  const matches = rule.match.filter(
+    ({ sourceLabels, sourceNamespace }) =>
+      hasLabels(identity.labels, sourceLabels) &&
+      (sourceNamespace === undefined || sourceNamespace === identity.namespace),
+  );
+  if (rule.match.length > 0 && matches.length === 0) return [];
+  const isAlone = rule.route.length === 1;
+  const { uri: prefixRewrite, authority: authorityRewrite } = rule.rewrite;
+  return [
+    {
+      name: rule.name,
+      matches: renderMatches(matches, prefixRewrite !== undefined),
+      destinations: rule.route.map(({ destination, weight, headers }) => ({
+        cluster: clusters.use(
+          fullHost(destination.host, metadata.namespace),
+          destination.subset,
+          destination.port?.number,
+        ),
+        weight: isAlone ? 1 : weight,
+        requestHeaders: unescapeEdits(headers.request),
+        responseHeaders: unescapeEdits(headers.response),
+      })),
+      ...(prefixRewrite === undefined ? {} : { prefixRewrite }),
+      ...(authorityRewrite === undefined ? {} : { authorityRewrite }),
+      ...(rule.timeout === undefined ? {} : { timeoutMs: rule.timeout }),
+      requestHeaders: unescapeEdits(rule.headers.request),
+      responseHeaders: unescapeEdits(rule.headers.response),
+    },
+  ];
+}
+
+/** Envoy's route without a path is the prefix `/`, and a rewrite replaces that prefix; so it is written out where there is one. */
+function renderMatches(matches: readonly HttpMatch[], hasRewrite: boolean): RouteMatchInput[] {
+  const rendered = matches.map((match) => ({
+    ...(match.uri === undefined ? (hasRewrite ? { path: ANY_PATH } : {}) : { path: renderPathMatch(match.uri) }),
+    ignoreCase: match.ignoreUriCase,
+    ...(match.method === undefined ? {} : { method: renderStringMatch(match.method) }),
+    headers: renderHeaderMatches(match.headers),
+    withoutHeaders: renderHeaderMatches(match.withoutHeaders),
+  }));
+  return rendered.length === 0 && hasRewrite ? [{ path: ANY_PATH }] : rendered;
+}
+
+const ANY_PATH = { kind: "prefix", value: "/" } as const;
+/** Istio: as keys of `headers` these are ignored; they have fields of their own. */
+const NOT_HEADERS = new Set(["uri", "scheme", "method", "authority"]);
+
+function renderHeaderMatches(headers: Readonly<Record<string, StringMatch>>): Record<string, ProxyStringMatch> {
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([name]) => !NOT_HEADERS.has(name))
+      .map(([name, match]) => [name.toLowerCase(), renderStringMatch(match)]),
+  );
+}
+
+function renderStringMatch({ exact, prefix, regex }: StringMatch): ProxyStringMatch {
+  if (exact !== undefined) return { kind: "exact", value: exact };
+  if (prefix !== undefined) return { kind: "prefix", value: prefix };
+  if (regex !== undefined) return { kind: "regex", value: regex };
+  return { kind: "present" };
+}
+
+/** The resource's schema refused a `uri` that is empty. */
+function renderPathMatch(uri: StringMatch): PathMatch {
+  const match = renderStringMatch(uri);
+  return match.kind === "present" ? ANY_PATH : match;
+}
+
+/** `%%` is Envoy's way to write a percent sign; operators were refused. */
+function unescapeEdits({ set, add, remove }: HeaderEdits): HeaderEdits {
+  return { set: unescapeValues(set), add: unescapeValues(add), remove };
+}
+
+function unescapeValues(fields: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value.replaceAll("%%", "%")]));
+}

@@ -1,0 +1,90 @@
+// Process edge of control: arguments and environment in, exit codes and signals out.
+import { Command, InvalidArgumentError, Option } from "commander";
+import pino from "pino";
+import { checkConfig } from "../sdk/build/check-config.ts";
+import { deriveBundle } from "../sdk/build/derive.ts";
+import { startControl, type Control } from "./service.ts";
+import { openSqliteStore } from "./store/sqlite-store.ts";
+
+interface Flags {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly store: string;
+  readonly token?: string;
+  readonly logLevel: string;
+}
+
+const flags = new Command("control")
+  .description("Vespid's control service: keeps what is wanted and tells every proxy what to run")
+  .addOption(
+    new Option("--listen <host:port>", "address of the API; port 0 takes a free one")
+      .env("VESPID_LISTEN")
+      .argParser(parseListen)
+      .default({ host: "127.0.0.1", port: 15_010 }, "127.0.0.1:15010"),
+  )
+  .addOption(
+    new Option("--store <file>", "SQLite file, made when it is absent; :memory: keeps nothing")
+      .env("VESPID_STORE")
+      .default(".vespid/control.sqlite"),
+  )
+  .addOption(
+    new Option("--token <token>", "token for changes, in place of the one of the first run").env("VESPID_TOKEN"),
+  )
+  .addOption(
+    new Option("--log-level <level>", "least severe line that is logged")
+      .env("VESPID_LOG_LEVEL")
+      .choices(["debug", "info", "warn", "error", "silent"])
+      .default("info"),
+  )
+  .parse()
+  .opts<Flags>();
+
+const log = pino({ level: flags.logLevel, base: { program: "control" } }, pino.destination(2));
+
+function start(): Control {
+  const store = openSqliteStore(flags.store);
+  try {
+    const { listen, token } = flags;
+    return startControl({
+      listen,
+      store,
+      token,
+      deriveBundle,
+      checkConfig,
+      log,
+      now: () => Date.now(),
+      monotonic: () => performance.now(),
+    });
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+function parseListen(text: string): Flags["listen"] {
+  const [, host, port] = /^(?:\[?([^\]]*?)\]?:)?(\d{1,5})$/u.exec(text) ?? [];
+  if (port === undefined || Number(port) > 65_535) {
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is not an address such as 127.0.0.1:15010`);
+  }
+  return { host: host === undefined || host === "" ? "127.0.0.1" : host, port: Number(port) };
+}
+
+try {
+  const control = start();
+  process.stdout.write(`control listens on ${control.url}\n`);
+  if (control.createdToken !== undefined) {
+    process.stdout.write(`token for changes, shown this once: ${control.createdToken}\n`);
+  }
+  let isStopping = false;
+  const stop = (signal: string) => {
+    // A second signal does not wait.
+    if (isStopping) process.exit(130);
+    isStopping = true;
+    log.info({ signal }, "control stops");
+    void control.stop().then(() => process.exit(0));
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+} catch (error) {
+  process.stderr.write(`control cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+}

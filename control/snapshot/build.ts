@@ -1,0 +1,21 @@
+// One proxy's snapshot: a function of who it is and what is wanted, and of nothing else.
+import type { z } from "zod";
+import type { Snapshot } from "../../runtime/contract/snapshot.ts";
+import { collectClusters } from "../compile/clusters.ts";
+import { buildFilters } from "../compile/filters.ts";
+import { buildVirtualHosts } from "../compile/routes.ts";
+import { servicesOf } from "../compile/services.ts";
+import type { Identity, World } from "../compile/world.ts";
+
+/** What the proxy should run. Everything in it is covered by its version. */
+export function buildSnapshot(world: World, identity: Identity): z.input<typeof Snapshot> {
+  const services = servicesOf(world, identity.namespace);
+  const clusters = collectClusters(world, services, identity.namespace);
+  const virtualHosts = buildVirtualHosts(world, services, clusters, identity);
+  return {
+    service: identity.service,
+    inbound: { filters: [...buildFilters(world, identity, "inbound")] },
+    outbound: { virtualHosts: [...virtualHosts], filters: [...buildFilters(world, identity, "outbound")] },
+    clusters: [...clusters.list()],
+  };
+}
