@@ -6,10 +6,14 @@ import { parse as parseYaml } from "yaml";
 import { startAdmin, type AdminServer } from "./admin/admin.ts";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
+import { BUILTIN_FILTERS } from "./builtin-filters.ts";
+import { compileChain } from "./chain/chain.ts";
+import type { BundleFile } from "./contract/bundle.ts";
 import { renderProblem, type Parsed, type Problem } from "./contract/problem.ts";
 import { parseSnapshot, type Snapshot } from "./contract/snapshot.ts";
 import { versionOf } from "./contract/version.ts";
 import type { Clock, Random } from "./exchange/exchange.ts";
+import type { Result } from "./exchange/failure.ts";
 import type { GenerationDeps } from "./generation.ts";
 import { reasonOf, Serving, type Door } from "./serving.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
@@ -17,6 +21,9 @@ import { AccessLog } from "./telemetry/access-log.ts";
 import { renderExposition } from "./telemetry/exposition.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
+import { buildFilter } from "./wasm/build-filter.ts";
+import { jscEngine } from "./wasm/jsc-engine.ts";
+import type { LogLevel } from "../sdk/wit/world.ts";
 
 /** How often connections and pools are looked over for timeouts. */
 const SWEEP_MS = 250;
@@ -52,14 +59,22 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger): Promise<Par
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
-    buildFilter: () => Promise.resolve({ ok: false, problems: [{ path: "", message: "filters are not there yet" }] }),
-    compileChain: () => (next) => next,
+    buildFilter: (use) =>
+      buildFilter(use, { builtins: BUILTIN_FILTERS, engine: jscEngine, fetchFile, clock, log: logFilter }),
+    compileChain: (filters) => compileChain(filters, metrics, clock),
     clock,
     random,
   };
   const serving = new Serving(deps, metrics, clock);
 
   let sync: Sync | undefined;
+  function fetchFile(file: BundleFile): Promise<Result<Uint8Array, string>> {
+    const noControl = { ok: false as const, error: "bundles come from a control service; pass --control URL" };
+    return sync?.fetchFile(file) ?? Promise.resolve(noControl);
+  }
+  function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
+    log[level](fields, message);
+  }
   const admin = openAdmin();
   if (!admin.ok) return admin;
   if (bootstrap.control === undefined) {
