@@ -15,7 +15,10 @@ export interface FilterDefinition<Read extends string, Write extends string, Sch
   readonly stage: Stage;
   /** Attributes (`:path`, `source.ip`, …) and header fields (lower case) that the handlers see. Default: none. */
   readonly reads?: readonly Read[];
-  /** Header fields (lower case) that the handlers may change; `:status` for the reply's status. Default: none. */
+  /**
+   * Header fields (lower case) that the handlers may change; `:status` for the reply's status; `*` for every field, where
+   * only the configuration knows which. Fields that frame a message (`content-length`, …) never. Default: none.
+   */
   readonly writes?: readonly Write[];
   /** Checked when the filter is configured; handlers get its output. Default: an empty object. */
   readonly config?: Schema;
@@ -48,6 +51,7 @@ interface NamedAttributes {
   readonly ":authority": { readonly authority: string };
 }
 
+type FieldNames<Write extends string> = "*" extends Write ? string : Exclude<Write, Attribute>;
 type Declared<Read extends string> = UnionToIntersection<NamedAttributes[Extract<Read, keyof NamedAttributes>]>;
 type UnionToIntersection<Union> = (Union extends unknown ? (part: Union) => void : never) extends (
   whole: infer Whole,
@@ -57,7 +61,7 @@ type UnionToIntersection<Union> = (Union extends unknown ? (part: Union) => void
 
 /** A request's declared part. `method`, `path` and `authority` are there where `reads` names `:method`, `:path`, `:authority`. */
 export type FilterRequest<Read extends string, Write extends string> = Declared<Read> & {
-  readonly headers: FilterHeaders<Exclude<Read, Attribute>, Exclude<Write, Attribute>>;
+  readonly headers: FilterHeaders<Exclude<Read, Attribute>, FieldNames<Write>>;
   /** An attribute by name; `undefined` where it is not known. */
   attribute(name: Extract<Read, Attribute>): string | undefined;
 };
@@ -70,7 +74,7 @@ type Status<Read extends string, Write extends string> = ":status" extends Write
 
 /** A reply's declared part. `status` is there where `reads` or `writes` names `:status`, and can be set where `writes` does. */
 export type FilterResponse<Read extends string, Write extends string> = Status<Read, Write> & {
-  readonly headers: FilterHeaders<Exclude<Read, Attribute>, Exclude<Write, Attribute>>;
+  readonly headers: FilterHeaders<Exclude<Read, Attribute>, FieldNames<Write>>;
   /** The request that this answers, as it went up the chain; its edits are over. */
   readonly request: FilterRequest<Read, never>;
 };

@@ -14,18 +14,28 @@ export interface ReplyParts {
   readonly body: string;
 }
 
-/** The names that a filter may write, or what is wrong with them. The check at push is repeated: this is the side that would be hurt. */
-export function compileWrites(writes: readonly string[]): ReadonlySet<string> | string {
-  for (const name of writes) {
-    if (name !== ":status" && (!isFieldName(name) || FRAMING_FIELDS.has(name) || name !== name.toLowerCase())) {
-      return `${JSON.stringify(name)} cannot be written by a filter`;
-    }
-  }
-  return new Set(writes);
+/** Names that a filter may write. */
+export interface Writes {
+  has(name: string): boolean;
+}
+
+/**
+ * The names that a filter may write, or what is wrong with them; `*` is every field but those that frame a message. The
+ * check at push is repeated: this is the side that would be hurt.
+ */
+export function compileWrites(writes: readonly string[]): Writes | string {
+  const bad = writes.find((name) => name !== ":status" && name !== "*" && !isEditable(name));
+  if (bad !== undefined) return `${JSON.stringify(bad)} cannot be written by a filter`;
+  const names = new Set(writes);
+  return names.has("*") ? { has: (name) => isEditable(name) || (name === ":status" && names.has(name)) } : names;
+}
+
+function isEditable(name: string): boolean {
+  return isFieldName(name) && !FRAMING_FIELDS.has(name) && name === name.toLowerCase();
 }
 
 /** Why these edits must not be applied; `undefined` where they may. */
-export function findBadEdit(edits: Edits, writes: ReadonlySet<string>, phase: Phase): string | undefined {
+export function findBadEdit(edits: Edits, writes: Writes, phase: Phase): string | undefined {
   for (let index = 0; index < edits.length; index += 3) {
     const kind = edits[index] ?? "";
     const name = edits[index + 1] ?? "";

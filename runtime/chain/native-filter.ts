@@ -10,7 +10,7 @@ import { renderPath, type Parsed } from "../contract/problem.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { replyReader, requestReader, type Reader } from "./attributes.ts";
-import { buildReply, compileWrites, editReply, editRequest, findBadEdit, type Edits } from "./edits.ts";
+import { buildReply, compileWrites, editReply, editRequest, findBadEdit, type Edits, type Writes } from "./edits.ts";
 import { PROCEED, type Filter, type Verdict } from "./filter.ts";
 import { failedVerdict } from "./on-failure.ts";
 
@@ -40,9 +40,9 @@ class NativeFilter implements Filter {
   readonly fuelUsed = 0;
   readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
   readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
-  readonly #writes: ReadonlySet<string>;
+  readonly #writes: Writes;
 
-  constructor(filter: AnyFilter, use: FilterUse, context: unknown, writes: ReadonlySet<string>) {
+  constructor(filter: AnyFilter, use: FilterUse, context: unknown, writes: Writes) {
     this.name = use.name;
     this.stage = use.stage;
     this.priority = use.priority;

@@ -1,7 +1,7 @@
 // A sandboxed filter in the chain: heads go in, answers come out, and whatever the guest does ends in a verdict.
 import type { Phase } from "../../sdk/wit/world.ts";
 import { compileHead } from "../chain/attributes.ts";
-import { buildReply, editReply, editRequest, findBadEdit, type Edits } from "../chain/edits.ts";
+import { buildReply, editReply, editRequest, findBadEdit, type Edits, type Writes } from "../chain/edits.ts";
 import { PROCEED, type Filter, type Verdict } from "../chain/filter.ts";
 import { failedVerdict } from "../chain/on-failure.ts";
 import type { Manifest } from "../contract/bundle.ts";
@@ -15,7 +15,7 @@ import type { InstanceSlot } from "./instance.ts";
 export interface GuestParts {
   readonly use: FilterUse;
   readonly manifest: Manifest;
-  readonly writes: ReadonlySet<string>;
+  readonly writes: Writes;
   readonly slot: InstanceSlot;
 }
 
@@ -30,7 +30,7 @@ export class GuestFilter implements Filter {
   readonly request?: (exchange: Exchange) => Verdict;
   readonly response?: (exchange: Exchange, reply: Reply) => Verdict;
   fuelUsed = 0;
-  readonly #writes: ReadonlySet<string>;
+  readonly #writes: Writes;
   readonly #slot: InstanceSlot;
   #call = 0;
 

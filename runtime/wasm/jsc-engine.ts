@@ -41,7 +41,7 @@ type Instantiate = (
   imports: unknown,
   instantiateCore: (
     module: WebAssembly.Module,
-    imports: Readonly<Record<string, WebAssembly.ModuleImports>>,
+    imports: Readonly<Record<string, Bun.WebAssembly.ModuleImports>>,
   ) => WebAssembly.Instance,
 ) => Readonly<Record<string, unknown>>;
 

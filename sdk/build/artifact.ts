@@ -73,8 +73,8 @@ export function checkManifest(manifest: Manifest): readonly Problem[] {
   manifest.writes.forEach((name, index) => {
     if (FRAMING_FIELDS.has(name))
       complain(`writes[${index}]`, `${JSON.stringify(name)} is set by the proxy and cannot be edited`);
-    else if (name !== ":status" && !FIELD_NAME.test(name)) {
-      complain(`writes[${index}]`, `${JSON.stringify(name)} is neither a lower-case header name nor ":status"`);
+    else if (name !== ":status" && name !== "*" && !FIELD_NAME.test(name)) {
+      complain(`writes[${index}]`, `${JSON.stringify(name)} is neither a lower-case header name nor ":status" or "*"`);
     }
   });
   for (const list of ["reads", "writes"] as const) {

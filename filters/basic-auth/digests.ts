@@ -1,0 +1,83 @@
+// SHA-1 (RFC 3174) and MD5 (RFC 1321) over strings of bytes, for password files that use them; neither is fit for anything
+// else. Plain arithmetic, since the sandbox has no native cryptography. Pure.
+
+/** The 20 bytes of a SHA-1 digest. */
+export function sha1(message: string): string {
+  const words = pad(message, true);
+  const schedule = new Int32Array(80);
+  let [h0, h1, h2, h3, h4] = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0];
+  for (let block = 0; block < words.length; block += 16) {
+    let [a, b, c, d, e] = [h0, h1, h2, h3, h4];
+    for (let step = 0; step < 80; step++) {
+      const word =
+        step < 16
+          ? at(words, block + step)
+          : rotate(
+              at(schedule, step - 3) ^ at(schedule, step - 8) ^ at(schedule, step - 14) ^ at(schedule, step - 16),
+              1,
+            );
+      schedule[step] = word;
+      let mixed: number;
+      if (step < 20) mixed = ((b & c) | (~b & d)) + 0x5a827999;
+      else if (step < 40) mixed = (b ^ c ^ d) + 0x6ed9eba1;
+      else if (step < 60) mixed = ((b & c) | (b & d) | (c & d)) + 0x8f1bbcdc;
+      else mixed = (b ^ c ^ d) + 0xca62c1d6;
+      const next = (rotate(a, 5) + mixed + e + word) | 0;
+      [e, d, c, b, a] = [d, c, rotate(b, 30), a, next];
+    }
+    [h0, h1, h2, h3, h4] = [(h0 + a) | 0, (h1 + b) | 0, (h2 + c) | 0, (h3 + d) | 0, (h4 + e) | 0];
+  }
+  return [h0, h1, h2, h3, h4].map((word) => render(word, true)).join("");
+}
+
+/** The 16 bytes of an MD5 digest. */
+export function md5(message: string): string {
+  const words = pad(message, false);
+  let [a0, b0, c0, d0] = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
+  for (let block = 0; block < words.length; block += 16) {
+    let [a, b, c, d] = [a0, b0, c0, d0];
+    for (let step = 0; step < 64; step++) {
+      let mixed: number;
+      let index: number;
+      if (step < 16) [mixed, index] = [(b & c) | (~b & d), step];
+      else if (step < 32) [mixed, index] = [(d & b) | (~d & c), (5 * step + 1) & 15];
+      else if (step < 48) [mixed, index] = [b ^ c ^ d, (3 * step + 5) & 15];
+      else [mixed, index] = [c ^ (b | ~d), (7 * step) & 15];
+      const sum = (a + mixed + at(SINES, step) + at(words, block + index)) | 0;
+      const turn = at(TURNS, ((step >> 4) << 2) | (step & 3));
+      [a, d, c, b] = [d, c, b, (b + rotate(sum, turn)) | 0];
+    }
+    [a0, b0, c0, d0] = [(a0 + a) | 0, (b0 + b) | 0, (c0 + c) | 0, (d0 + d) | 0];
+  }
+  return [a0, b0, c0, d0].map((word) => render(word, false)).join("");
+}
+
+const SINES = Int32Array.from({ length: 64 }, (_, index) => Math.floor(Math.abs(Math.sin(index + 1)) * 2 ** 32));
+const TURNS = Int32Array.of(7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21);
+
+/** The message's words in blocks of 16, with the end mark and the length in bits. */
+function pad(message: string, isBigEndian: boolean): Int32Array {
+  const length = message.length;
+  const words = new Int32Array((((length + 8) >> 6) + 1) * 16);
+  const put = (index: number, byte: number) => {
+    const shift = isBigEndian ? 24 - (index & 3) * 8 : (index & 3) * 8;
+    words[index >> 2] = at(words, index >> 2) | (byte << shift);
+  };
+  for (let index = 0; index < length; index++) put(index, message.charCodeAt(index) & 0xff);
+  put(length, 0x80);
+  words[words.length - (isBigEndian ? 1 : 2)] = length * 8;
+  return words;
+}
+
+function render(word: number, isBigEndian: boolean): string {
+  const shifts = isBigEndian ? [24, 16, 8, 0] : [0, 8, 16, 24];
+  return String.fromCharCode(...shifts.map((shift) => (word >>> shift) & 0xff));
+}
+
+function rotate(word: number, bits: number): number {
+  return (word << bits) | (word >>> (32 - bits));
+}
+
+function at(words: Int32Array, index: number): number {
+  return words[index] ?? 0;
+}

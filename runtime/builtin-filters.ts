@@ -1,0 +1,10 @@
+// Which filters run native, by name. The only file that imports filters/.
+import basicAuth from "../filters/basic-auth/filter.ts";
+import cors from "../filters/cors/filter.ts";
+import headerRewrite from "../filters/header-rewrite/filter.ts";
+import type { AnyFilter } from "../sdk/define-filter.ts";
+
+/** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
+export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
+  [basicAuth, cors, headerRewrite].map((filter) => [filter.name, filter]),
+);
