@@ -1,9 +1,12 @@
 // A proxy that is told to end finishes what it began: every request that it took is answered, whole.
-import { expect, test } from "bun:test";
+import { expect, test, setDefaultTimeout } from "bun:test";
 import { connect, type Socket } from "node:net";
 import { startProxy } from "../harness/proxy.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
+
+// Real programs start and end here, on machines that may be busy.
+setDefaultTimeout(60_000);
 
 const REPLY_BYTES = 50_000;
 const REQUEST = "GET /work HTTP/1.1\r\nHost: app\r\n\r\n";

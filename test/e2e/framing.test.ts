@@ -1,9 +1,12 @@
 // Whatever two implementations could frame differently is answered 400 on a connection that then closes, and the
 // upstream hears nothing of it (RFC 9112 §6, §11.2; RFC 9110 §5.5).
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { startProxy, type RunningProxy } from "../harness/proxy.ts";
 import { exchangeRaw } from "../harness/raw.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
+
+// Real programs start and end here, on machines that may be busy.
+setDefaultTimeout(60_000);
 
 const owned = new AsyncDisposableStack();
 const seen: string[] = [];

@@ -1,10 +1,13 @@
 // A snapshot from a file, over real sockets: who gets which request, and what it looks like when it arrives.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { join } from "node:path";
 import { z } from "zod";
 import { runProgram } from "../harness/program.ts";
 import { ROOT, startProxy, type RunningProxy } from "../harness/proxy.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
+
+// Real programs start and end here, on machines that may be busy.
+setDefaultTimeout(60_000);
 
 const owned = new AsyncDisposableStack();
 let folder: TempFolder;

@@ -1,11 +1,14 @@
 // What people put a sidecar between: curl, nginx and wrk work through it as they do without it.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { startNginxUpstream } from "../harness/peers.ts";
 import { runProgram } from "../harness/program.ts";
 import { startProxy, type RunningProxy } from "../harness/proxy.ts";
 import { exchangeRaw } from "../harness/raw.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
+
+// Real programs start and end here, on machines that may be busy.
+setDefaultTimeout(60_000);
 
 const BIG_BYTES = 20 * 1024 * 1024;
 const owned = new AsyncDisposableStack();
