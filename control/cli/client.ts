@@ -1,0 +1,76 @@
+// Control's API, as commands use it.
+import { z } from "zod";
+import { CommandFailure, EXIT } from "./failure.ts";
+
+/** Where control is, and the right to change it. */
+export interface Target {
+  readonly control: string;
+  readonly token: string | undefined;
+}
+
+const Refusal = z.object({
+  title: z.string(),
+  detail: z.string().optional(),
+  problems: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+type Refusal = z.infer<typeof Refusal>;
+
+/** Control said no; `problems` have paths into the body. */
+export class ControlRefusal extends CommandFailure {
+  readonly status: number;
+  readonly problems: NonNullable<Refusal["problems"]>;
+
+  constructor(status: number, { title, detail, problems = [] }: Refusal) {
+    const head = detail === undefined ? title : `${title}: ${detail}`;
+    const lines = problems.map(({ path, message }) => `  ${path === "" ? "" : `${path}: `}${message}`);
+    super(status === 401 ? EXIT.unauthorized : EXIT.refused, [`control refused (${status}): ${head}`, ...lines]);
+    this.status = status;
+    this.problems = problems;
+  }
+}
+
+/** Longest wait for a reply; a bundle may take control some seconds to derive. */
+const TIMEOUT_MS = 60_000;
+
+/** Sends one request and reads the reply as `schema`. Throws a `CommandFailure` that says what went wrong and what to do. */
+export async function ask<T>(
+  { control, token }: Target,
+  schema: z.ZodType<T>,
+  request: { readonly method: "GET" | "PUT" | "POST" | "DELETE"; readonly path: string; readonly body?: unknown },
+): Promise<T> {
+  const { method, path, body } = request;
+  const headers = new Headers();
+  if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+  if (body !== undefined) headers.set("content-type", "application/json");
+  const init: RequestInit = { method, headers, signal: AbortSignal.timeout(TIMEOUT_MS) };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  let reply: Response;
+  let text: string;
+  try {
+    reply = await fetch(new URL(path, control), init);
+    text = await reply.text();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(EXIT.unreachable, [
+      `control at ${control} does not answer: ${reason}`,
+      'start it with "bun run control", or say where it is with --control or VESPID_CONTROL',
+    ]);
+  }
+  const value = parseJson(text);
+  if (!reply.ok) {
+    const refusal = Refusal.safeParse(value);
+    throw new ControlRefusal(reply.status, refusal.success ? refusal.data : { title: reply.statusText });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new CommandFailure(EXIT.unreachable, [`what answers at ${control} is not a Vespid control service`]);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not control, or something between us; the status decides.
+    return undefined;
+  }
+}
