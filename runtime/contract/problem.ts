@@ -16,7 +16,7 @@ export type Parsed<T> =
 
 /** Checks `value` against a schema; each issue becomes a problem whose path starts with `at`. */
 export function parseWith<T>(schema: z.ZodType<T>, value: unknown, at = ""): Parsed<T> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: renderIssue });
   if (result.success) return { ok: true, value: result.data };
   return { ok: false, problems: result.error.issues.flatMap((issue) => problemsOf(issue, at)) };
 }
@@ -34,6 +34,50 @@ export function renderPath(keys: readonly PropertyKey[], at = ""): string {
 /** One line for a person: `spec.hosts: is required`. */
 export function renderProblem(problem: Problem): string {
   return problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`;
+}
+
+/** Longest rendering of a value inside a message, characters. */
+const SHOWN_MAX = 80;
+const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "items", object: "fields" };
+
+/** What zod's own messages leave out: the value. A message that a schema brings itself goes before this one. */
+function renderIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case "invalid_type":
+      return issue.input === undefined
+        ? "is required"
+        : `is ${renderValue(issue.input)}, must be of type ${issue.expected}`;
+    case "invalid_value": {
+      const values = issue.values.map((value) => renderValue(value)).join(", ");
+      const fix = issue.values.length === 1 ? values : `one of ${values}`;
+      return issue.input === undefined ? `is required, ${fix}` : `is ${renderValue(issue.input)}, must be ${fix}`;
+    }
+    case "too_small":
+      return renderBound(issue.input, issue.origin, "at least", issue.minimum);
+    case "too_big":
+      return renderBound(issue.input, issue.origin, "at most", issue.maximum);
+    case "custom":
+    case "invalid_element":
+    case "invalid_format":
+    case "invalid_key":
+    case "invalid_union":
+    case "not_multiple_of":
+    case "unrecognized_keys":
+      // zod's own words.
+      return undefined;
+  }
+}
+
+function renderBound(input: unknown, origin: string, relation: string, bound: number | bigint): string {
+  const unit = UNITS[origin];
+  return unit === undefined
+    ? `is ${renderValue(input)}, must be ${relation} ${bound}`
+    : `must have ${relation} ${bound} ${bound === 1 ? unit.slice(0, -1) : unit}`;
+}
+
+function renderValue(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)}…`;
 }
 
 function problemsOf(issue: z.core.$ZodIssue, at: string): readonly Problem[] {
