@@ -36,18 +36,24 @@ export async function buildFilterFile(
   if (!manifest.ok) return manifest;
 
   onStep("component");
+  const component = await makeComponent(guest.value);
+  if (!component.ok) return component;
+  const artifact = renderArtifact(component.value, manifest.value);
+  return {
+    ok: true,
+    value: {
+      manifest: manifest.value,
+      artifact,
+      digest: digestOf(artifact),
+      sizes: { scriptBytes: guest.value.length, artifactBytes: artifact.length },
+    },
+  };
+}
+
+async function makeComponent(script: string): Promise<Parsed<Uint8Array>> {
   try {
-    const { component } = await componentize({ witPath: WIT, jsSource: guest.value, sync: true });
-    const artifact = renderArtifact(component, manifest.value);
-    return {
-      ok: true,
-      value: {
-        manifest: manifest.value,
-        artifact,
-        digest: digestOf(artifact),
-        sizes: { scriptBytes: guest.value.length, artifactBytes: artifact.length },
-      },
-    };
+    const { component } = await componentize({ witPath: WIT, jsSource: script, sync: true });
+    return { ok: true, value: component };
   } catch (error) {
     // The filter's own top-level code runs here, in the engine that has none of Bun's or a browser's globals.
     const message = error instanceof Error ? error.message : String(error);

@@ -1,5 +1,5 @@
 // An author's file and everything that it imports, as one script that a bare JavaScript engine runs.
-import { build, type BuildFailure, type Plugin } from "esbuild";
+import { build, stop, type BuildFailure, type Plugin } from "esbuild";
 import { dirname, join, resolve } from "node:path";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { HOST_INTERFACE } from "../wit/world.ts";
@@ -28,6 +28,7 @@ async function bundle(
   path: string,
   options: { readonly external: string[]; readonly plugins: Plugin[] },
 ): Promise<Parsed<string>> {
+  running++;
   try {
     const result = await build({
       stdin: { contents: entry, resolveDir: dirname(resolve(path)), sourcefile: "entry.js" },
@@ -50,8 +51,14 @@ async function bundle(
   } catch (error) {
     if (!isBuildFailure(error)) throw error;
     return { ok: false, problems: error.errors.map((fault) => toProblem(fault)) };
+  } finally {
+    // esbuild works in a process of its own; the last one out ends it.
+    if (--running === 0) await stop();
   }
 }
+
+/** Bundles that are being made. */
+let running = 0;
 
 /** A module that runs `installGlobals` when it is imported. */
 const guestGlobals: Plugin = {

@@ -1,0 +1,78 @@
+// The engines that the filter contract runs over, each behind `buildFilter` as the proxy calls it.
+import { join } from "node:path";
+import type { Filter } from "../../runtime/chain/filter.ts";
+import { FilterUse } from "../../runtime/contract/filter.ts";
+import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
+import { buildFilter, type FilterDeps } from "../../runtime/wasm/build-filter.ts";
+import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
+import { buildFilterFile } from "../../sdk/build/build.ts";
+import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
+import { startClock } from "../../sdk/testing/exchange.ts";
+import probe from "../fixtures/probe/filter.ts";
+
+/** Fields of a use that a test sets; the rest is plain. */
+export type UseInit = Partial<Omit<FilterUse, "source" | "limits">> & {
+  readonly limits?: Partial<FilterUse["limits"]>;
+};
+
+/** One engine. */
+export interface Subject {
+  readonly engine: "native" | "jsc";
+  build(init?: UseInit, deps?: Partial<FilterDeps>): Promise<Parsed<Filter>>;
+}
+
+export const PROBE = join(import.meta.dir, "../fixtures/probe/filter.ts");
+
+/** The probe, built and derived; one build for all tests of a run. */
+export function probeBundle(): Promise<DerivedBundle> {
+  built ??= deriveFile(PROBE);
+  return built;
+}
+
+let built: Promise<DerivedBundle> | undefined;
+
+/** What control makes of a filter's file. */
+export async function deriveFile(path: string): Promise<DerivedBundle> {
+  const artifact = unwrap(await buildFilterFile(path));
+  return unwrap(await deriveBundle(artifact.artifact));
+}
+
+/** The filter itself, or an exception that says what is wrong. */
+export function unwrap<T>(parsed: Parsed<T>): T {
+  if (parsed.ok) return parsed.value;
+  throw new Error(parsed.problems.map((problem) => renderProblem(problem)).join("\n"));
+}
+
+/** What `buildFilter` needs, with the files of a bundle at hand. */
+export function depsFor(bundle: DerivedBundle | undefined, deps: Partial<FilterDeps> = {}): FilterDeps {
+  return {
+    builtins: new Map([[probe.name, probe]]),
+    engine: jscEngine,
+    fetchFile: ({ digest }) => {
+      const bytes = bundle?.files.get(digest);
+      return Promise.resolve(bytes === undefined ? { ok: false, error: "is not there" } : { ok: true, value: bytes });
+    },
+    clock: startClock(),
+    log: () => undefined,
+    ...deps,
+  };
+}
+
+export const SUBJECTS: readonly Subject[] = [
+  {
+    engine: "native",
+    build: (init, deps) => buildFilter(useOf({ kind: "builtin", name: "probe" }, init), depsFor(undefined, deps)),
+  },
+  {
+    engine: "jsc",
+    build: async (init, deps) => {
+      const bundle = await probeBundle();
+      return buildFilter(useOf({ kind: "bundle", bundle: bundle.ref }, init), depsFor(bundle, deps));
+    },
+  },
+];
+
+/** A use of a filter as a snapshot holds it. */
+export function useOf(source: FilterUse["source"], init: UseInit = {}): FilterUse {
+  return FilterUse.parse({ name: "probe", stage: "transform", ...init, source });
+}
