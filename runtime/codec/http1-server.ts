@@ -27,6 +27,8 @@ export interface Front {
 const DISCARD_MAX_BYTES = 1024 * 1024;
 /** While draining, a connection without a request closes after this long, so that a request under way still lands. */
 const DRAIN_IDLE_MS = 1000;
+/** After FIN, the client has this long to close its side; what it still sends is dropped, so that no RST eats the reply (RFC 9112 §9.6). */
+const LINGER_MS = 5000;
 /** Empty lines before a request line that are skipped (RFC 9112 §2.2). */
 const EMPTY_LINES_MAX = 2;
 const NO_BYTES = Buffer.alloc(0);
@@ -57,6 +59,8 @@ export class Http1Server {
   /** Monotonic; the last time a byte moved, to the sweep's precision. */
   #activeAtMs: number;
   #headStartedAtMs = 0;
+  /** Monotonic; when the last reply was written, 0 before. */
+  #endedAtMs = 0;
 
   constructor(transport: Transport, downstream: Downstream, front: Front) {
     this.#transport = transport;
@@ -80,6 +84,8 @@ export class Http1Server {
 
   /** Bytes came. */
   data(chunk: Buffer): void {
+    // After the last reply nothing more is a request, whatever it looks like.
+    if (this.#endedAtMs > 0) return;
     this.#activeAtMs = 0;
     const isHeld = this.#hasRest;
     this.#rest = isHeld ? Buffer.concat([this.#rest.subarray(this.#restAt), chunk]) : chunk;
@@ -118,6 +124,10 @@ export class Http1Server {
 
   /** Called a few times a second: closes what has waited too long. `nowMs` is monotonic. */
   sweep(nowMs: number): void {
+    if (this.#endedAtMs > 0) {
+      if (nowMs - this.#endedAtMs >= LINGER_MS) this.#transport.terminate();
+      return;
+    }
     if (this.#activeAtMs === 0) {
       this.#activeAtMs = nowMs;
       return;
@@ -130,7 +140,10 @@ export class Http1Server {
       if (limits.headTimeoutMs > 0 && nowMs - this.#headStartedAtMs >= limits.headTimeoutMs) {
         this.#refuse(failure("request_timeout", `no whole head within ${limits.headTimeoutMs} ms`));
       }
-    } else if (idleMs >= limits.idleTimeoutMs || (this.#front.isDraining && idleMs >= DRAIN_IDLE_MS)) {
+    } else if (
+      (limits.idleTimeoutMs > 0 && idleMs >= limits.idleTimeoutMs) ||
+      (this.#front.isDraining && idleMs >= DRAIN_IDLE_MS)
+    ) {
       this.#close();
     }
   }
@@ -310,7 +323,7 @@ export class Http1Server {
     exchange.status = reply.status;
     exchange.flags = reply.flags;
     exchange.details = reply.details;
-    if (reply.closes || this.#front.isDraining || (this.#body?.isRefused ?? false)) this.#closesAfter = true;
+    if (reply.closes || this.#front.isDraining || (this.#body?.isUncertain ?? false)) this.#closesAfter = true;
     const hasBody = exchange.method !== "HEAD" && reply.status !== 204 && reply.status !== 304;
     this.#sink.begin(hasBody ? reply.body.lengthBytes : 0, exchange.protocol, reply);
     if (this.#sink.framing === "close") this.#closesAfter = true;
@@ -379,7 +392,7 @@ export class Http1Server {
 
   #close(): void {
     this.#drop();
-    // What a client still sends is not read any more; FIN goes out after the reply.
+    this.#endedAtMs = this.#front.clock.monotonic();
     this.#writer.end();
   }
 }
@@ -414,6 +427,11 @@ class RequestBody implements Body {
 
   get isWanted(): boolean {
     return this.#sink !== undefined || this.isDiscarding;
+  }
+
+  /** What follows cannot be framed: the body broke, or the client may leave it out since nobody said 100 (RFC 9110 §10.1.1). */
+  get isUncertain(): boolean {
+    return this.isRefused || (this.#expectsContinue && !this.isWanted && !this.isComplete);
   }
 
   get receivedBytes(): number {

@@ -38,7 +38,7 @@ export const Cluster = z.strictObject({
   balance: z.enum(["round_robin", "least_request", "random"]).default("least_request"),
   /** From the attempt's start to an open connection; then 503 `UF`. Default 10 s, as Istio. */
   connectTimeoutMs: durationMs(10_000),
-  /** A pooled connection unused for this long is closed. Default 1 h, as Envoy. */
+  /** A pooled connection unused for this long is closed; `0` is never. Default 1 h, as Envoy. */
   idleTimeoutMs: durationMs(3_600_000),
   limits: ClusterLimits,
 });

@@ -17,7 +17,7 @@ export const ListenerLimits = z
     headersMax: z.int().min(1).max(10_000).default(100),
     /** Body of one request; beyond it 413. `0`, the default, is no bound. */
     bodyMaxBytes: z.int().min(0).default(0),
-    /** A connection without a request is closed after this long. Default 1 h. */
+    /** A connection without a request is closed after this long; `0` is never. Default 1 h. */
     idleTimeoutMs: durationMs(3_600_000),
     /** From a request's first byte to the end of its head; then 408. Default 60 s. */
     headTimeoutMs: durationMs(60_000),

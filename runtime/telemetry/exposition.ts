@@ -69,7 +69,7 @@ function pushClusters(lines: string[], clusters: readonly ClusterStats[]): void 
 }
 
 function pushFilters(lines: string[], metrics: Metrics): void {
-  const all = [...metrics.filters.values()];
+  const all = metrics.filters;
   lines.push(
     "# TYPE vespid_filter_runs_total counter",
     ...all.map((series) => `vespid_filter_runs_total{${filterLabels(series)}} ${series.runs}`),

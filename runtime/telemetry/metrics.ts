@@ -45,24 +45,38 @@ export class RequestSeries {
   }
 }
 
-/** One filter's runs. */
-export interface FilterSeries {
+/** One filter's runs of one kind. */
+export interface FilterSeries extends Readonly<Total> {
   readonly filter: string;
-  readonly phase: string;
-  readonly outcome: string;
+  readonly phase: FilterRun["phase"];
+  readonly outcome: FilterRun["outcome"];
+}
+
+interface Total {
   runs: number;
   fuel: number;
   tookMs: number;
 }
 
+/** Found by two property reads for each run. */
+class FilterTotals {
+  readonly request = newTotals();
+  readonly response = newTotals();
+}
+
+function newTotals(): Readonly<Record<FilterRun["outcome"], Total>> {
+  const zero: Total = { runs: 0, fuel: 0, tookMs: 0 };
+  return { proceed: { ...zero }, reply: { ...zero }, failed: { ...zero } };
+}
+
 /** Takes what stages tell and keeps the totals. */
 export class Metrics implements Observer {
   readonly requests: Map<string, RequestSeries> = new Map();
-  readonly filters: Map<string, FilterSeries> = new Map();
   readonly connectionsTotal: Record<Direction, number> = { inbound: 0, outbound: 0 };
   readonly connectionsActive: Record<Direction, number> = { inbound: 0, outbound: 0 };
   /** The series of the exchange before: mostly the same again, and found without building its key. */
   #last: Recalled = { direction: "inbound", service: "", status: -1, flags: "-", series: new RequestSeries("") };
+  readonly #filters = new Map<string, FilterTotals>();
   readonly #workload: Workload;
   readonly #clock: Clock;
   readonly #onEnded: (exchange: Exchange, nowMonoMs: number) => void;
@@ -95,15 +109,31 @@ export class Metrics implements Observer {
   }
 
   filterRan(run: FilterRun): void {
-    const key = `${run.filter} ${run.phase} ${run.outcome}`;
-    let series = this.filters.get(key);
-    if (series === undefined) {
-      series = { filter: run.filter, phase: run.phase, outcome: run.outcome, runs: 0, fuel: 0, tookMs: 0 };
-      this.filters.set(key, series);
+    let all = this.#filters.get(run.filter);
+    if (all === undefined) {
+      all = new FilterTotals();
+      this.#filters.set(run.filter, all);
     }
+    const series = all[run.phase][run.outcome];
     series.runs++;
     series.fuel += run.fuel;
     series.tookMs += run.tookMs;
+  }
+
+  /** Every filter that ran, with what it did. */
+  get filters(): readonly FilterSeries[] {
+    return [...this.#filters]
+      .flatMap(([filter, totals]) =>
+        (["request", "response"] as const).flatMap((phase) =>
+          (["proceed", "reply", "failed"] as const).map((outcome) => ({
+            filter,
+            phase,
+            outcome,
+            ...totals[phase][outcome],
+          })),
+        ),
+      )
+      .filter(({ runs }) => runs > 0);
   }
 
   #series(exchange: Exchange): RequestSeries {

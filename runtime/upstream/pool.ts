@@ -91,6 +91,7 @@ export class Pool {
 
   /** Called about once a second: closes what was idle for too long. `nowMs` is monotonic. */
   sweep(nowMs: number): void {
+    if (this.#cluster.idleTimeoutMs === 0) return;
     for (const idle of this.#idle.values()) {
       for (const connection of idle.slice()) {
         if (connection.idleSinceMs === 0) connection.idleSinceMs = nowMs;

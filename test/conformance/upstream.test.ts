@@ -358,6 +358,22 @@ describe("the downstream", () => {
     expect(await ask(proxy, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 1\r\nC: 1\r\n\r\n")).toStartWith("HTTP/1.1 431 ");
   });
 
+  test("that asked for 100 and got a refusal instead is not waited for: its connection closes", async () => {
+    using proxy = await startServing({});
+    const ask100 = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 40\r\n\r\n";
+    // Whether these bytes are the body or the next request, only the client knows.
+    const reply = await ask(proxy, `${ask100}GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n`);
+    expect(reply.match(/HTTP\/1\.1 /gu)).toHaveLength(1);
+    expect(reply).toContain("\r\nConnection: close\r\n");
+    expect(proxy.ended.map(({ path }) => path)).toEqual(["/"]);
+  });
+
+  test("that goes on after `Connection: close` is not heard", async () => {
+    using proxy = await startServing({});
+    await ask(proxy, `${GET}${GET}`);
+    expect(proxy.ended).toHaveLength(1);
+  });
+
   test("an early reply during an upload is passed on, and the connection still frames", async () => {
     using upstream = startScriptedUpstream((connection) =>
       connection.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"),
