@@ -122,18 +122,16 @@ export class Metrics implements Observer {
 
   /** Every filter that ran, with what it did. */
   get filters(): readonly FilterSeries[] {
-    return [...this.#filters]
-      .flatMap(([filter, totals]) =>
-        (["request", "response"] as const).flatMap((phase) =>
-          (["proceed", "reply", "failed"] as const).map((outcome) => ({
-            filter,
-            phase,
-            outcome,
-            ...totals[phase][outcome],
-          })),
-        ),
-      )
-      .filter(({ runs }) => runs > 0);
+    const series: FilterSeries[] = [];
+    for (const [filter, totals] of this.#filters) {
+      for (const phase of ["request", "response"] as const) {
+        for (const outcome of ["proceed", "reply", "failed"] as const) {
+          const total = totals[phase][outcome];
+          if (total.runs > 0) series.push({ filter, phase, outcome, ...total });
+        }
+      }
+    }
+    return series;
   }
 
   #series(exchange: Exchange): RequestSeries {
