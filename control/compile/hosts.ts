@@ -11,7 +11,8 @@ export function fullHost(host: string, namespace: string): string {
 /** Whether `pattern` (exact or `*.suffix`) covers `host`; a wildcard covers a narrower wildcard. */
 export function hostCovers(pattern: string, host: string): boolean {
   if (pattern === host) return true;
-  return pattern.startsWith("*.") && host.length > pattern.length && host.endsWith(pattern.slice(1));
+  const suffix = pattern.slice(1);
+  return pattern.startsWith("*.") && host.length > suffix.length && host.endsWith(suffix);
 }
 
 /** Orders patterns from the most exact: exact names first, then the longer wildcard. */
