@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { makeTempFolder } from "../harness/temp-folder.ts";
 import { startControl, type RunningControl } from "../harness/control.ts";
 import { startLeashed, startPair, type Pair } from "./children.ts";
+import { FilterCost } from "./filter-cost.ts";
 import { createOperator } from "./operator.ts";
 import { FILTER_NAME } from "./resources.ts";
 import { play, type FilterTimes, type Watch } from "./scenario.ts";
@@ -64,9 +65,9 @@ export async function runDemo({ isOnce, interrupted, view }: DemoOptions): Promi
     if (visit.failure !== undefined) view.say(`    a visit failed: ${visit.failure}`);
   });
   let step = "starting";
-  let filterCost: string | undefined;
+  const filterCost = new FilterCost(page.admin, FILTER_NAME);
   const show = () =>
-    view.show({ ...visitors.report(), elapsedMs: performance.now() - startedAtMs, step, filter: filterCost });
+    view.show({ ...visitors.report(), elapsedMs: performance.now() - startedAtMs, step, filter: filterCost.text });
   const watch = (): Watch => {
     const visits: Visit[] = [];
     watches.add(visits);
@@ -92,13 +93,12 @@ export async function runDemo({ isOnce, interrupted, view }: DemoOptions): Promi
   };
   let isVisited = false;
   const redraw = setInterval(show, process.stdout.isTTY ? REDRAW_MS : LINE_MS);
-  const measure = setInterval(() => void readFilterCost(page.admin).then((cost) => (filterCost = cost)), 1000);
+  const measure = setInterval(() => void filterCost.measure(), 1000);
   try {
     const times = await Promise.race([play(scenario), broken]);
     if (isOnce) {
       const last = watch();
       await Promise.race([broken, waitForVisits(last, LAST_VISITS)]);
-      filterCost = await readFilterCost(page.admin);
     } else {
       view.say(`\n${renderAddresses(page, control, folder.path)}\n`);
       await Promise.race([broken, new Promise(() => undefined)]).catch((error: unknown) => {
@@ -107,7 +107,7 @@ export async function runDemo({ isOnce, interrupted, view }: DemoOptions): Promi
       });
     }
     await visitors.stop();
-    return { isGood: visitors.report().failed === 0, summary: renderSummary(visitors, times, filterCost) };
+    return { isGood: visitors.report().failed === 0, summary: renderSummary(visitors, times, filterCost.text) };
   } finally {
     clearInterval(redraw);
     clearInterval(measure);
@@ -141,21 +141,6 @@ function renderAddresses(page: Pair, control: RunningControl, folder: string): s
     `  bun run vespid filter push ${join(folder, FILTER_NAME)}    # after a change to its filter.ts`,
     "Ctrl-C ends it all",
   ].join("\n");
-}
-
-/** Average of all calls so far, from the sidecar's own metrics. */
-async function readFilterCost(admin: string): Promise<string | undefined> {
-  const reply = await fetch(`${admin}/stats/prometheus`).catch(() => undefined);
-  const text = (await reply?.text()) ?? "";
-  const sum = (name: string) =>
-    [...text.matchAll(new RegExp(`^${name}\\{[^\\n]*${FILTER_NAME}[^\\n]*\\} (\\S+)$`, "gmu"))].reduce(
-      (total, [, value]) => total + Number(value),
-      0,
-    );
-  const runs = sum("vespid_filter_runs_total");
-  if (runs === 0) return undefined;
-  const averageUs = (sum("vespid_filter_milliseconds_total") / runs) * 1000;
-  return `${averageUs.toFixed(1)} µs a call, ${runs.toLocaleString("en-US")} calls`;
 }
 
 function waitForVisits(watch: Watch, count: number): Promise<void> {
