@@ -43,7 +43,9 @@ const log = pino({ level: flags.logLevel, base: { program: "control" } }, pino.d
 function start(): Control {
   const store = openSqliteStore(flags.store);
   try {
-    const { listen, token } = flags;
+    const { listen } = flags;
+    // An empty variable is one that nobody set; an empty token would be no token at all.
+    const token = flags.token === "" ? undefined : flags.token;
     return startControl({
       listen,
       store,

@@ -93,11 +93,13 @@ test("a proxy that answers ends on the newest version that it accepts, with one 
         // Only the newest is ever sent.
         expect(send).toBe(newest ?? send);
       };
+      /** Whether there was something to answer. */
       const answer = () => {
         const answered = unanswered;
-        if (answered === undefined) return;
+        if (answered === undefined) return false;
         unanswered = undefined;
         step(isBad(answered) ? { kind: "nacked", version: answered, problems } : { kind: "acked", version: answered });
+        return true;
       };
       for (const { kind, ...rest } of actions) {
         if (kind === "answer") answer();
@@ -107,7 +109,7 @@ test("a proxy that answers ends on the newest version that it accepts, with one 
           step({ kind, version: rest.version });
         } else if ("version" in rest && rest.version !== unanswered) step({ kind: "acked", version: rest.version });
       }
-      while (unanswered !== undefined) answer();
+      while (answer());
       expect(session.inFlight).toBeUndefined();
       expect(session.waiting).toBeUndefined();
       if (newest === undefined) return;

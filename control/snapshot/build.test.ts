@@ -64,6 +64,23 @@ const FULL = "reviews.default.svc.cluster.local";
 const host = (snapshot: Snapshot, name: string) => snapshot.outbound.virtualHosts.find((found) => found.name === name);
 const cluster = (snapshot: Snapshot, name: string) => snapshot.clusters.find((found) => found.name === name);
 
+const rule = (hosts: string, name: string) =>
+  virtualService(
+    `  hosts: [${hosts}]\n  http: [{ name: ${name}, route: [{ destination: { host: a.example.com } }] }]`,
+    name,
+  );
+const filter = (name: string, spec: string, namespace = "default") => `
+---
+apiVersion: vespid.dev/v1
+kind: Filter
+metadata: { name: ${name}, namespace: ${namespace} }
+spec: ${spec}
+`;
+const versionOf = (text: string) => {
+  const checked = checkSnapshot(snapshotOf(text));
+  return checked.ok ? checked.value.version : undefined;
+};
+
 describe("a host that only a ServiceEntry declares", () => {
   test("answers to its names, by a default route to all of its endpoints", () => {
     const snapshot = snapshotOf(REVIEWS);
@@ -255,11 +272,6 @@ describe("a VirtualService", () => {
   });
 
   test("with the most exact host holds, then the oldest", () => {
-    const rule = (hosts: string, name: string) =>
-      virtualService(
-        `  hosts: [${hosts}]\n  http: [{ name: ${name}, route: [{ destination: { host: a.example.com } }] }]`,
-        name,
-      );
     const text =
       entry("a", "hosts: [a.example.com, b.x.example.com], endpoints: [{ address: 10.0.0.1 }]") +
       rule('"*.example.com"', "wide") +
@@ -289,14 +301,6 @@ describe("a VirtualService", () => {
 });
 
 describe("a Filter", () => {
-  const filter = (name: string, spec: string, namespace = "default") => `
----
-apiVersion: vespid.dev/v1
-kind: Filter
-metadata: { name: ${name}, namespace: ${namespace} }
-spec: ${spec}
-`;
-
   test("is in the chains of the proxies that its selector chooses, in its direction", () => {
     const text =
       filter("all", "{ builtin: cors, config: { a: 1 } }") +
@@ -317,10 +321,6 @@ spec: ${spec}
 });
 
 test("what does not concern a proxy does not change its version", () => {
-  const versionOf = (text: string) => {
-    const checked = checkSnapshot(snapshotOf(text));
-    return checked.ok ? checked.value.version : undefined;
-  };
   const hidden = entry("x", 'hosts: [x.test], endpoints: [{ address: 10.0.0.9 }], exportTo: ["."]', "shop");
   expect(versionOf(REVIEWS + hidden)).toBe(versionOf(REVIEWS));
   expect(versionOf(REVIEWS + SUBSETS)).not.toBe(versionOf(REVIEWS));

@@ -20,6 +20,25 @@ const put = (name: string, spec: unknown, expected?: string): Change => ({
 });
 const remove = (name: string, expected?: string): Change => ({ kind: "delete", key: keyOf(name), expected });
 
+const digestOf = (byte: string) => Digest.parse(`sha256:${byte.repeat(64)}`);
+const bundle = (byte: string): StoredBundle => ({
+  sizeBytes: 3,
+  createdAtMs: 1,
+  ref: {
+    digest: digestOf(byte),
+    manifest: {
+      name: "stamp",
+      world: "vespid:filter/filter@1.0.0",
+      stage: "transform",
+      reads: [],
+      writes: [],
+      phases: ["request"],
+      configSchema: {},
+    },
+    files: [{ name: "core.wasm", digest: digestOf("c"), sizeBytes: 3 }],
+  },
+});
+
 function withStore(use: (store: Store) => void): void {
   const store = openSqliteStore(":memory:");
   try {
@@ -114,19 +133,6 @@ test("pages follow one another without a gap", () => {
 });
 
 test("a bundle's blobs go with it, but for those that another shares", () => {
-  const digestOf = (byte: string) => Digest.parse(`sha256:${byte.repeat(64)}`);
-  const bundle = (byte: string): StoredBundle => ({
-    sizeBytes: 3,
-    createdAtMs: 1,
-    ref: {
-      digest: digestOf(byte),
-      manifest: {
-        ...{ name: "stamp", world: "vespid:filter/filter@1.0.0", stage: "transform", reads: [], writes: [] },
-        ...{ phases: ["request"], configSchema: {} },
-      },
-      files: [{ name: "core.wasm", digest: digestOf("c"), sizeBytes: 3 }],
-    },
-  });
   const bytes = new Uint8Array([1, 2, 3]);
   withStore((store) => {
     store.putBundle(

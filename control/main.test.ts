@@ -1,0 +1,125 @@
+// Control as a process: what it promises its operator, and what a `kill -9` cannot take away.
+import { describe, expect, test } from "bun:test";
+import type { Subprocess } from "bun";
+import { makeTempFolder } from "../test/harness/temp-folder.ts";
+import { until } from "../test/harness/until.ts";
+import { openSqliteStore } from "./store/sqlite-store.ts";
+
+const TOKEN = "vsp_test";
+
+interface RunningControl extends AsyncDisposable {
+  readonly process: Subprocess<"ignore", "pipe", "pipe">;
+  readonly url: string;
+  /** What it printed until it listened, and a little after. */
+  printed(): string;
+}
+
+async function startProcess(store: string, token: string | undefined = TOKEN): Promise<RunningControl> {
+  const child = Bun.spawn(
+    [process.execPath, `${import.meta.dir}/main.ts`, "--listen", "127.0.0.1:0", "--store", store],
+    {
+      env: { ...process.env, VESPID_TOKEN: token, VESPID_LOG_LEVEL: "silent" },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    },
+  );
+  let printed = "";
+  void (async () => {
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) printed += chunk;
+  })();
+  const url = await until("control's address", () => /listens on (\S+)/u.exec(printed)?.[1]);
+  return {
+    process: child,
+    url,
+    printed: () => printed,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+function put(url: string, name: string, token = TOKEN): Promise<Response> {
+  return fetch(`${url}/v1/resources/ServiceEntry/default/${name}`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${token}` },
+    body: `apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: ${name} }
+spec: { hosts: [${name}.test], resolution: DNS, ports: [{ number: 80, name: http }] }`,
+  });
+}
+
+describe("kill -9 during writes", () => {
+  test("loses no acknowledged write, and what is there is whole", async () => {
+    await using folder = await makeTempFolder();
+    const file = folder.file("control.sqlite");
+    const acknowledged: string[] = [];
+    const rounds = [40, 60];
+    for (const [round, count] of rounds.entries()) {
+      // Each round opens what the one before it left.
+      // oxlint-disable-next-line no-await-in-loop
+      await using control = await startProcess(file);
+      const write = async (writer: number) => {
+        for (let index = 0; ; index += 1) {
+          const name = `r${round}-w${writer}-${index}`;
+          // oxlint-disable-next-line no-await-in-loop
+          const reply = await put(control.url, name).catch(() => undefined);
+          if (reply?.status !== 201) return;
+          acknowledged.push(name);
+        }
+      };
+      const writers = [write(0), write(1), write(2)];
+      const enough = acknowledged.length + count;
+      // oxlint-disable-next-line no-await-in-loop
+      await until(`${count} writes`, () => (acknowledged.length >= enough ? true : undefined));
+      control.process.kill("SIGKILL");
+      // oxlint-disable-next-line no-await-in-loop
+      await Promise.all([...writers, control.process.exited]);
+    }
+    const store = openSqliteStore(file);
+    const kept = new Set(store.all().map(({ key }) => key.name));
+    expect(acknowledged.filter((name) => !kept.has(name))).toEqual([]);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(100);
+    // A write that was under way when the process died may have been kept too; each writer had one.
+    expect(kept.size - acknowledged.length).toBeLessThanOrEqual(3 * rounds.length);
+    expect(store.revision()).toBe(kept.size);
+    store.close();
+  });
+});
+
+describe("the process", () => {
+  test("shows the token of the first run once, and takes it afterwards", async () => {
+    await using folder = await makeTempFolder();
+    const file = folder.file("control.sqlite");
+    let token: string;
+    {
+      await using control = await startProcess(file, "");
+      token = await until("the token", () => /token for changes, shown this once: (\S+)/u.exec(control.printed())?.[1]);
+      expect((await put(control.url, "a", token)).status).toBe(201);
+      expect((await put(control.url, "b", "guess")).status).toBe(401);
+    }
+    await using control = await startProcess(file, "");
+    expect((await put(control.url, "b", token)).status).toBe(201);
+    expect(control.printed()).not.toContain("token");
+  });
+
+  test("ends with 0 on SIGTERM, though a client keeps its connection open", async () => {
+    await using folder = await makeTempFolder();
+    await using control = await startProcess(folder.file("control.sqlite"));
+    expect((await fetch(`${control.url}/healthz`)).status).toBe(200);
+    control.process.kill("SIGTERM");
+    expect(await control.process.exited).toBe(0);
+  });
+
+  test.each([
+    ["an address that is none", ["--listen", "nowhere:99999"], "is not an address"],
+    ["a store that is a folder", ["--listen", "127.0.0.1:0", "--store", "/"], "cannot be opened"],
+    ["an unknown flag", ["--lissen", "x"], "unknown option"],
+  ])("does not start with %s, and says why", (_what, flags, reason) => {
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, `${import.meta.dir}/main.ts`, ...flags]);
+    expect(exitCode).toBeGreaterThan(0);
+    expect(stderr.toString()).toContain(reason);
+  });
+});
