@@ -46,7 +46,7 @@ export interface Control {
 }
 
 /** How long requests in progress may take to end when control stops. */
-const STOP_MAX_MS = 5000;
+const STOP_MAX_MS = 2000;
 
 /** Starts everything. Throws where the address is taken. */
 export function startControl(options: ControlOptions): Control {

@@ -66,6 +66,11 @@ export function renderProblemReply(
   };
   return new Response(JSON.stringify(document), {
     status,
-    headers: { "content-type": "application/problem+json", ...headers },
+    headers: {
+      "content-type": "application/problem+json",
+      // The rest of a body that is too large is not read, so nothing can follow it on this connection.
+      ...(status === 413 ? { connection: "close" } : {}),
+      ...headers,
+    },
   });
 }

@@ -21,12 +21,13 @@ const PORT_UNKNOWN = 80;
 const CONNECTIONS_MAX = 65_535;
 const PENDING_MAX = 1_000_000;
 
-export function collectClusters(world: World, services: ReadonlyMap<string, Service>, namespace: string): Clusters {
+export function collectClusters(world: World, namespace: string): Clusters {
+  const services = world.services(namespace);
   const clusters = new Map<string, ClusterInput>();
   const rules = new Map<string, HostRule>();
 
   function ruleFor(host: string): HostRule {
-    const rule = rules.get(host) ?? ruleOf(world, host, namespace, services.get(host)?.namespace);
+    const rule = rules.get(host) ?? ruleOf(world.rules, host, namespace, services.get(host)?.namespace);
     rules.set(host, rule);
     return rule;
   }

@@ -1,7 +1,7 @@
 // Filters become the chains of the proxies that their selectors choose.
 import type { z } from "zod";
 import type { FilterSource, FilterUse } from "../../runtime/contract/filter.ts";
-import { BUILTIN_STAGES } from "../resource/filter.ts";
+import { BUILTINS } from "../resource/filter.ts";
 import { ROOT_NAMESPACE, type Filter } from "../resource/resource.ts";
 import { hasLabels, type Identity, type World } from "./world.ts";
 
@@ -28,14 +28,14 @@ export function selects({ metadata, spec }: Filter, { service, namespace, labels
 function buildUse({ metadata, spec }: Filter, world: World): readonly FilterUseInput[] {
   const found = findSource(spec, world);
   if (found === undefined) return [];
-  const { priority, config, failurePolicy, limits } = spec;
+  const { config, failurePolicy, limits } = spec;
   return [
     {
       // Unique even where a filter of the root namespace has the same name.
       name: `${metadata.namespace}/${metadata.name}`,
       source: found.source,
       stage: spec.stage ?? found.stage,
-      priority,
+      priority: spec.priority ?? found.priority,
       config,
       failurePolicy,
       limits,
@@ -43,12 +43,15 @@ function buildUse({ metadata, spec }: Filter, world: World): readonly FilterUseI
   ];
 }
 
+interface Found {
+  readonly source: FilterSource;
+  readonly stage: FilterUse["stage"];
+  readonly priority: number;
+}
+
 /** `undefined` for a bundle that the store does not have; the API refuses such a filter and refuses to delete a bundle in use. */
-function findSource(
-  { builtin, bundle: digest }: Filter["spec"],
-  { bundles }: World,
-): { source: FilterSource; stage: FilterUse["stage"] } | undefined {
-  if (builtin !== undefined) return { source: { kind: "builtin", name: builtin }, stage: BUILTIN_STAGES[builtin] };
+function findSource({ builtin, bundle: digest }: Filter["spec"], { bundles }: World): Found | undefined {
+  if (builtin !== undefined) return { source: { kind: "builtin", name: builtin }, ...BUILTINS[builtin] };
   const bundle = digest === undefined ? undefined : bundles.get(digest);
-  return bundle === undefined ? undefined : { source: { kind: "bundle", bundle }, stage: bundle.manifest.stage };
+  return bundle && { source: { kind: "bundle", bundle }, stage: bundle.manifest.stage, priority: 0 };
 }

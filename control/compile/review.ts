@@ -11,7 +11,7 @@ import {
 } from "../resource/resource.ts";
 import { fullHost } from "./hosts.ts";
 import { ruleOf } from "./rules.ts";
-import { servicesOf, type Service } from "./services.ts";
+import type { Service } from "./services.ts";
 import type { World } from "./world.ts";
 
 /** Problems of a configuration under the manifest's schema, paths below the configuration. */
@@ -36,7 +36,7 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
     case "DestinationRule": {
       const { metadata, spec } = resource;
       const host = fullHost(spec.host, metadata.namespace);
-      const isKnown = host.startsWith("*") || servicesOf(world, metadata.namespace).has(host);
+      const isKnown = host.startsWith("*") || world.services(metadata.namespace).has(host);
       return { problems: [], warnings: isKnown ? [] : [unknownHost("spec.host", host)] };
     }
   }
@@ -68,7 +68,7 @@ function reviewServiceEntry({ spec }: ServiceEntry): readonly Problem[] {
 
 function reviewVirtualService(world: World, resource: VirtualService): Review {
   const { metadata, spec } = resource;
-  const services = servicesOf(world, metadata.namespace);
+  const services = world.services(metadata.namespace);
   const problems: Problem[] = [];
   const warnings: Problem[] = [...rivalsOf(world, resource)];
   spec.http.forEach(({ route }, ruleIndex) => {
@@ -89,7 +89,10 @@ function reviewVirtualService(world: World, resource: VirtualService): Review {
         });
       }
       const { subset } = destination;
-      if (subset !== undefined && !ruleOf(world, host, metadata.namespace, service.namespace).subsets.has(subset)) {
+      if (
+        subset !== undefined &&
+        !ruleOf(world.rules, host, metadata.namespace, service.namespace).subsets.has(subset)
+      ) {
         const message = `no DestinationRule of ${host} has a subset "${subset}"; requests get 503 until one has`;
         warnings.push({ path: `${path}.subset`, message });
       }
@@ -109,11 +112,7 @@ function rivalsOf(world: World, resource: VirtualService): readonly Problem[] {
   const { metadata, spec } = resource;
   return spec.hosts.flatMap((name, index) => {
     const host = fullHost(name, metadata.namespace);
-    const owner = world.virtualServices.find(
-      (other) =>
-        other.metadata.namespace === metadata.namespace &&
-        other.spec.hosts.some((claimed) => fullHost(claimed, metadata.namespace) === host),
-    );
+    const owner = world.ownerOf(metadata.namespace, host);
     if (owner === undefined || owner.metadata.name === metadata.name) return [];
     const message = `${host} is claimed by the older ${renderKey(keyOf(owner))}, which wins`;
     return [{ path: `spec.hosts[${index}]`, message }];

@@ -13,7 +13,6 @@ import type { VirtualService } from "../resource/resource.ts";
 import type { HttpMatch, HttpRoute } from "../resource/virtual-service.ts";
 import type { Clusters } from "./clusters.ts";
 import { compareSpecificity, fullHost, hostCovers, isVisible, shortForms } from "./hosts.ts";
-import type { Service } from "./services.ts";
 import { hasLabels, type Identity, type World } from "./world.ts";
 
 type VirtualHostInput = z.input<typeof VirtualHost>;
@@ -27,13 +26,8 @@ interface Claim {
 }
 
 /** A virtual host for every host that the proxy sees, the service's own or a VirtualService's. */
-export function buildVirtualHosts(
-  world: World,
-  services: ReadonlyMap<string, Service>,
-  clusters: Clusters,
-  identity: Identity,
-): readonly VirtualHostInput[] {
-  const claims = claimHosts(world, services, identity.namespace);
+export function buildVirtualHosts(world: World, clusters: Clusters, identity: Identity): readonly VirtualHostInput[] {
+  const claims = claimHosts(world, identity.namespace);
   // Full names come before short forms, so that no service's short form takes the name of another.
   const taken = new Set(claims.map(({ host }) => host));
   return claims.map(({ host, virtualService }) => {
@@ -48,7 +42,8 @@ export function buildVirtualHosts(
 }
 
 /** Which VirtualService holds for which host: the one whose host is most exact, then the oldest. */
-function claimHosts(world: World, services: ReadonlyMap<string, Service>, namespace: string): readonly Claim[] {
+function claimHosts(world: World, namespace: string): readonly Claim[] {
+  const services = world.services(namespace);
   const byHost = new Map<string, VirtualService>();
   for (const virtualService of world.virtualServices) {
     const { metadata, spec } = virtualService;
@@ -58,15 +53,17 @@ function claimHosts(world: World, services: ReadonlyMap<string, Service>, namesp
       if (!byHost.has(host)) byHost.set(host, virtualService);
     }
   }
-  const patterns = [...byHost.keys()].toSorted(compareSpecificity);
+  const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).toSorted(compareSpecificity);
   const ofServices = [...services.keys()].map((host) => {
-    const pattern = patterns.find((candidate) => hostCovers(candidate, host));
+    const pattern = byHost.has(host) ? host : wildcards.find((candidate) => hostCovers(candidate, host));
     return { host, virtualService: pattern === undefined ? undefined : byHost.get(pattern) };
   });
   // A wildcard that covers services stands for those services only; a host without a service answers by its own name.
-  const ofOthers = patterns
-    .filter((pattern) => ![...services.keys()].some((host) => hostCovers(pattern, host)))
-    .map((host) => ({ host, virtualService: byHost.get(host) }));
+  const standsForServices = (host: string) =>
+    services.has(host) || (host.startsWith("*") && [...services.keys()].some((service) => hostCovers(host, service)));
+  const ofOthers = [...byHost]
+    .filter(([host]) => !standsForServices(host))
+    .map(([host, virtualService]) => ({ host, virtualService }));
   return [...ofServices, ...ofOthers];
 }
 

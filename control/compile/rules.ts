@@ -2,7 +2,6 @@
 import { ROOT_NAMESPACE, type DestinationRule } from "../resource/resource.ts";
 import type { Subset, TrafficPolicy } from "../resource/destination-rule.ts";
 import { compareSpecificity, fullHost, hostCovers, isVisible } from "./hosts.ts";
-import type { World } from "./world.ts";
 
 /** What the rules of one host say together. */
 export interface HostRule {
@@ -10,27 +9,42 @@ export interface HostRule {
   readonly subsets: ReadonlyMap<string, Subset>;
 }
 
+/** Rules by namespace and full host; wildcards from the longest. Oldest first within a host. */
+export type RuleIndex = ReadonlyMap<string, NamespaceRules>;
+
+interface NamespaceRules {
+  readonly byHost: ReadonlyMap<string, readonly DestinationRule[]>;
+  readonly wildcards: readonly string[];
+}
+
+/** `rules` oldest first. */
+export function indexRules(rules: readonly DestinationRule[]): RuleIndex {
+  const byNamespace = Map.groupBy(rules, ({ metadata }) => metadata.namespace);
+  return new Map(
+    [...byNamespace].map(([namespace, own]) => {
+      const byHost = Map.groupBy(own, ({ spec }) => fullHost(spec.host, namespace));
+      const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).toSorted(compareSpecificity);
+      return [namespace, { byHost, wildcards }];
+    }),
+  );
+}
+
 /** Istio's search: the namespace of the client, that of the service, the root namespace; in the first that has any, the most exact host. */
 export function ruleOf(
-  world: World,
+  index: RuleIndex,
   host: string,
   clientNamespace: string,
   serviceNamespace: string | undefined,
 ): HostRule {
   for (const namespace of new Set([clientNamespace, serviceNamespace, ROOT_NAMESPACE])) {
-    if (namespace === undefined) continue;
-    const candidates = world.destinationRules.filter(
-      ({ metadata, spec }) =>
-        metadata.namespace === namespace &&
-        isVisible(spec.exportTo, namespace, clientNamespace) &&
-        hostCovers(fullHost(spec.host, namespace), host),
-    );
-    const best = candidates
-      .map(({ spec }) => fullHost(spec.host, namespace))
-      .toSorted(compareSpecificity)
-      .at(0);
-    if (best === undefined) continue;
-    return merge(candidates.filter(({ spec }) => fullHost(spec.host, namespace) === best));
+    const rules = namespace === undefined ? undefined : index.get(namespace);
+    for (const pattern of rules === undefined ? [] : [host, ...rules.wildcards]) {
+      if (!hostCovers(pattern, host)) continue;
+      const visible = rules?.byHost
+        .get(pattern)
+        ?.filter(({ metadata, spec }) => isVisible(spec.exportTo, metadata.namespace, clientNamespace));
+      if (visible !== undefined && visible.length > 0) return merge(visible);
+    }
   }
   return { trafficPolicy: undefined, subsets: new Map() };
 }

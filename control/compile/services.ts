@@ -4,7 +4,6 @@ import type { Endpoint } from "../../runtime/contract/cluster.ts";
 import type { ServicePort } from "../resource/service-entry.ts";
 import type { ServiceEntry } from "../resource/resource.ts";
 import { fullHost, isVisible } from "./hosts.ts";
-import type { World } from "./world.ts";
 
 /** A service by one of its hosts; entries of one namespace that name the same host are one service. */
 export interface Service {
@@ -17,9 +16,9 @@ export interface Service {
 }
 
 /** Services by full host. Of a host that two namespaces declare, a proxy sees the one of its own, else the oldest, as Istio. */
-export function servicesOf(world: World, namespace: string): ReadonlyMap<string, Service> {
+export function servicesOf(entries: readonly ServiceEntry[], namespace: string): ReadonlyMap<string, Service> {
   const services = new Map<string, Service>();
-  for (const entry of world.serviceEntries) {
+  for (const entry of entries) {
     const owner = entry.metadata.namespace;
     if (!isVisible(entry.spec.exportTo, owner, namespace)) continue;
     for (const name of entry.spec.hosts) {

@@ -1,6 +1,9 @@
 // Everything that is wanted, sorted out once for each change; proxies' snapshots are built from it.
 import type { BundleRef, Digest } from "../../runtime/contract/bundle.ts";
 import type { DestinationRule, Filter, Resource, ServiceEntry, VirtualService } from "../resource/resource.ts";
+import { fullHost } from "./hosts.ts";
+import { indexRules, type RuleIndex } from "./rules.ts";
+import { servicesOf, type Service } from "./services.ts";
 
 /** Who a proxy is, as far as its snapshot depends on it. */
 export interface Identity {
@@ -9,13 +12,16 @@ export interface Identity {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Resources by kind, oldest first: where two claim the same, Istio lets the older win. */
+/** Resources oldest first: where two claim the same, Istio lets the older win. What every snapshot needs is indexed once. */
 export interface World {
-  readonly serviceEntries: readonly ServiceEntry[];
-  readonly destinationRules: readonly DestinationRule[];
   readonly virtualServices: readonly VirtualService[];
   readonly filters: readonly Filter[];
   readonly bundles: ReadonlyMap<Digest, BundleRef>;
+  readonly rules: RuleIndex;
+  /** Services by full host, as a proxy of the namespace sees them. */
+  services(namespace: string): ReadonlyMap<string, Service>;
+  /** The oldest VirtualService of the namespace that claims the full host. */
+  ownerOf(namespace: string, host: string): VirtualService | undefined;
 }
 
 /** `resources` oldest first. */
@@ -40,7 +46,32 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
         break;
     }
   }
-  return { serviceEntries, destinationRules, virtualServices, filters, bundles };
+  const services = new Map<string, ReadonlyMap<string, Service>>();
+  const owners = indexOwners(virtualServices);
+  return {
+    virtualServices,
+    filters,
+    bundles,
+    rules: indexRules(destinationRules),
+    services(namespace) {
+      const seen = services.get(namespace) ?? servicesOf(serviceEntries, namespace);
+      services.set(namespace, seen);
+      return seen;
+    },
+    ownerOf: (namespace, host) => owners.get(`${namespace}/${host}`),
+  };
+}
+
+function indexOwners(virtualServices: readonly VirtualService[]): ReadonlyMap<string, VirtualService> {
+  const owners = new Map<string, VirtualService>();
+  for (const virtualService of virtualServices) {
+    const { namespace } = virtualService.metadata;
+    for (const host of virtualService.spec.hosts) {
+      const key = `${namespace}/${fullHost(host, namespace)}`;
+      if (!owners.has(key)) owners.set(key, virtualService);
+    }
+  }
+  return owners;
 }
 
 /** Whether all of `wanted` are among `labels`. */

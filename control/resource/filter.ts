@@ -4,9 +4,13 @@ import { Digest, Stage } from "../../runtime/contract/bundle.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { Labels } from "./fields.ts";
 
-/** Filters that every proxy has, and the stage of each where a `Filter` names none. CORS answers preflights, which carry no credentials, so it comes before authentication in its stage. */
-export const BUILTIN_STAGES = { cors: "authn", "basic-auth": "authn", "header-rewrite": "transform" } as const;
-const BUILTINS = ["cors", "basic-auth", "header-rewrite"] as const;
+/** Filters that every proxy has: where each runs when a `Filter` does not say. CORS goes before what asks for credentials, since a browser's preflight carries none. */
+export const BUILTINS = {
+  cors: { stage: "authn", priority: 100 },
+  "basic-auth": { stage: "authn", priority: 0 },
+  "header-rewrite": { stage: "transform", priority: 0 },
+} as const;
+const NAMES = ["cors", "basic-auth", "header-rewrite"] as const satisfies readonly (keyof typeof BUILTINS)[];
 
 /** `spec` of a `Filter`. */
 export const FilterSpec = z
@@ -15,13 +19,14 @@ export const FilterSpec = z
     bundle: Digest.optional(),
     /** Runs native in the proxy. */
     builtin: z
-      .enum(BUILTINS, {
-        error: (issue) => `${JSON.stringify(issue.input)} is not a built-in filter; these are: ${BUILTINS.join(", ")}`,
+      .enum(NAMES, {
+        error: (issue) => `${JSON.stringify(issue.input)} is not a built-in filter; these are: ${NAMES.join(", ")}`,
       })
       .optional(),
     /** Default: the stage that the filter was written for. */
     stage: Stage.optional(),
-    priority: FilterUse.shape.priority,
+    /** Inside a stage, higher runs first. Default `0`, `100` for `cors`. */
+    priority: FilterUse.shape.priority.unwrap().optional(),
     selector: z
       .strictObject({
         /** Services, as proxies name theirs by `--service`. None: every service of the namespace. */

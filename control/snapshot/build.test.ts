@@ -320,6 +320,14 @@ describe("a Filter", () => {
   });
 });
 
+test("CORS goes before what asks for credentials, unless a priority says otherwise", () => {
+  const priorities = (spec: string) =>
+    snapshotOf(filter("a", spec)).inbound.filters.map(({ stage, priority }) => [stage, priority]);
+  expect(priorities("{ builtin: cors }")).toEqual([["authn", 100]]);
+  expect(priorities("{ builtin: basic-auth }")).toEqual([["authn", 0]]);
+  expect(priorities("{ builtin: cors, priority: -1, stage: authz }")).toEqual([["authz", -1]]);
+});
+
 test("what does not concern a proxy does not change its version", () => {
   const hidden = entry("x", 'hosts: [x.test], endpoints: [{ address: 10.0.0.9 }], exportTo: ["."]', "shop");
   expect(versionOf(REVIEWS + hidden)).toBe(versionOf(REVIEWS));

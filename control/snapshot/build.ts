@@ -4,14 +4,12 @@ import type { Snapshot } from "../../runtime/contract/snapshot.ts";
 import { collectClusters } from "../compile/clusters.ts";
 import { buildFilters } from "../compile/filters.ts";
 import { buildVirtualHosts } from "../compile/routes.ts";
-import { servicesOf } from "../compile/services.ts";
 import type { Identity, World } from "../compile/world.ts";
 
 /** What the proxy should run. Everything in it is covered by its version. */
 export function buildSnapshot(world: World, identity: Identity): z.input<typeof Snapshot> {
-  const services = servicesOf(world, identity.namespace);
-  const clusters = collectClusters(world, services, identity.namespace);
-  const virtualHosts = buildVirtualHosts(world, services, clusters, identity);
+  const clusters = collectClusters(world, identity.namespace);
+  const virtualHosts = buildVirtualHosts(world, clusters, identity);
   return {
     service: identity.service,
     inbound: { filters: [...buildFilters(world, identity, "inbound")] },
