@@ -1,7 +1,8 @@
 // What does one request cost in the proxy, beside nginx, HAProxy and Envoy in the same run?
 import { startEnvoy, startHaproxy, startNginxProxy, startNginxUpstream } from "../harness/peers.ts";
 import { startProxy } from "../harness/proxy.ts";
-import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
+import type { Program } from "../harness/program.ts";
+import { makeTempFolder } from "../harness/temp-folder.ts";
 import { cpuTimeUs, residentBytes } from "./cpu.ts";
 import { runOpenLoop, runWrk, TEN_HEADERS } from "./load.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
@@ -33,7 +34,21 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
   await using folder = await makeTempFolder();
   await using programs = new AsyncDisposableStack();
   const upstream = programs.use(await startNginxUpstream({ folder, core: LOAD_CORE, body: REPLY_BODY }));
-  const contenders = await startContenders(programs, folder, upstream.port);
+  const vespid = programs.use(
+    await startProxy({
+      service: "bench",
+      applicationPort: upstream.port,
+      accessLog: folder.file("vespid-access.log"),
+      cwd: folder.path,
+      core: PROXY_CORE,
+    }),
+  );
+  const options = { folder, upstreamPort: upstream.port, core: PROXY_CORE };
+  const peers = await Promise.all([startNginxProxy(options), startHaproxy(options), startEnvoy(options)]);
+  for (const peer of peers) programs.use(peer);
+  const contenders = [{ name: "vespid", port: vespid.inboundPort, program: vespid.program }, ...peers].map(
+    buildContender,
+  );
 
   const load = { connections: CONNECTIONS, headers: TEN_HEADERS, core: LOAD_CORE, folder };
   for (const { name, port } of contenders) {
@@ -69,35 +84,19 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
       tailMs.push({ p50: report.p50Ms, p99: report.failed > 0 ? Number.NaN : report.p99Ms });
     }
   }
-  return { name: "proxy", question, rows: renderRows(contenders, floor, halfPeak) };
+  const rows = [...renderRows(contenders, floor, halfPeak), await countDroppedLines(vespid.admin)];
+  return { name: "proxy", question, rows };
 }
 
-async function startContenders(
-  programs: AsyncDisposableStack,
-  folder: TempFolder,
-  upstreamPort: number,
-): Promise<readonly Contender[]> {
-  const options = { folder, upstreamPort, core: PROXY_CORE };
-  const vespid = programs.use(
-    await startProxy({
-      service: "bench",
-      applicationPort: upstreamPort,
-      accessLog: folder.file("vespid-access.log"),
-      cwd: folder.path,
-      core: PROXY_CORE,
-    }),
-  );
-  const peers = await Promise.all([startNginxProxy(options), startHaproxy(options), startEnvoy(options)]);
-  for (const peer of peers) programs.use(peer);
-  const all = [{ name: "vespid", port: vespid.inboundPort, program: vespid.program }, ...peers];
-  return all.map(({ name, port, program }) => ({
-    name,
-    port,
-    pid: program.pid,
-    cpuUs: [],
-    perSecond: [],
-    tailMs: [],
-  }));
+function buildContender({ name, port, program }: { name: string; port: number; program: Program }): Contender {
+  return { name, port, pid: program.pid, cpuUs: [], perSecond: [], tailMs: [] };
+}
+
+/** A log that drops lines under load would be cheap for nothing. */
+async function countDroppedLines(admin: string): Promise<BenchRow> {
+  const text = await (await fetch(`${admin}/stats/prometheus`)).text();
+  const dropped = /^vespid_access_log_dropped_lines (\d+)$/mu.exec(text)?.[1];
+  return { figure: "vespid log lines dropped", value: Number(dropped ?? Number.NaN), unit: "lines", limit: 0 };
 }
 
 function renderRows(contenders: readonly Contender[], floor: Contender, halfPeak: number): readonly BenchRow[] {
