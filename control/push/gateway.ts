@@ -17,7 +17,7 @@ export interface Publication {
 export interface GatewayTiming {
   /** A connection without a hello is closed after this. Default `10_000`. */
   readonly helloTimeoutMs: number;
-  /** A proxy that has not answered a push for this long is disconnected; it will come back. Default `120_000`. */
+  /** A proxy that has not answered a push for this long is disconnected; it will come back. Default `300_000`. */
   readonly answerTimeoutMs: number;
   /** Wait before a refused version is sent again; doubles with each refusal. Default `1000`. */
   readonly retryMinMs: number;
@@ -31,7 +31,7 @@ export interface GatewayTiming {
 
 export const GATEWAY: GatewayTiming = {
   helloTimeoutMs: 10_000,
-  answerTimeoutMs: 120_000,
+  answerTimeoutMs: 300_000,
   retryMinMs: 1000,
   retryMaxMs: 300_000,
   pingIntervalMs: 15_000,

@@ -4,7 +4,7 @@ import type { Parsed } from "../../runtime/contract/problem.ts";
 import { renderCanonical } from "../../runtime/contract/version.ts";
 import type { Identity, World } from "../compile/world.ts";
 import { buildSnapshot } from "../snapshot/build.ts";
-import { checkSnapshot } from "../snapshot/check.ts";
+import { checkSnapshot, type NamedSnapshot } from "../snapshot/check.ts";
 import type { Publication } from "./gateway.ts";
 
 /** What a proxy should run in the world as it is now. Replicas of a service share one. */
@@ -25,7 +25,7 @@ export function publishFrom(world: () => World): (identity: Identity) => Parsed<
 }
 
 function publish(world: World, identity: Identity): Parsed<Publication> {
-  const checked = checkSnapshot(buildSnapshot(world, identity));
+  const checked = compile(world, identity);
   if (!checked.ok) return checked;
   const { version, snapshot } = checked.value;
   const push: ControlMessage = { kind: "push", version, snapshot };
@@ -36,4 +36,13 @@ function publish(world: World, identity: Identity): Parsed<Publication> {
     ok: false,
     problems: [{ path: "", message: `the snapshot is ${bytes} bytes, limit is ${MESSAGE_MAX_BYTES}` }],
   };
+}
+
+/** A bug in compiling costs the proxies that it concerns this change, and is shown with them; it does not end control. */
+function compile(world: World, identity: Identity): Parsed<NamedSnapshot> {
+  try {
+    return checkSnapshot(buildSnapshot(world, identity));
+  } catch (error) {
+    return { ok: false, problems: [{ path: "", message: `the snapshot could not be built: ${String(error)}` }] };
+  }
 }

@@ -320,9 +320,10 @@ describe("a Filter", () => {
   });
 });
 
+const priorities = (spec: string) =>
+  snapshotOf(filter("a", spec)).inbound.filters.map(({ stage, priority }) => [stage, priority]);
+
 test("CORS goes before what asks for credentials, unless a priority says otherwise", () => {
-  const priorities = (spec: string) =>
-    snapshotOf(filter("a", spec)).inbound.filters.map(({ stage, priority }) => [stage, priority]);
   expect(priorities("{ builtin: cors }")).toEqual([["authn", 100]]);
   expect(priorities("{ builtin: basic-auth }")).toEqual([["authn", 0]]);
   expect(priorities("{ builtin: cors, priority: -1, stage: authz }")).toEqual([["authz", -1]]);
