@@ -1,12 +1,15 @@
 // The fields of a message as a handler sees them: reads come from the message, edits are kept until the verdict, and
 // what was edited reads back as edited. The same class runs in the sandbox and natively.
 
-/** Where fields come from: the head that crossed into the sandbox, or the proxy's own header map. */
-export interface FieldSource {
+/**
+ * How fields are read from what a message is made of: a head that crossed into the sandbox, or the proxy's own exchange.
+ * Made once for a filter, so that a call allocates no more than its message.
+ */
+export interface Lookup<Of> {
   /** Several fields of a name joined with `", "`. The name is in lower case. */
-  get(name: string): string | undefined;
+  get(of: Of, name: string): string | undefined;
   /** Each field of that name by itself. */
-  getAll(name: string): readonly string[];
+  getAll(of: Of, name: string): readonly string[];
 }
 
 /** One change to a head: in the words of the WIT's edits. */
@@ -28,17 +31,25 @@ export interface FilterHeaders<Read extends string, Write extends string> {
 }
 
 /** Fields of one message and the edits to them. */
-export class EditableHeaders implements FilterHeaders<string, string> {
-  readonly #source: FieldSource;
+export class EditableHeaders<Of = unknown> implements FilterHeaders<string, string> {
+  readonly #lookup: Lookup<Of>;
+  readonly #of: Of;
   /** Three entries an edit: kind, name, value. Flat, since this is filled and read once for every call. */
-  readonly edits: string[] = [];
+  readonly edits: string[];
 
-  constructor(source: FieldSource) {
-    this.#source = source;
+  constructor(lookup: Lookup<Of>, of: Of) {
+    this.#lookup = lookup;
+    this.#of = of;
+    this.edits = [];
+  }
+
+  /** What the message came with, whatever was edited since. */
+  original(name: string): string | undefined {
+    return this.#lookup.get(this.#of, name);
   }
 
   get(name: string): string | null {
-    const original = this.#source.get(name);
+    const original = this.#lookup.get(this.#of, name);
     if (this.edits.length === 0) return original ?? null;
     const values = this.#replay(name, original === undefined ? [] : [original]);
     return values.length === 0 ? null : values.join(", ");
@@ -49,26 +60,19 @@ export class EditableHeaders implements FilterHeaders<string, string> {
   }
 
   getSetCookie(): string[] {
-    return this.#replay("set-cookie", this.#source.getAll("set-cookie"));
+    return this.#replay("set-cookie", this.#lookup.getAll(this.#of, "set-cookie"));
   }
 
   set(name: string, value: string): void {
-    this.#edit("set", name, value);
+    this.edits.push("set", name, checked(name, value));
   }
 
   append(name: string, value: string): void {
-    this.#edit("add", name, value);
+    this.edits.push("add", name, checked(name, value));
   }
 
   delete(name: string): void {
-    this.#edit("remove", name, "");
-  }
-
-  #edit(kind: EditKind, name: string, value: string): void {
-    const text = String(value);
-    // An edit is a line: a value that held LF (decoded from a credential, say) would forge the next one.
-    if (text.includes("\n") || name.includes("\n")) throw new TypeError(`${name}: a field holds no line break`);
-    this.edits.push(kind, name.toLowerCase(), text);
+    this.edits.push("remove", name, checked(name, ""));
   }
 
   #replay(name: string, original: readonly string[]): string[] {
@@ -81,4 +85,11 @@ export class EditableHeaders implements FilterHeaders<string, string> {
     }
     return values;
   }
+}
+
+/** An edit is a line: a name or value that held LF (decoded from a credential, say) would forge the next one. */
+function checked(name: string, value: string): string {
+  const text = typeof value === "string" ? value : String(value);
+  if (text.includes("\n") || name.includes("\n")) throw new TypeError(`${name}: a field holds no line break`);
+  return text;
 }

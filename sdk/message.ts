@@ -1,41 +1,39 @@
 // The messages that handlers get, over any source of fields: the same classes run in the sandbox and natively.
-import { EditableHeaders, type FieldSource } from "./headers.ts";
+import { EditableHeaders, type Lookup } from "./headers.ts";
 
 /** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
-export class RequestMessage {
-  readonly #source: FieldSource;
-  readonly headers: EditableHeaders;
+export class RequestMessage<Of = unknown> {
+  readonly headers: EditableHeaders<Of>;
 
-  constructor(source: FieldSource) {
-    this.#source = source;
-    this.headers = new EditableHeaders(source);
+  constructor(lookup: Lookup<Of>, of: Of) {
+    this.headers = new EditableHeaders(lookup, of);
   }
 
   get method(): string {
-    return this.#source.get(":method") ?? "";
+    return this.headers.original(":method") ?? "";
   }
 
   get path(): string {
-    return this.#source.get(":path") ?? "";
+    return this.headers.original(":path") ?? "";
   }
 
   get authority(): string {
-    return this.#source.get(":authority") ?? "";
+    return this.headers.original(":authority") ?? "";
   }
 
   attribute(name: string): string | undefined {
-    return this.#source.get(name);
+    return this.headers.original(name);
   }
 }
 
 /** A reply as `FilterResponse` declares it. */
-export class ResponseMessage {
-  readonly headers: EditableHeaders;
+export class ResponseMessage<Of = unknown> {
+  readonly headers: EditableHeaders<Of>;
   readonly request: RequestMessage;
 
-  constructor(reply: FieldSource, request: FieldSource) {
-    this.headers = new EditableHeaders(reply);
-    this.request = new RequestMessage(request);
+  constructor(lookup: Lookup<Of>, of: Of, request: RequestMessage) {
+    this.headers = new EditableHeaders(lookup, of);
+    this.request = request;
   }
 
   get status(): number {

@@ -24,14 +24,16 @@ export interface Writes {
  * check at push is repeated: this is the side that would be hurt.
  */
 export function compileWrites(writes: readonly string[]): Writes | string {
-  const bad = writes.find((name) => name !== ":status" && name !== "*" && !isEditable(name));
+  const bad = writes.find(
+    (name) => name !== ":status" && name !== "*" && !(isEditable(name) && name === name.toLowerCase()),
+  );
   if (bad !== undefined) return `${JSON.stringify(bad)} cannot be written by a filter`;
   const names = new Set(writes);
   return names.has("*") ? { has: (name) => isEditable(name) || (name === ":status" && names.has(name)) } : names;
 }
 
 function isEditable(name: string): boolean {
-  return isFieldName(name) && !FRAMING_FIELDS.has(name) && name === name.toLowerCase();
+  return isFieldName(name) && !FRAMING_FIELDS.has(name.toLowerCase());
 }
 
 /** Why these edits must not be applied; `undefined` where they may. */

@@ -1,13 +1,14 @@
 // A filter of the proxy's own: the object that `defineFilter` returned, run without a sandbox and without strings
 // crossing. What it sees and may change is bounded as in the sandbox, so that both answer alike.
 import type { AnyFilter } from "../../sdk/define-filter.ts";
-import type { FieldSource } from "../../sdk/headers.ts";
+import type { Lookup } from "../../sdk/headers.ts";
 import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import type { Verdict as Answer } from "../../sdk/verdict.ts";
 import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import { renderPath, type Parsed } from "../contract/problem.ts";
 import type { Exchange } from "../exchange/exchange.ts";
+import type { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { replyReader, requestReader, type Reader } from "./attributes.ts";
 import { buildReply, compileWrites, editReply, editRequest, findBadEdit, type Edits, type Writes } from "./edits.ts";
@@ -48,24 +49,21 @@ class NativeFilter implements Filter {
     this.priority = use.priority;
     this.failurePolicy = use.failurePolicy;
     this.#writes = writes;
-    const requestReaders = readersOf(filter.reads, (name) => (name === ":status" ? undefined : requestReader(name)));
-    const replyReaders = readersOf(filter.reads, replyReader);
+    const requestFields = lookupOf(filter.reads, (name) => (name === ":status" ? undefined : requestReader(name)));
+    const replyFields = lookupOf(filter.reads, replyReader);
     const { request, response } = filter as {
       readonly request: Handle | undefined;
       readonly response: Handle | undefined;
     };
     if (request !== undefined) {
       this.request = (exchange) => {
-        const message = new RequestMessage(new DeclaredFields(requestReaders, exchange, exchange.headers));
+        const message = new RequestMessage(requestFields, exchange);
         return this.#run(request, message, context, "request", () => editRequest(message.headers.edits, exchange));
       };
     }
     if (response !== undefined) {
       this.response = (exchange, reply) => {
-        const message = new ResponseMessage(
-          new DeclaredFields(replyReaders, reply, reply.headers),
-          new DeclaredFields(requestReaders, exchange, exchange.headers),
-        );
+        const message = new ResponseMessage(replyFields, reply, new RequestMessage(requestFields, exchange));
         return this.#run(response, message, context, "response", () => editReply(message.headers.edits, reply));
       };
     }
@@ -102,37 +100,20 @@ class NativeFilter implements Filter {
   }
 }
 
-/** A message's fields as far as they were declared. */
-class DeclaredFields<Of> implements FieldSource {
-  readonly #readers: ReadonlyMap<string, Reader<Of>>;
-  readonly #of: Of;
-  readonly #headers: Exchange["headers"];
-
-  constructor(readers: ReadonlyMap<string, Reader<Of>>, of: Of, headers: Exchange["headers"]) {
-    this.#readers = readers;
-    this.#of = of;
-    this.#headers = headers;
-  }
-
-  get(name: string): string | undefined {
-    return this.#readers.get(name)?.(this.#of);
-  }
-
-  getAll(name: string): readonly string[] {
-    return this.#readers.has(name) ? this.#headers.getAll(name) : [];
-  }
-}
-
-function readersOf<Of>(
+/** The fields of a message as far as they were declared. */
+function lookupOf<Of extends { readonly headers: HeaderMap }>(
   reads: readonly string[],
-  reader: (name: string) => Reader<Of> | undefined,
-): ReadonlyMap<string, Reader<Of>> {
-  return new Map(
-    reads.flatMap((name) => {
-      const found = reader(name);
-      return found === undefined ? [] : [[name, found] as const];
-    }),
-  );
+  readerOf: (name: string) => Reader<Of> | undefined,
+): Lookup<Of> {
+  const readers = new Map<string, Reader<Of>>();
+  for (const name of reads) {
+    const reader = readerOf(name);
+    if (reader !== undefined) readers.set(name, reader);
+  }
+  return {
+    get: (of, name) => readers.get(name)?.(of),
+    getAll: (of, name) => (readers.has(name) ? of.headers.getAll(name) : []),
+  };
 }
 
 function logOf(filter: string, log: Log): Readonly<Record<LogLevel, (message: string) => void>> {

@@ -4,7 +4,7 @@ import type { EditableHeaders } from "../headers.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Phase } from "../wit/world.ts";
-import { HeadSource } from "./head.ts";
+import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
 import { drainJobs, GuestPromise } from "./promise.ts";
 
@@ -26,22 +26,31 @@ export function createHandler(filter: AnyFilter): GuestHandler {
 
   return {
     configure(config) {
-      const value: unknown = JSON.parse(config);
-      const parsed = filter.config?.safeParse(value) ?? { success: true, data: {} };
-      if (!parsed.success) throw JSON.stringify(parsed.error.issues.map((issue) => renderIssue(issue)));
-      context = { config: parsed.data, log };
+      let problems: unknown;
+      try {
+        const parsed = filter.config?.safeParse(JSON.parse(config)) ?? { success: true, data: {} };
+        if (parsed.success) context = { config: parsed.data, log };
+        else problems = parsed.error.issues.map((issue) => renderIssue(issue));
+      } catch (error) {
+        // A transform of the author's that throws.
+        problems = [{ path: "", message: String(error) }];
+      }
+      // The error of a WIT result is thrown as it is: a string.
+      if (problems !== undefined) throw JSON.stringify(problems);
     },
     begin(_call, phase, head) {
       try {
         if (phase === "request") {
           if (request === undefined) return "proceed\n";
-          const message = new RequestMessage(new HeadSource(head));
+          // oxlint-disable-next-line prefer-template
+          const message = new RequestMessage(HEAD_LOOKUP, "\n" + head);
           return settle(request(message, context), message.headers);
         }
         if (response === undefined) return "proceed\n";
         // The reply's lines, an empty line, the request's lines; either may have none.
         const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
-        const message = new ResponseMessage(new HeadSource(head.slice(0, end)), new HeadSource(head.slice(end + 1)));
+        const below = new RequestMessage(HEAD_LOOKUP, head.slice(end));
+        const message = new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below);
         return settle(response(message, context), message.headers);
       } catch (error) {
         return renderFailed(error);
@@ -65,12 +74,14 @@ function renderVerdict(verdict: Verdict | undefined, headers: EditableHeaders): 
   if (verdict === undefined || verdict.kind === "proceed") {
     const { edits } = headers;
     let answer = "proceed\n";
+    // Sums and not templates: the interpreter makes a method call of a template.
+    /* oxlint-disable prefer-template */
     for (let index = 0; index < edits.length; index += 3) {
-      answer +=
-        edits[index] === "remove"
-          ? `remove ${edits[index + 1]}\n`
-          : `${edits[index]} ${edits[index + 1]}: ${edits[index + 2]}\n`;
+      const kind = edits[index] ?? "";
+      answer += kind + " " + (edits[index + 1] ?? "");
+      answer += kind === "remove" ? "\n" : ": " + (edits[index + 2] ?? "") + "\n";
     }
+    /* oxlint-enable prefer-template */
     return answer;
   }
   if (verdict.kind !== "reply") return renderFailed("the handler returned something that is not a verdict");

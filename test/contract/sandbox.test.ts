@@ -52,7 +52,7 @@ describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a
     filter.stop();
     filter = unwrap(await subject.build({ limits: { memoryMaxBytes: 4 * 1024 * 1024 } }, { clock }));
     expect(ask("memory").kind).toBe("failed");
-    expect(count()).toBe("1");
+    expect(Number(count())).toBeGreaterThan(0);
     expect(ask("stack").kind).toBe("failed");
     expect(Number(count())).toBeGreaterThan(0);
   });
