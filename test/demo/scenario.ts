@@ -81,7 +81,7 @@ async function pushFilter(scenario: Scenario): Promise<FilterTimes> {
   const source = join(folder, FILTER_NAME, "filter.ts");
   const artifact = join(folder, FILTER_NAME, `${FILTER_NAME}.vespid.wasm`);
   await Bun.write(source, FILTER_SOURCE);
-  view.say(`\n${FILTER_SOURCE.replaceAll(/^/gmu, "    ")}`);
+  view.say(`\n${FILTER_SOURCE.replaceAll(/^(?=.)/gmu, "    ")}`);
   const startedAtMs = performance.now();
   await operator.buildFilter(source, artifact);
   const builtMs = performance.now() - startedAtMs;

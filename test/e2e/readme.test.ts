@@ -41,6 +41,15 @@ describe("every document", () => {
   });
 });
 
+describe("the map of a folder", () => {
+  const maps = documents.filter(({ path }) => path.split("/").length === 2);
+  test.each(maps.map(({ path, text }) => [path, text]))("%s names only files that there are", (path, text) => {
+    const files = [...text.matchAll(/`([\w-]+\/[\w-]+\.(?:ts|sh|wit))`/gu)].map(([, file = ""]) => file);
+    const isThere = (file: string) => existsSync(join(ROOT, dirname(path), file)) || existsSync(join(ROOT, file));
+    expect(files.filter((file) => !isThere(file))).toEqual([]);
+  });
+});
+
 test("the sixty-second filter builds, and control accepts its use", async () => {
   const readme = documents.find(({ path }) => path === "README.md")?.text ?? "";
   const [, source = ""] = /^```ts\n([^`]*?`[^`]*`[^`]*?)^```$/mu.exec(readme) ?? [];
