@@ -39,7 +39,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "componentize-qjs": ["sdk/build"],
   esbuild: ["sdk/build"],
   hono: ["control"],
-  pino: ["control", "runtime/main.ts", "runtime/proxy.ts"],
+  pino: ["control", "runtime/run.ts", "runtime/proxy.ts"],
   vespid: ["filters", "sdk", "test"],
   // What the host of a guest offers: a WIT package, not one of npm.
   "vespid:filter": ["sdk/guest"],
@@ -70,7 +70,7 @@ const PURE_PARTS = [
 const COMPUTING = new Set(["node:buffer", "node:crypto", "node:path", "node:net"]);
 
 /** The only files of the proxy that read the world's clock, dice and environment; they pass them down. */
-const AMBIENT_READERS = new Set(["runtime/main.ts", "runtime/bootstrap.ts", "runtime/proxy.ts"]);
+const AMBIENT_READERS = new Set(["runtime/main.ts", "runtime/run.ts", "runtime/bootstrap.ts", "runtime/proxy.ts"]);
 const AMBIENT = /\b(?:process\.env|Bun\.env|Date\.now|Math\.random|new Date\(\))/u;
 
 /** Every rule that these files break. */
@@ -210,7 +210,7 @@ function checkLevel(from: string, target: string, isTest: boolean): readonly Vio
 }
 
 function levelOf(part: string): number | undefined {
-  if (part === "main.ts") return MAIN_LEVEL;
+  if (part === "main.ts" || part === "run.ts") return MAIN_LEVEL;
   if (part.endsWith(".ts")) return MAP_LEVEL;
   const level = LEVELS.findIndex((parts) => parts.includes(part));
   return level < 0 ? undefined : level;

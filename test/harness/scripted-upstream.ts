@@ -34,7 +34,7 @@ export function startScriptedUpstream(script: (connection: ScriptedConnection) =
           requests: 0,
           send: (bytes) => void socket.write(Buffer.from(bytes, "latin1")),
           end: () => void socket.end(),
-          reset: () => void socket.terminate(),
+          reset: () => socket.terminate(),
         };
         connections.push(connection);
         socket.data = { connection };
