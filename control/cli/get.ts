@@ -3,6 +3,7 @@ import { stringify } from "yaml";
 import { z } from "zod";
 import { KINDS, type Kind } from "../resource/resource.ts";
 import type { Printed } from "./apply.ts";
+import { deleteBundle, getBundles, isBundleKind } from "./bundles.ts";
 import { ask, type Target } from "./client.ts";
 import { fieldsOf, readDocuments } from "./documents.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
@@ -39,6 +40,7 @@ export async function get(
   name: string | undefined,
   options: GetOptions,
 ): Promise<Printed> {
+  if (isBundleKind(kindText)) return getBundles(target, name, options.nowMs);
   const kind = parseKind(kindText);
   if (name === undefined) return print(await listAll(target, kind, options.namespace), options);
   const path = addressOf(kind, options.namespace ?? "default", name);
@@ -47,8 +49,8 @@ export async function get(
 
 /** One resource by its name. */
 export async function remove(target: Target, kindText: string, name: string, namespace: string): Promise<Printed> {
-  const kind = parseKind(kindText);
-  return deleteOne(target, kind, namespace, name);
+  if (isBundleKind(kindText)) return deleteBundle(target, name);
+  return deleteOne(target, parseKind(kindText), namespace, name);
 }
 
 /** Every resource that the files name, one after the other, last first, so that routes go before what they lead to. */
@@ -73,7 +75,9 @@ export function parseKind(text: string): Kind {
   const wanted = text.toLowerCase();
   const kind = SHORT[wanted] ?? KINDS.find((candidate) => spellingsOf(candidate).includes(wanted));
   if (kind !== undefined) return kind;
-  throw new CommandFailure(EXIT.usage, [`"${text}" is not a kind; these are: ${KINDS.join(", ")} (short: se, dr, vs)`]);
+  throw new CommandFailure(EXIT.usage, [
+    `"${text}" is not a kind; these are: ${KINDS.join(", ")} (short: se, dr, vs), and bundle`,
+  ]);
 }
 
 function spellingsOf(kind: Kind): readonly string[] {

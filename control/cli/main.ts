@@ -57,7 +57,10 @@ command("apply", "create or change resources, all or none")
     print(await apply(targetOf(flags), flags.file, flags.dryRun === true), flags);
   });
 
-command("get <kind> [name]", "show resources: serviceentry (se), destinationrule (dr), virtualservice (vs), filter")
+command(
+  "get <kind> [name]",
+  "show resources: serviceentry (se), destinationrule (dr), virtualservice (vs), filter, bundle",
+)
   .option("-n, --namespace <namespace>", "default: all for a list, default for one")
   .addOption(new Option("-o, --output <format>", "how").choices(["table", "yaml", "json"]).default("table"))
   .action(
