@@ -20,8 +20,15 @@ export interface View {
 const BAR_CELLS = 30;
 const CLEAR_DOWN = "\u001B[J";
 
+/** Where a view writes: a process's standard output. */
+export interface Terminal {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
 /** A view that draws in place on a terminal, and prints a line a call elsewhere. */
-export function openView(out: { readonly isTTY?: boolean; write(text: string): unknown }): View {
+export function openView(out: Terminal): View {
   if (out.isTTY !== true) {
     return {
       say: (line) => out.write(`${line}\n`),
@@ -36,7 +43,8 @@ export function openView(out: { readonly isTTY?: boolean; write(text: string): u
       drawn = 0;
     },
     show: (state) => {
-      const lines = renderPanel(state);
+      // A line that wraps would be two, and the next picture would start too low.
+      const lines = renderPanel(state).map((line) => line.slice(0, out.columns));
       // One write, so that nobody sees half a picture.
       out.write(`${back()}${lines.join("\n")}\n`);
       drawn = lines.length;
