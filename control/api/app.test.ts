@@ -42,9 +42,9 @@ interface Api extends AsyncDisposable {
 }
 
 /** An artifact is "built" when it starts with `good`; its one file is itself. */
-function startApi(): Api {
+function startApi(host = "127.0.0.1"): Api {
   const control = startControl({
-    listen: { host: "127.0.0.1", port: 0 },
+    listen: { host, port: 0 },
     store: openSqliteStore(":memory:"),
     token: TOKEN,
     deriveBundle: (artifact) => Promise.resolve(derive(artifact)),
@@ -340,6 +340,21 @@ describe("who may", () => {
     expect(await api.send("GET", "/v1/push", undefined, { ...upgrade, origin: "http://evil.test" })).toMatchObject({
       status: 403,
     });
+  });
+});
+
+test("a listener that others reach too answers reads without the token to this machine by its name, and blobs to all", async () => {
+  await using api = startApi("0.0.0.0");
+  const authorization = "";
+  expect(await api.send("GET", "/v1/proxies", undefined, { authorization, host: "evil.test" })).toMatchObject({
+    status: 401,
+  });
+  expect(await api.send("GET", "/v1/proxies", undefined, { host: "mesh.test" })).toMatchObject({ status: 200 });
+  expect(await api.send("GET", "/v1/proxies", undefined, { authorization, host: "localhost:1" })).toMatchObject({
+    status: 200,
+  });
+  expect(await api.send("GET", "/v1/blobs/none", undefined, { authorization, host: "mesh.test" })).toMatchObject({
+    status: 404,
   });
 });
 

@@ -45,9 +45,9 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
       return renderProblemReply(403, { detail: `host ${JSON.stringify(host)} is not this machine` });
     }
     const isRead = READS.has(c.req.method);
+    const isLocal = isLoopbackAddress(c.env.remoteAddress) && isLoopbackHost(host);
     // Proxies have no token yet, and a blob's digest is known only to who was told it.
-    const isOpen =
-      isRead && (isLoopbackAddress(c.env.remoteAddress) || /^\/(?:v1\/blobs\/|healthz$)/u.test(c.req.path));
+    const isOpen = isRead && (isLocal || /^\/(?:v1\/blobs\/|healthz$)/u.test(c.req.path));
     if (!isOpen && !checkToken(c.req.header("authorization"))) {
       return renderProblemReply(401, {
         detail:

@@ -21,10 +21,12 @@ interface TestProxy {
   say(message: unknown): void;
 }
 
-function startGateway(timing: Partial<GatewayTiming> = {}): World {
+/** `compileMs`: how long making one publication blocks. */
+function startGateway(timing: Partial<GatewayTiming> = {}, compileMs = 0): World {
   let wanted: string | undefined = "v1";
   const gateway = createGateway({
     publicationFor: () => {
+      Bun.sleepSync(compileMs);
       if (wanted === undefined) return { ok: false, problems: [{ path: "clusters", message: "is wrong" }] };
       const version = Version.parse(wanted);
       return { ok: true, value: { version, message: JSON.stringify({ kind: "push", version, snapshot: {} }) } };
@@ -142,6 +144,29 @@ test("without a snapshot that could be sent, a proxy keeps what it runs and the 
   ]);
   world.want("v2");
   await until("the push", () => proxy.got[0]);
+});
+
+test("every proxy ends on the newest version, though compiling for each takes longer than a turn", async () => {
+  await using world = startGateway({}, 15);
+  const all = await Promise.all(
+    ["a~1", "a~2", "a~3", "a~4"].map(async (id) => {
+      const proxy = await world.connect();
+      proxy.say(hello(id, "v1"));
+      return proxy;
+    }),
+  );
+  await until("four proxies", () => (world.gateway.proxies().length === 4 ? true : undefined));
+  world.want("v2");
+  world.want("v3");
+  await until("a push each", () => (all.every(({ got }) => got.length === 1) ? true : undefined));
+  for (const proxy of all) proxy.say(ack(proxy.got[0] ?? ""));
+  await until("all on the newest", () => {
+    const [first] = all;
+    if (first?.got.length === 2) first.say(ack("v3"));
+    return world.gateway.proxies().every(({ status, version }) => status === "synced" && version === "v3")
+      ? true
+      : undefined;
+  });
 });
 
 test("a proxy that comes back takes the place of its dead connection", async () => {

@@ -91,6 +91,8 @@ export interface Gateway {
 
 /** A proxy's own messages are small: at most 1000 problems. */
 const PROXY_MESSAGE_MAX_BYTES = 1024 * 1024;
+/** How long proxies are published to before everything else gets its turn. */
+const PUBLISH_SLICE_MS = 10;
 /** Close codes of RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001;
 const POLICY = 1008;
@@ -99,6 +101,9 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
   const timing = { ...GATEWAY, ...given };
   const proxies = new Map<string, Proxy>();
   const counts: GatewayCounts = { pushes: 0, acks: 0, nacks: 0 };
+  /** Proxies that may have to run something else since the last change. */
+  const due = new Set<Proxy>();
+  let publishing: ReturnType<typeof setImmediate> | undefined;
   let connections = 0;
   const pings = setInterval(() => {
     for (const { socket } of proxies.values()) socket.ping();
@@ -141,6 +146,18 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
     step(proxy, { kind: "published", version: publication.value.version });
   }
 
+  /** Compiling for many kinds of proxies takes a while; the API and the other connections get their turn in between. */
+  function publishDue() {
+    publishing = undefined;
+    const pauseAtMs = performance.now() + PUBLISH_SLICE_MS;
+    for (const proxy of due) {
+      due.delete(proxy);
+      publishTo(proxy);
+      if (performance.now() > pauseAtMs) break;
+    }
+    if (due.size > 0) publishing = setImmediate(publishDue);
+  }
+
   function greet(socket: ServerWebSocket<Peer>, hello: Extract<ProxyMessage, { readonly kind: "hello" }>) {
     clearTimeout(socket.data.helloTimer);
     const { id, service, namespace, labels, version } = hello;
@@ -149,7 +166,7 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
       // A proxy that lost its connection comes back before control has noticed; the old socket is dead.
       log.info({ proxy: id }, "the proxy connected again");
       before.socket.data.proxy = undefined;
-      clearTimers(before);
+      forget(before);
       before.socket.close(POLICY, "the same proxy connected again");
     }
     const proxy: Proxy = {
@@ -194,6 +211,12 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
     proxy.retryTimer = setTimeout(() => step(proxy, { kind: "retry_due" }), waitMs);
   }
 
+  function forget(proxy: Proxy) {
+    clearTimeout(proxy.retryTimer);
+    clearTimeout(proxy.answerTimer);
+    due.delete(proxy);
+  }
+
   function receive(socket: ServerWebSocket<Peer>, text: string) {
     const message = parseMessage(text);
     if (!message.ok) return refuse(socket, "the message is not one of the protocol", message.problems);
@@ -235,19 +258,21 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
         clearTimeout(socket.data.helloTimer);
         const { proxy } = socket.data;
         if (proxy === undefined) return;
-        clearTimers(proxy);
+        forget(proxy);
         proxies.delete(proxy.id);
         log.info({ proxy: proxy.id, code, reason }, "proxy disconnected");
       },
     },
     accepts: () => connections < timing.connectionsMax,
     publish() {
-      for (const proxy of proxies.values()) publishTo(proxy);
+      for (const proxy of proxies.values()) due.add(proxy);
+      if (publishing === undefined) publishDue();
     },
     proxies: () => [...proxies.values()].map(renderStatus).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     counts,
     stop() {
       clearInterval(pings);
+      clearImmediate(publishing);
       for (const { socket } of proxies.values()) socket.close(GOING_AWAY, "control stops");
     },
   };
@@ -279,11 +304,6 @@ function renderStatus({
     connectedAtMs,
     lastPushMs,
   };
-}
-
-function clearTimers({ retryTimer, answerTimer }: Proxy) {
-  clearTimeout(retryTimer);
-  clearTimeout(answerTimer);
 }
 
 function parseMessage(text: string): Parsed<ProxyMessage> {
