@@ -6,6 +6,7 @@ import type { Digest } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Result } from "../exchange/failure.ts";
 import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
+import { findEntry, type DirectEntry } from "./direct-entry.ts";
 import { limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
 
@@ -41,7 +42,7 @@ type Instantiate = (
   imports: unknown,
   instantiateCore: (
     module: WebAssembly.Module,
-    imports: Readonly<Record<string, Bun.WebAssembly.ModuleImports>>,
+    imports: Readonly<Record<string, Bun.WebAssembly.ModuleImports>> | undefined,
   ) => WebAssembly.Instance,
 ) => Readonly<Record<string, unknown>>;
 
@@ -144,6 +145,7 @@ class JscModule implements GuestModule {
             [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel },
           });
           memories.push(...Object.values(core.exports).filter((value) => value instanceof WebAssembly.Memory));
+          instance.entry ??= findEntry(core.exports, imports ?? {});
           return core;
         },
       );
@@ -169,6 +171,7 @@ class JscInstance implements GuestInstance {
   readonly #memories: readonly WebAssembly.Memory[];
   readonly #limits: FilterLimits;
   handler: Handler | undefined;
+  entry: DirectEntry | undefined;
   fuelUsed = 0;
   /** Lines that the call under way wrote. */
   logLines = 0;
@@ -204,7 +207,7 @@ class JscInstance implements GuestInstance {
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
     this.#refuel();
     try {
-      const answer = (this.handler as Handler).begin(call, phase, head);
+      const answer = this.entry?.begin(call, phase, head) ?? (this.handler as Handler).begin(call, phase, head);
       this.fuelUsed = this.#limits.fuel - this.#fuel.value;
       return { ok: true, value: answer };
     } catch (error) {
