@@ -1,8 +1,8 @@
 // Process edge of control: arguments and environment in, exit codes and signals out.
 import { Command, InvalidArgumentError, Option } from "commander";
-import pino from "pino";
 import { checkConfig } from "../sdk/build/check-config.ts";
 import { deriveBundle } from "../sdk/build/derive.ts";
+import { createLog } from "./log.ts";
 import { startControl, type Control } from "./service.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
 
@@ -38,7 +38,7 @@ const flags = new Command("control")
   .parse()
   .opts<Flags>();
 
-const log = pino({ level: flags.logLevel, base: { program: "control" } }, pino.destination(2));
+const log = createLog(flags.logLevel, process.stderr.isTTY);
 
 function start(): Control {
   const store = openSqliteStore(flags.store);
