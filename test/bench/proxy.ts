@@ -7,7 +7,7 @@ import { cpuTimeUs, residentBytes } from "./cpu.ts";
 import { runOpenLoop, runWrk, TEN_HEADERS } from "./load.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
 
-export const question = "what does one request cost in the proxy, beside nginx, HAProxy and Envoy";
+export const question = "What does one request cost in the proxy, beside nginx, HAProxy and Envoy?";
 
 /** The proxy has a core of its own; what sends to it and what it sends to share the other. */
 const PROXY_CORE = 0;
@@ -81,7 +81,7 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
     for (const { name, port, tailMs } of [floor, ...contenders]) {
       progress(`p99 of ${name} at ${halfPeak} requests/s, round ${round}`);
       const report = await runOpenLoop({ ...load, port, durationMs, connections: 128, perSecond: halfPeak });
-      tailMs.push({ p50: report.p50Ms, p99: report.failed > 0 ? Number.NaN : report.p99Ms });
+      tailMs.push({ p50: report.p50Ms, p99: report.failed > 0 ? Number.POSITIVE_INFINITY : report.p99Ms });
     }
   }
   const rows = [...renderRows(contenders, floor, halfPeak), await countDroppedLines(vespid.admin)];
@@ -121,18 +121,16 @@ function renderRows(contenders: readonly Contender[], floor: Contender, halfPeak
       unit: "requests/s",
       note: "one core, load and upstream on the other",
     })),
-    ...[floor, ...contenders].map(({ name, tailMs }) => ({
-      figure: `${name} p99`,
-      value: median(tailMs.map(({ p99 }) => p99)),
-      unit: "ms",
-      note: renderTailNote(tailMs, halfPeak),
-    })),
+    ...[floor, ...contenders].map((contender) => renderTail(contender, halfPeak)),
     ...contenders.map(({ name, pid }) => ({ figure: `${name} RSS`, value: residentBytes(pid) / 1e6, unit: "MB" })),
   ];
 }
 
-function renderTailNote(tailMs: Contender["tailMs"], perSecond: number): string {
+/** A round in which an answer did not come counts as endless; where most are, the rate is too high for that proxy. */
+function renderTail({ name, tailMs }: Contender, perSecond: number): BenchRow {
   const p50 = median(tailMs.map((tail) => tail.p50));
-  const isLost = tailMs.some(({ p99 }) => Number.isNaN(p99));
-  return `at ${perSecond} requests/s${isLost ? ", a rate that it cannot keep" : `; p50 ${p50.toFixed(2)} ms`}`;
+  const p99 = median(tailMs.map((tail) => tail.p99));
+  const isKept = Number.isFinite(p99);
+  const note = `at ${perSecond} requests/s${isKept ? `; p50 ${p50.toFixed(2)} ms` : ", a rate that it cannot keep"}`;
+  return { figure: `${name} p99`, value: isKept ? p99 : Number.NaN, unit: "ms", note };
 }

@@ -10,7 +10,7 @@ import { residentBytes } from "./cpu.ts";
 import { TEN_HEADERS } from "./load.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
 
-export const question = "how fast does a sidecar start, and does its memory stay small and flat";
+export const question = "How fast does a sidecar start, and does its memory stay small and flat?";
 
 const START_MAX_MS = 300;
 const RSS_MAX_MB = 90;
