@@ -90,8 +90,8 @@ export type AnyFilter = Readonly<{
   response: AnyHandler | undefined;
 }>;
 
-/** A handler once its types have done their work: the host builds the message from what was declared. */
-export type AnyHandler = (message: never, context: never) => unknown;
+/** A handler once its types have done their work: whoever calls it builds the message from what was declared. A method's type, since those accept any handler. */
+export type AnyHandler = { handle(message: unknown, context: unknown): Answer | Promise<Answer> }["handle"];
 
 /** Defines a filter. Give it to `export default` in the filter's own file. */
 export function defineFilter<

@@ -44,14 +44,13 @@ test.each([
   ["{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", 'line 1 is not "user:hash"'],
   [`${USERS}ada:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=`, "a second time"],
 ])("users %p are a problem", async (users, message) => {
-  await expect(runFilter(filter, { config: { users } })).rejects.toThrow(message);
+  expect(await runFilter(filter, { config: { users } }).catch(String)).toContain(message);
 });
 
 describe("digests agree with the platform's", () => {
   const messages = ["", "a", "abc", "x".repeat(55), "x".repeat(56), "x".repeat(64), "é\u00ff".repeat(50)];
   test.each(messages)("%p", (message) => {
     const bytes = Buffer.from(message, "latin1");
-    const hex = (text: string) => Buffer.from(text, "latin1").toString("hex");
     expect(hex(sha1(message))).toBe(new Bun.CryptoHasher("sha1").update(bytes).digest("hex"));
     expect(hex(md5(message))).toBe(new Bun.CryptoHasher("md5").update(bytes).digest("hex"));
   });
@@ -83,3 +82,7 @@ test("comparison looks at the whole", () => {
   ]);
   expect(parseHtpasswd("").ok).toBe(true);
 });
+
+function hex(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("hex");
+}

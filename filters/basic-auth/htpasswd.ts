@@ -73,10 +73,12 @@ const GROUPS: readonly (readonly [number, number, number])[] = [
   [4, 10, 5],
 ];
 
+function base64(value: number, length: number): string {
+  return Array.from({ length }, (_, index) => ALPHABET[(value >> (index * 6)) & 63]).join("");
+}
+
 function renderApr1(digest: string): string {
   const at = (index: number) => digest.charCodeAt(index);
-  const base64 = (value: number, length: number) =>
-    Array.from({ length }, (_, index) => ALPHABET[(value >> (index * 6)) & 63]).join("");
   const groups = GROUPS.map(([a, b, c]) => base64((at(a) << 16) | (at(b) << 8) | at(c), 4));
   return groups.join("") + base64(at(11), 2);
 }

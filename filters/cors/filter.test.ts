@@ -90,5 +90,5 @@ test.each([
   [{ allowOrigins: [], maxAge: "soon" }, 'is not a duration such as "24h"'],
   [{ allowOrigins: [], allowMethods: ["G T"] }, "is not a token"],
 ])("refuses %j", async (config, message) => {
-  await expect(runFilter(filter, { config })).rejects.toThrow(message);
+  expect(await runFilter(filter, { config }).catch(String)).toContain(message);
 });

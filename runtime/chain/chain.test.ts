@@ -1,7 +1,7 @@
 // Requests go down the list, replies come up.
 import { describe, expect, test } from "bun:test";
 import { failure } from "../exchange/failure.ts";
-import type { Exchange, Outcome } from "../exchange/exchange.ts";
+import type { Outcome } from "../exchange/exchange.ts";
 import type { FilterRun } from "../exchange/observer.ts";
 import { localReply, type Reply } from "../exchange/reply.ts";
 import { makeExchange, startClock } from "../../sdk/testing/exchange.ts";
@@ -59,8 +59,7 @@ function chainOf(filters: readonly Filter[], trace: string[], reply = () => loca
 const refused = (): Verdict => ({ kind: "reply", reply: localReply(403, "", "b") });
 
 test("no filters cost nothing: the next stage itself", () => {
-  const next = (): Outcome => ({ ok: true, value: localReply(200, "", "x") });
-  expect(compileChain([], { ...SILENT }, startClock())(next)).toBe(next);
+  expect(compileChain([], SILENT, startClock())(answer)).toBe(answer);
 });
 
 test("filters run by stage, then priority, then name, and replies come back the other way", () => {
@@ -89,12 +88,12 @@ test("an exchange that nobody makes wait is answered at once", () => {
 describe.each([
   ["at once", (verdict: Verdict): Answer => verdict],
   ["later", (verdict: Verdict): Answer => Promise.resolve(verdict)],
-])("a filter that answers %s", (_, answer) => {
+])("a filter that answers %s", (_, answers) => {
   test("and replies sends the reply up through the filters before it alone", async () => {
     const trace: string[] = [];
     const filters = [
       filterOf("a", trace),
-      filterOf("b", trace, { down: () => answer(refused()) }),
+      filterOf("b", trace, { down: () => answers(refused()) }),
       filterOf("c", trace),
     ];
     const outcome = await chainOf(filters, trace).serve(makeExchange());
@@ -104,7 +103,7 @@ describe.each([
 
   test("and fails closed ends the exchange", async () => {
     const trace: string[] = [];
-    const filters = [filterOf("a", trace), filterOf("b", trace, { down: () => answer(failedVerdict("b", "broke")) })];
+    const filters = [filterOf("a", trace), filterOf("b", trace, { down: () => answers(failedVerdict("b", "broke")) })];
     const { serve, runs } = chainOf(filters, trace);
     expect(await serve(makeExchange())).toMatchObject({
       ok: false,
@@ -118,8 +117,8 @@ describe.each([
     const trace: string[] = [];
     const broken = {
       failurePolicy: "open" as const,
-      down: () => answer(failedVerdict("b", "broke")),
-      up: () => answer(failedVerdict("b", "broke")),
+      down: () => answers(failedVerdict("b", "broke")),
+      up: () => answers(failedVerdict("b", "broke")),
     };
     const outcome = await chainOf([filterOf("a", trace), filterOf("b", trace, broken)], trace).serve(makeExchange());
     expect(outcome.ok && outcome.value.status).toBe(200);
@@ -140,7 +139,7 @@ describe.each([
         };
         return made;
       };
-      const filters = [filterOf("a", trace), filterOf("b", trace, { up: () => answer(verdict) })];
+      const filters = [filterOf("a", trace), filterOf("b", trace, { up: () => answers(verdict) })];
       const outcome = await chainOf(filters, trace, reply).serve(makeExchange());
       expect(outcome.ok ? outcome.value.status : outcome.error.kind).toBe(
         verdict.kind === "reply" ? 403 : "filter_failed",
@@ -153,11 +152,7 @@ describe.each([
 test("a failure of the stages behind passes the filters by", async () => {
   const trace: string[] = [];
   const down = failure("no_cluster", "none");
-  const serve = compileChain(
-    [filterOf("a", trace)],
-    { ...SILENT },
-    startClock(),
-  )((_: Exchange) => ({ ok: false, error: down }));
+  const serve = compileChain([filterOf("a", trace)], SILENT, startClock())(() => ({ ok: false, error: down }));
   expect(await serve(makeExchange())).toEqual({ ok: false, error: down });
   expect(trace).toEqual(["a down"]);
 });
@@ -168,3 +163,7 @@ const SILENT = {
   connectionClosed: () => undefined,
   filterRan: () => undefined,
 };
+
+function answer(): Outcome {
+  return { ok: true, value: localReply(200, "", "x") };
+}

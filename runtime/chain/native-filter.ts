@@ -1,6 +1,6 @@
 // A filter of the proxy's own: the object that `defineFilter` returned, run without a sandbox and without strings
 // crossing. What it sees and may change is bounded as in the sandbox, so that both answer alike.
-import type { AnyFilter } from "../../sdk/define-filter.ts";
+import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
 import type { Lookup } from "../../sdk/headers.ts";
 import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import type { Verdict as Answer } from "../../sdk/verdict.ts";
@@ -17,9 +17,6 @@ import { failedVerdict } from "./on-failure.ts";
 
 /** Writes one line to the proxy's log. */
 export type Log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => void;
-
-/** A handler once its types have done their work. */
-type Handle = (message: unknown, context: unknown) => Answer | undefined | Promise<Answer | undefined>;
 
 /** A native filter, or every problem of its configuration, by paths below the use (`config.realm`). */
 export function buildNativeFilter(filter: AnyFilter, use: FilterUse, log: Log): Parsed<Filter> {
@@ -51,10 +48,7 @@ class NativeFilter implements Filter {
     this.#writes = writes;
     const requestFields = lookupOf(filter.reads, (name) => (name === ":status" ? undefined : requestReader(name)));
     const replyFields = lookupOf(filter.reads, replyReader);
-    const { request, response } = filter as {
-      readonly request: Handle | undefined;
-      readonly response: Handle | undefined;
-    };
+    const { request, response } = filter;
     if (request !== undefined) {
       this.request = (exchange) => {
         const message = new RequestMessage(requestFields, exchange);
@@ -72,13 +66,13 @@ class NativeFilter implements Filter {
   stop(): void {}
 
   #run(
-    handle: Handle,
+    handle: AnyHandler,
     message: { readonly headers: { readonly edits: Edits } },
     context: unknown,
     phase: Phase,
     edit: () => void,
   ): Verdict | Promise<Verdict> {
-    const settle = (answer: Answer | undefined): Verdict => {
+    const settle = (answer: Answer | undefined | void): Verdict => {
       if (answer === undefined || answer.kind === "proceed") {
         const reason = findBadEdit(message.headers.edits, this.#writes, phase);
         if (reason !== undefined) return failedVerdict(this.name, reason);
@@ -117,6 +111,6 @@ function lookupOf<Of extends { readonly headers: HeaderMap }>(
 }
 
 function logOf(filter: string, log: Log): Readonly<Record<LogLevel, (message: string) => void>> {
-  const at = (level: LogLevel) => (message: string) => log(level, String(message).slice(0, 4096), { filter });
+  const at = (level: LogLevel) => (message: string) => log(level, message.slice(0, 4096), { filter });
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }

@@ -104,9 +104,9 @@ function evaluateGlue(file: LoadedFile): Instantiate | undefined {
   // oxlint-disable-next-line typescript/no-implied-eval -- Control generated it, the digest was verified, and there is no other way to load it that lets go of it.
   const run = new Function(`${new TextDecoder().decode(file.bytes)}\nreturn glue.instantiate;`);
   const instantiate: unknown = run();
-  if (typeof instantiate !== "function") return undefined;
-  remember(compiledGlue, file.digest, instantiate as Instantiate);
-  return instantiate as Instantiate;
+  if (!isInstantiate(instantiate)) return undefined;
+  remember(compiledGlue, file.digest, instantiate);
+  return instantiate;
 }
 
 function remembered<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Digest): T | undefined {
@@ -170,7 +170,7 @@ class JscInstance implements GuestInstance {
   readonly #fuel: WebAssembly.Global<"i32">;
   readonly #memories: readonly WebAssembly.Memory[];
   readonly #limits: FilterLimits;
-  handler: Handler | undefined;
+  handler: Handler = NOT_LINKED;
   entry: DirectEntry | undefined;
   fuelUsed = 0;
   /** Lines that the call under way wrote. */
@@ -207,7 +207,7 @@ class JscInstance implements GuestInstance {
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
     this.#refuel();
     try {
-      const answer = this.entry?.begin(call, phase, head) ?? (this.handler as Handler).begin(call, phase, head);
+      const answer = this.entry?.begin(call, phase, head) ?? this.handler.begin(call, phase, head);
       this.fuelUsed = this.#limits.fuel - this.#fuel.value;
       return { ok: true, value: answer };
     } catch (error) {
@@ -222,7 +222,7 @@ class JscInstance implements GuestInstance {
   #call<T>(run: (handler: Handler) => T): Result<T, GuestFault> {
     this.#refuel();
     try {
-      const value = run(this.handler as Handler);
+      const value = run(this.handler);
       this.fuelUsed = this.#limits.fuel - this.#fuel.value;
       return { ok: true, value };
     } catch (error) {
@@ -259,6 +259,17 @@ function faultOf(error: unknown, fuel: WebAssembly.Global<"i32">): GuestFault {
   if (fuel.value < 0) return { kind: "out_of_fuel", message: "ran out of fuel" };
   if (error instanceof RangeError) return { kind: "stack_overflow", message: "ran out of stack" };
   return { kind: "trap", message: `trapped: ${error instanceof Error ? error.message : String(error)}` };
+}
+
+/** The handler of an instance that is still being linked; calling it is a fault like any other. */
+const NOT_LINKED: Handler = { configure: notLinked, begin: notLinked, resume: notLinked };
+
+function notLinked(): never {
+  throw new Error("is not linked");
+}
+
+function isInstantiate(value: unknown): value is Instantiate {
+  return typeof value === "function";
 }
 
 function isHandler(value: unknown): value is Handler {

@@ -56,12 +56,17 @@ function trapping(known: Namespace): Namespace {
   return new Proxy(known, {
     get: (members, name) => {
       if (typeof name !== "string" || Object.hasOwn(members, name)) return members[String(name)];
-      if (/^[A-Z]/u.test(name)) return class Unavailable {};
+      if (/^[A-Z]/u.test(name)) return Unavailable;
       return () => {
         throw new Error(`${name} is not there for filters`);
       };
     },
   });
+}
+
+/** What stands in for a resource that guests do not get. */
+class Unavailable {
+  readonly isAvailable = false;
 }
 
 function seed(): [bigint, bigint] {

@@ -63,9 +63,9 @@ let running = 0;
 /** A module that runs `installGlobals` when it is imported. */
 const guestGlobals: Plugin = {
   name: "guest-globals",
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^vespid:guest\/globals$/ }, ({ path }) => ({ path, namespace: "vespid" }));
-    onLoad({ filter: /.*/, namespace: "vespid" }, () => ({
+  setup: (esbuild) => {
+    esbuild.onResolve({ filter: /^vespid:guest\/globals$/ }, ({ path }) => ({ path, namespace: "vespid" }));
+    esbuild.onLoad({ filter: /.*/, namespace: "vespid" }, () => ({
       contents: `import { installGlobals } from ${JSON.stringify(join(SDK, "guest/globals.ts"))}; installGlobals();`,
       resolveDir: SDK,
     }));
@@ -79,7 +79,7 @@ const guestGlobals: Plugin = {
  */
 const smallZod: Plugin = {
   name: "small-zod",
-  setup: ({ onLoad }) => {
+  setup: (esbuild) => {
     const stubs: readonly (readonly [RegExp, string])[] = [
       [/zod\/v4\/locales\/index\.js$/, `export { default as en } from "./en.js";`],
       [/zod\/v4\/core\/json-schema-processors\.js$/, "module.exports = {};"],
@@ -89,9 +89,9 @@ const smallZod: Plugin = {
       ],
     ];
     for (const [filter, contents] of stubs) {
-      onLoad({ filter }, ({ path }) => ({ contents, resolveDir: dirname(path) }));
+      esbuild.onLoad({ filter }, ({ path }) => ({ contents, resolveDir: dirname(path) }));
     }
-    onLoad({ filter: /\.ts$/ }, async ({ path }) => ({
+    esbuild.onLoad({ filter: /\.ts$/ }, async ({ path }) => ({
       contents: seeThrough(await Bun.file(path).text()),
       loader: "ts",
     }));

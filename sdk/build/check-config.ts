@@ -147,7 +147,7 @@ function checkType(schema: Json, value: unknown, path: Path): readonly Problem[]
 }
 
 function checkString(schema: Json, value: string, path: Path): readonly Problem[] {
-  const problems = [...checkCount(schema, "Length", [...value].length, path)];
+  const problems = [...checkCount(schema, "Length", lengthOf(value), path)];
   const { pattern } = schema as { readonly pattern?: unknown };
   if (typeof pattern === "string" && value.length <= MATCHED_MAX_LENGTH && isCheap(pattern)) {
     const expression = compile(pattern);
@@ -155,6 +155,11 @@ function checkString(schema: Json, value: string, path: Path): readonly Problem[
       problems.push(...problem(path, `${show(value)} does not match ${pattern}`));
   }
   return problems;
+}
+
+/** Characters as JSON Schema counts them: a surrogate pair is one. */
+function lengthOf(text: string): number {
+  return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
 }
 
 function checkNumber(schema: Json, value: number, path: Path): readonly Problem[] {

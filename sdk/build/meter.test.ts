@@ -21,7 +21,7 @@ function moduleOf(code: readonly number[]): Uint8Array {
   writer.section(3, Uint8Array.of(1, 0));
   writer.section(5, Uint8Array.of(1, 0, 2));
   writer.section(6, Uint8Array.of(1, 0x7f, 1, 0x41, 5, 0x0b));
-  const names = [...[3, 0x72, 0x75, 0x6e, 0, 0], ...[5, 0x63, 0x6f, 0x75, 0x6e, 0x74, 3, 0]];
+  const names = [3, 0x72, 0x75, 0x6e, 0, 0, 5, 0x63, 0x6f, 0x75, 0x6e, 0x74, 3, 0];
   writer.section(7, Uint8Array.of(2, ...names));
   writer.section(10, Uint8Array.of(1, code.length + 1, 0, ...code));
   return writer.finish().slice();
@@ -70,17 +70,18 @@ describe("a metered module", () => {
   });
 });
 
+/** The metered module with one run of bytes replaced by one of the same length. */
+function tamper(code: readonly number[], from: readonly number[], to: readonly number[], occurrence = 0): Uint8Array {
+  const bytes = meterModule(moduleOf(code));
+  const text = Buffer.from(bytes).toString("latin1");
+  let at = -1;
+  for (let left = occurrence; left >= 0; left--) at = text.indexOf(String.fromCharCode(...from), at + 1);
+  expect(at).toBeGreaterThan(0);
+  bytes.set(to, at);
+  return bytes;
+}
+
 describe("the check finds a module that only looks metered", () => {
-  /** The metered module with one run of bytes replaced by one of the same length. */
-  function tamper(code: readonly number[], from: readonly number[], to: readonly number[], occurrence = 0): Uint8Array {
-    const bytes = meterModule(moduleOf(code));
-    const text = Buffer.from(bytes).toString("latin1");
-    let at = -1;
-    for (let left = occurrence; left >= 0; left--) at = text.indexOf(String.fromCharCode(...from), at + 1);
-    expect(at).toBeGreaterThan(0);
-    bytes.set(to, at);
-    return bytes;
-  }
   const CHECK = [0x23, 0, 0x41, 1, 0x6b, 0x24, 0];
 
   test.each([

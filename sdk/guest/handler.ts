@@ -1,5 +1,5 @@
 // The component's exports over an author's filter: heads become messages, verdicts become answers (the grammar is in filter.wit).
-import type { AnyFilter } from "../define-filter.ts";
+import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import type { EditableHeaders } from "../headers.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import type { Verdict } from "../verdict.ts";
@@ -15,13 +15,9 @@ export interface GuestHandler {
   resume(call: number, operation: number, outcome: string): string;
 }
 
-/** A handler as the guest calls it: the types of its parameters were the author's business. */
-type Handle = (message: unknown, context: unknown) => Verdict | undefined | PromiseLike<Verdict | undefined>;
-
 /** The exports of a component that runs `filter`. */
 export function createHandler(filter: AnyFilter): GuestHandler {
-  const request = filter.request as Handle | undefined;
-  const response = filter.response as Handle | undefined;
+  const { request, response } = filter;
   let context: unknown;
 
   return {
@@ -62,8 +58,10 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   };
 }
 
-function settle(answer: ReturnType<Handle>, headers: EditableHeaders): string {
-  if (!(answer instanceof GuestPromise)) return renderVerdict(answer as Verdict | undefined, headers);
+function settle(answer: ReturnType<AnyHandler>, headers: EditableHeaders): string {
+  // The global promise is the SDK's, so the second question is the compiler's alone.
+  if (!(answer instanceof Promise)) return renderVerdict(answer ?? undefined, headers);
+  if (!(answer instanceof GuestPromise)) return renderFailed("the handler returned a promise of another kind");
   drainJobs();
   const { settled } = answer;
   if (settled === undefined) return "pending\n";
@@ -87,9 +85,8 @@ function renderVerdict(verdict: Verdict | undefined, headers: EditableHeaders): 
   if (verdict.kind !== "reply") return renderFailed("the handler returned something that is not a verdict");
   let answer = `reply ${verdict.status}\n`;
   for (const [name, value] of Object.entries(verdict.headers ?? {})) {
-    const text = String(value);
-    if (name.includes("\n") || text.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
-    answer += `add ${name}: ${text}\n`;
+    if (name.includes("\n") || value.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
+    answer += `add ${name}: ${value}\n`;
   }
   return verdict.body === undefined || verdict.body === "" ? answer : `${answer}\n${verdict.body}`;
 }

@@ -4,8 +4,8 @@ import type { LogLevel } from "../wit/world.ts";
 
 /** One function for each level. */
 export const log: Readonly<Record<LogLevel, (message: string) => void>> = {
-  debug: (message) => host.log("debug", String(message)),
-  info: (message) => host.log("info", String(message)),
-  warn: (message) => host.log("warn", String(message)),
-  error: (message) => host.log("error", String(message)),
+  debug: (message) => host.log("debug", message),
+  info: (message) => host.log("info", message),
+  warn: (message) => host.log("warn", message),
+  error: (message) => host.log("error", message),
 };

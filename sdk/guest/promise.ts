@@ -71,6 +71,7 @@ export class GuestPromise<Value> implements Promise<Value> {
         fulfilled: (value) => {
           // Without a handler the value passes through, and `Next` is then `Value` itself.
           if (typeof onFulfilled === "function") attempt(() => resolve(onFulfilled(value)), reject);
+          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- As said above; a type cannot.
           else resolve(value as unknown as Next);
         },
         rejected: (reason) => {
@@ -98,6 +99,7 @@ export class GuestPromise<Value> implements Promise<Value> {
   }
 
   static resolve<Value>(value?: Value | PromiseLike<Value>): GuestPromise<Value> {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Without a value, `Value` is `undefined`.
     return value instanceof GuestPromise ? value : new GuestPromise((resolve) => resolve(value as Value));
   }
 
@@ -170,6 +172,7 @@ export class GuestPromise<Value> implements Promise<Value> {
     const { resolve, reject } = this.#resolvers();
     attempt(() => {
       const then: unknown = Reflect.get(value, "then");
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Without `then` it is no PromiseLike.
       if (typeof then !== "function") return this.#settle({ kind: "fulfilled", value: value as Value });
       addJob(() => attempt(() => Reflect.apply(then, value, [resolve, reject]), reject));
     }, reject);

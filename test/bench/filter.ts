@@ -51,8 +51,6 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
   const fuel = sandboxed.fuelUsed;
   native.stop();
   sandboxed.stop();
-  // The first two rounds compile.
-  const settled = (values: readonly number[]): number => median(values.slice(2));
   const rows: BenchRow[] = [
     { figure: "native call", value: settled(figures.native), unit: "µs", limit: NATIVE_MAX_US },
     { figure: "sandboxed call", value: settled(figures.sandboxed), unit: "µs", limit: SANDBOXED_MAX_US },
@@ -62,6 +60,11 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
     { figure: "derive", value: deriveMs, unit: "ms", note: "artifact to what proxies load, in its own process" },
   ];
   return { name: "filter", question, rows };
+}
+
+/** The median without the first two rounds, which compile. */
+function settled(values: readonly number[]): number {
+  return median(values.slice(2));
 }
 
 async function prepare(): Promise<{ bundle: DerivedBundle; buildMs: number; deriveMs: number }> {
@@ -108,7 +111,12 @@ function measureCall(filter: Filter, calls: number): number {
 async function measureStarts(bundle: DerivedBundle, deps: FilterDeps, rounds: number): Promise<readonly BenchRow[]> {
   const selected = jscEngine.selectFiles(bundle.ref);
   if (!selected.ok) throw new Error(selected.error);
-  const files = selected.value.map((file) => ({ ...file, bytes: bundle.files.get(file.digest) ?? new Uint8Array() }));
+  const files = selected.value.map(({ name, digest, sizeBytes }) => ({
+    name,
+    digest,
+    sizeBytes,
+    bytes: bundle.files.get(digest) ?? new Uint8Array(),
+  }));
   const limits = FilterUse.parse({
     name: "x",
     stage: "transform",

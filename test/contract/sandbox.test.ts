@@ -33,10 +33,6 @@ describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a
     return exchange.headers.get("x-a");
   }
 
-  function messageOf(verdict: Verdict): string {
-    return verdict.kind === "failed" ? verdict.failure.message : verdict.kind;
-  }
-
   test.each([
     ["loop", "ran out of fuel"],
     ["regex", "ran out of fuel"],
@@ -159,4 +155,8 @@ function replyOf(verdict: Verdict) {
 
 function never(): never {
   throw new Error("expected a reply");
+}
+
+function messageOf(verdict: Verdict): string {
+  return verdict.kind === "failed" ? verdict.failure.message : verdict.kind;
 }
