@@ -30,42 +30,63 @@ export function sha1(message: string): string {
   return [h0, h1, h2, h3, h4].map((word) => render(word, true)).join("");
 }
 
-/** The 16 bytes of an MD5 digest. */
+/** The 16 bytes of an MD5 digest. Written without calls and destructuring: `$apr1$` runs it a thousand times, interpreted in the sandbox. */
 export function md5(message: string): string {
   const words = pad(message, false);
-  let [a0, b0, c0, d0] = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
+  let a0 = 0x67452301;
+  let b0 = 0xefcdab89 | 0;
+  let c0 = 0x98badcfe | 0;
+  let d0 = 0x10325476;
   for (let block = 0; block < words.length; block += 16) {
-    let [a, b, c, d] = [a0, b0, c0, d0];
+    let a = a0;
+    let b = b0;
+    let c = c0;
+    let d = d0;
     for (let step = 0; step < 64; step++) {
       let mixed: number;
-      let index: number;
-      if (step < 16) [mixed, index] = [(b & c) | (~b & d), step];
-      else if (step < 32) [mixed, index] = [(d & b) | (~d & c), (5 * step + 1) & 15];
-      else if (step < 48) [mixed, index] = [b ^ c ^ d, (3 * step + 5) & 15];
-      else [mixed, index] = [c ^ (b | ~d), (7 * step) & 15];
-      const sum = (a + mixed + at(SINES, step) + at(words, block + index)) | 0;
-      const turn = at(TURNS, ((step >> 4) << 2) | (step & 3));
-      [a, d, c, b] = [d, c, b, (b + rotate(sum, turn)) | 0];
+      if (step < 16) mixed = (b & c) | (~b & d);
+      else if (step < 32) mixed = (d & b) | (~d & c);
+      else if (step < 48) mixed = b ^ c ^ d;
+      else mixed = c ^ (b | ~d);
+      const sum = (a + mixed + (SINES[step] ?? 0) + (words[block + (INDEXES[step] ?? 0)] ?? 0)) | 0;
+      const turn = TURNS[step] ?? 0;
+      a = d;
+      d = c;
+      c = b;
+      b = (b + ((sum << turn) | (sum >>> (32 - turn)))) | 0;
     }
-    [a0, b0, c0, d0] = [(a0 + a) | 0, (b0 + b) | 0, (c0 + c) | 0, (d0 + d) | 0];
+    a0 = (a0 + a) | 0;
+    b0 = (b0 + b) | 0;
+    c0 = (c0 + c) | 0;
+    d0 = (d0 + d) | 0;
   }
-  return [a0, b0, c0, d0].map((word) => render(word, false)).join("");
+  return render(a0, false) + render(b0, false) + render(c0, false) + render(d0, false);
 }
 
 const SINES = Int32Array.from({ length: 64 }, (_, index) => Math.floor(Math.abs(Math.sin(index + 1)) * 2 ** 32));
-const TURNS = Int32Array.of(7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21);
+const TURNS_OF_ROUND = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
+const TURNS = Int32Array.from({ length: 64 }, (_, step) => TURNS_OF_ROUND[((step >> 4) << 2) | (step & 3)] ?? 0);
+/** Which word each step takes. */
+const INDEXES = Int32Array.from({ length: 64 }, (_, step) => {
+  const round = step >> 4;
+  return (round === 0 ? step : round === 1 ? 5 * step + 1 : round === 2 ? 3 * step + 5 : 7 * step) & 15;
+});
 
 /** The message's words in blocks of 16, with the end mark and the length in bits. */
 function pad(message: string, isBigEndian: boolean): Int32Array {
-  const length = message.length;
-  const words = new Int32Array((((length + 8) >> 6) + 1) * 16);
-  const put = (index: number, byte: number) => {
-    const shift = isBigEndian ? 24 - (index & 3) * 8 : (index & 3) * 8;
-    words[index >> 2] = at(words, index >> 2) | (byte << shift);
-  };
-  for (let index = 0; index < length; index++) put(index, message.charCodeAt(index) & 0xff);
-  put(length, 0x80);
-  words[words.length - (isBigEndian ? 1 : 2)] = length * 8;
+  const count = (((message.length + 8) >> 6) + 1) * 16;
+  const text = `${message}\u0080${"\0".repeat(count * 4 - message.length - 1)}`;
+  const words = new Int32Array(count);
+  for (let index = 0, at = 0; index < count; index++, at += 4) {
+    const first = text.charCodeAt(at);
+    const second = text.charCodeAt(at + 1);
+    const third = text.charCodeAt(at + 2);
+    const fourth = text.charCodeAt(at + 3);
+    words[index] = isBigEndian
+      ? (first << 24) | (second << 16) | (third << 8) | fourth
+      : first | (second << 8) | (third << 16) | (fourth << 24);
+  }
+  words[count - (isBigEndian ? 1 : 2)] = message.length * 8;
   return words;
 }
 
