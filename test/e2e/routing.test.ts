@@ -153,8 +153,32 @@ test("a proxy that cannot start says every reason at once, with its path, and en
   for (const path of ["service", "inbound", "admin", "control"]) expect(run.output).toContain(path);
 });
 
+const MISSING_BUNDLE = {
+  digest: `sha256:${"0".repeat(64)}`,
+  manifest: {
+    name: "missing",
+    world: "vespid:filter/filter@1.0.0",
+    stage: "transform",
+    reads: [],
+    writes: [],
+    phases: ["request"],
+    configSchema: {},
+  },
+  files: [{ name: "filter.js", digest: `sha256:${"0".repeat(64)}`, sizeBytes: 1 }],
+};
+
+function renderFilters(...sources: readonly object[]): string {
+  const filters = sources.map((source, index) => ({ name: `filter-${index}`, stage: "transform", source }));
+  return JSON.stringify({ inbound: { filters } });
+}
+
 describe("a snapshot that cannot run is refused with the path of each problem", () => {
   test.each<[string, string, readonly string[]]>([
+    [
+      "a bundle that nobody can give it, and a filter that is not built in",
+      renderFilters({ kind: "bundle", bundle: MISSING_BUNDLE }, { kind: "builtin", name: "nope" }),
+      ["inbound.filters[0].source.bundle", "--control", "inbound.filters[1].source.name", "nope"],
+    ],
     ["not YAML", "outbound: [", ["bad.yaml", "line 1"]],
     ["an unknown field", "outbuond: {}", ["outbuond"]],
     [
