@@ -23,6 +23,8 @@ export interface Scenario {
   readonly folder: string;
   /** Collects what visitors saw from now on. */
   watch(): Watch;
+  /** Sends that many requests through the product page's sidecar, as fast as they go. */
+  rush(count: number): Promise<void>;
   /** Tells the view what the mesh was told last. */
   step(text: string): void;
 }
@@ -44,6 +46,7 @@ export interface FilterTimes {
 const SAMPLE = 300;
 /** Four standard deviations of a tenth among 300. */
 const CANARY_TOLERANCE = 0.07;
+const RUSH = 10_000;
 const SAMPLE_WITHIN_MS = 30_000;
 
 /** Plays all steps; throws, saying what was seen, when a step does not show. Returns how fast the filter was live. */
@@ -101,6 +104,9 @@ async function pushFilter(scenario: Scenario): Promise<FilterTimes> {
   view.say(
     `    built in ${round(builtMs)} ms, pushed in ${round(pushedMs)} ms, rolled out in ${round(rolledOutMs)} ms`,
   );
+  // The sandbox's engine compiles what runs often; at a hundred calls a second that would take a minute.
+  scenario.step(`a rush of ${RUSH.toLocaleString("en-US")} requests warms the filter's engine up`);
+  await scenario.rush(RUSH);
   return { builtMs, pushedMs, liveMs };
 }
 

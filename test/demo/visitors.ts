@@ -65,6 +65,20 @@ export class Visitors {
     await Promise.all(this.#inFlight);
   }
 
+  /** Asks for the shop's door `count` times, as fast as `connections` of them get it: work for the page's sidecar alone. */
+  async rush(door: string, count: number, connections: number): Promise<void> {
+    let left = count;
+    const visitor = async (): Promise<void> => {
+      while (left-- > 0) {
+        const reply = await fetch(door, { redirect: "manual" }).catch(() => undefined);
+        await reply?.arrayBuffer();
+        this.#requests++;
+        if (reply?.status !== 302) this.#failed++;
+      }
+    };
+    await Promise.all(Array.from({ length: connections }, visitor));
+  }
+
   /** Of the last seconds; `requests` and `failed` of the whole run. */
   report(): VisitReport {
     const nowMs = performance.now();
