@@ -10,8 +10,8 @@ function problemsOf(asked: Asked): readonly string[] {
   return asked.ok === false ? asked.problems.map(({ path, message }) => `${path}: ${message}`) : [];
 }
 
-test("a service and one port are enough", () => {
-  const asked = readBootstrap(REVIEWS, {});
+test("a service and one port are enough", async () => {
+  const asked = await readBootstrap(REVIEWS, {});
   expect(asked).toMatchObject({
     ok: true,
     value: {
@@ -25,11 +25,11 @@ test("a service and one port are enough", () => {
   });
 });
 
-test("flags go before environment, environment before file", () => {
+test("flags go before environment, environment before file", async () => {
   const folder = mkdtempSync(join(tmpdir(), "bootstrap-"));
   const file = join(folder, "proxy.yaml");
   writeFileSync(file, "service: from-file\nnamespace: from-file\nlogLevel: warn\ninbound: ['1:[::1]:2']\n");
-  const asked = readBootstrap(["--bootstrap", file, "--service", "from-flag"], {
+  const asked = await readBootstrap(["--bootstrap", file, "--service", "from-flag"], {
     VESPID_SERVICE: "from-env",
     VESPID_NAMESPACE: "from-env",
     VESPID_INBOUND: "8080:a:1,8081:b:2",
@@ -70,15 +70,15 @@ describe("every mistake is told at once, with its place", () => {
     ["no port at all", ["--service", "a"], {}, ["inbound: nothing to listen on"]],
     ["a bad span", REVIEWS, { VESPID_DRAIN_TIME_MS: "soon" }, ["drainTimeMs: "]],
     ["a file that is not there", [...REVIEWS, "--bootstrap", "/nowhere.yaml"], {}, ["bootstrap: "]],
-  ])("%s", (_, argv, environment, starts) => {
-    const problems = problemsOf(readBootstrap(argv, environment));
+  ])("%s", async (_, argv, environment, starts) => {
+    const problems = problemsOf(await readBootstrap(argv, environment));
     expect(problems).toHaveLength(starts.length);
     starts.forEach((start, index) => expect(problems[index]).toStartWith(start));
   });
 
-  test("an unknown flag is a usage error, and --help is not", () => {
-    expect(readBootstrap(["--nope"], {})).toMatchObject({ ok: "text", exitCode: 2 });
-    const help = readBootstrap(["--help"], {});
+  test("an unknown flag is a usage error, and --help is not", async () => {
+    expect(await readBootstrap(["--nope"], {})).toMatchObject({ ok: "text", exitCode: 2 });
+    const help = await readBootstrap(["--help"], {});
     expect(help).toMatchObject({ ok: "text", exitCode: 0 });
     expect(help.ok === "text" ? help.text : "").toContain("--inbound");
   });

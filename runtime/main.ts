@@ -4,8 +4,10 @@
 
 /** For one small, busy, long-lived process. */
 const ENGINE_SETTINGS: Readonly<Record<string, string>> = {
-  // The heap grows as on a machine with this much memory: 10 MB less at work, for no more time in collections.
-  BUN_JSC_forceRAMSize: String(128 * 1024 * 1024),
+  // The heap grows as on a machine with this much memory.
+  BUN_JSC_forceRAMSize: String(96 * 1024 * 1024),
+  // Each thread keeps some 10 MB for a while after it compiled; a filter is compiled once, in the background.
+  BUN_JSC_numberOfWasmCompilerThreads: "1",
   // Beyond 8, WebAssembly memories check each access in code; a filter has one.
   BUN_JSC_maxNumWasmFastMemories: "64",
 };

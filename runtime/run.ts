@@ -3,7 +3,7 @@ import pino from "pino";
 import { readBootstrap } from "./bootstrap.ts";
 import { renderProblems, startProxy, type RunningProxy } from "./proxy.ts";
 
-const asked = readBootstrap(process.argv.slice(2), process.env);
+const asked = await readBootstrap(process.argv.slice(2), process.env);
 if (asked.ok === "text") {
   (asked.exitCode === 0 ? process.stdout : process.stderr).write(asked.text);
   process.exit(asked.exitCode);

@@ -43,7 +43,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   vespid: ["filters", "sdk", "test"],
   // What the host of a guest offers: a WIT package, not one of npm.
   "vespid:filter": ["sdk/guest"],
-  yaml: ["control", "runtime/bootstrap.ts", "runtime/proxy.ts", "test"],
+  yaml: ["control", "runtime/bootstrap.ts", "test"],
   zod: ["control", "filters", "runtime/bootstrap.ts", "runtime/contract", "runtime/sync", "sdk", "test"],
 };
 
