@@ -11,9 +11,12 @@ export function sha1(message: string): string {
     for (let step = 0; step < 80; step++) {
       const word =
         step < 16
-          ? at(words, block + step)
+          ? wordAt(words, block + step)
           : rotate(
-              at(schedule, step - 3) ^ at(schedule, step - 8) ^ at(schedule, step - 14) ^ at(schedule, step - 16),
+              wordAt(schedule, step - 3) ^
+                wordAt(schedule, step - 8) ^
+                wordAt(schedule, step - 14) ^
+                wordAt(schedule, step - 16),
               1,
             );
       schedule[step] = word;
@@ -99,6 +102,6 @@ function rotate(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
 }
 
-function at(words: Int32Array, index: number): number {
+function wordAt(words: Int32Array, index: number): number {
   return words[index] ?? 0;
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { EMPTY_BODY } from "../exchange/body.ts";
+import { Exchange } from "../exchange/exchange.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import { VirtualHost } from "../contract/route.ts";
 import { compilePath, compileRoutes, compileString, hostOf } from "./table.ts";
@@ -14,6 +16,12 @@ function to(cluster: string, more: object = {}): object {
 
 function get(path: string, headers: readonly (readonly [string, string])[] = [], method = "GET") {
   return { method, path, headers: HeaderMap.from(headers) };
+}
+
+function exchangeOf(path: string, headers: HeaderMap): Exchange {
+  const downstream = { direction: "inbound", remoteIp: "", remoteAddress: "", localAddress: "", localPort: 0 } as const;
+  const clock = { now: () => 0, monotonic: () => 0 };
+  return new Exchange(downstream, "GET", path, "h", "HTTP/1.1", headers, EMPTY_BODY, clock);
 }
 
 describe("a prefix", () => {
@@ -138,9 +146,8 @@ describe("a rewrite replaces what matched and keeps the query", () => {
     [[{ path: { kind: "prefix", value: "/a" } }, { path: { kind: "prefix", value: "/a/b" } }], "/z", "/a/b/c", "/z/c"],
   ])("case %#", (matches, prefixRewrite, path, expected) => {
     const decision = compileRoutes([host(["*"], to("x", { matches, prefixRewrite }))])("h", get(path))?.(0);
-    const exchange = { headers: new HeaderMap(), path, originalPath: "", authority: "h" };
-    // The decision looks at no more of an exchange than this.
-    decision?.prepare?.(exchange as never);
+    const exchange = exchangeOf(path, new HeaderMap());
+    decision?.prepare?.(exchange);
     expect(exchange.path).toBe(expected);
     expect(exchange.originalPath).toBe(path);
     expect(exchange.headers.get("x-envoy-original-path")).toBe(path);
@@ -164,7 +171,7 @@ test("edits remove, then set, then add; the route has the last word over its des
     ["x-b", "0"],
     ["Host", "h"],
   ]);
-  decision?.prepare?.({ headers, path: "/", authority: "h" } as never);
+  decision?.prepare?.(exchangeOf("/", headers));
   expect([...headers]).toEqual([
     ["x-b", "0"],
     ["x-b", "1"],
