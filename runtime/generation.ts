@@ -143,14 +143,13 @@ function assemble(
       return next(exchange);
     };
   };
-  const chain = { inbound: deps.compileChain(chains.inbound), outbound: deps.compileChain(chains.outbound) };
-
   /** The request path, in the order of requests; replies come up. `runtime/README.md` numbers the stages. */
   function compilePath(
     direction: "inbound" | "outbound",
     virtualHosts: readonly VirtualHost[],
     fallback: Decision | undefined,
   ): Service {
+    const hasFilters = chains[direction].length > 0;
     return compose(
       [
         track,
@@ -158,9 +157,9 @@ function assemble(
         cleanReply, //                                               reply/hygiene.ts
         rescue, // what the stages below could not answer            reply/rescue.ts
         matchRoute(compileRoutes(virtualHosts), fallback, deps.random), // route/match-route.ts
-        chain[direction], // filters, native and sandboxed alike     chain/chain.ts
+        ...(hasFilters ? [deps.compileChain(chains[direction])] : []), // native and sandboxed alike: chain/chain.ts
         applyRoute, //                                               route/match-route.ts
-        rescue, // filters see a 503 too                             reply/rescue.ts
+        ...(hasFilters ? [rescue] : []), // filters see a 503 too    reply/rescue.ts
       ],
       forward, //                                                    upstream/forward.ts
     );
