@@ -61,7 +61,9 @@ export function readImports(sections: readonly Section[]): Imports {
     const name = reader.name();
     const kind = reader.byte();
     if (kind === KIND.global) {
-      const type = reader.byte();
+      const type = reader.bytes[reader.position];
+      // A reference's type is longer than a byte: read short, everything behind it would be counted wrong.
+      skipValueType(reader);
       const isMutable = reader.byte() === 1;
       if (module === FUEL_IMPORT.module) {
         if (name !== FUEL_IMPORT.name || type !== I32 || !isMutable || found.fuel !== undefined) {
@@ -73,17 +75,26 @@ export function readImports(sections: readonly Section[]): Imports {
       continue;
     }
     if (module === FUEL_IMPORT.module) throw new WasmFault(`imports "${module}" "${name}" as something else than fuel`);
-    if (kind === KIND.function) {
-      reader.u32();
-      found.functions++;
-    } else if (kind === KIND.table) {
-      skipValueType(reader);
-      readLimits(reader);
-    } else if (kind === KIND.memory) readLimits(reader);
-    else if (kind === KIND.tag) reader.skip(2);
-    else throw new WasmFault(`import kind ${kind} is not known`);
+    if (kind === KIND.function) found.functions++;
+    skipImportType(reader, kind);
   }
   return found;
+}
+
+/** Passes over what follows an import's kind. */
+export function skipImportType(reader: WasmReader, kind: number): void {
+  if (kind === KIND.function) reader.u32();
+  else if (kind === KIND.table) {
+    skipValueType(reader);
+    readLimits(reader);
+  } else if (kind === KIND.memory) readLimits(reader);
+  else if (kind === KIND.global) {
+    skipValueType(reader);
+    reader.byte();
+  } else if (kind === KIND.tag) {
+    reader.byte();
+    reader.u32();
+  } else throw new WasmFault(`import kind ${kind} is not known`);
 }
 
 /** Limits of a table or memory; shared and 64-bit ones are refused, since neither fuel nor the memory limit covers them. */

@@ -1,6 +1,7 @@
 // A component as proxies on JavaScriptCore load it: metered core modules, and the glue that links them and passes strings.
 import { transform } from "esbuild";
 import { transpile } from "@bytecodealliance/jco/component";
+import { checkNames } from "./check-names.ts";
 import { meterModule } from "./meter.ts";
 import { WasmFault } from "./wasm-reader.ts";
 
@@ -13,6 +14,7 @@ export async function transpileFilter(component: Uint8Array): Promise<ReadonlyMa
   const derived = new Map<string, Uint8Array>();
   for (const [name, bytes] of files) {
     if (name.endsWith(".wasm")) {
+      checkNames(bytes);
       const metered = meterModule(bytes);
       if (!WebAssembly.validate(metered)) throw new WasmFault(`holds a core module (${name}) that is not valid`);
       derived.set(name, metered);
