@@ -76,7 +76,7 @@ describe("a name inside of a core module", () => {
   ])(
     "that %s is refused",
     async (_, names) => {
-      expect(await derive(await crafted(names))).toMatch(/(?:im|ex)ports ".*a name that is not plain ASCII/u);
+      expect(await derive(await crafted(names))).toContain("a name that is not plain ASCII");
     },
     30_000,
   );
