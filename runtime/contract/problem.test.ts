@@ -27,8 +27,36 @@ test("a field that is missing is required, and a value of the wrong type is show
   const parsed = parseWith(Schema, { weight: "9", ports: [] });
   expect(parsed.ok ? [] : parsed.problems.map(renderProblem)).toEqual([
     "host: is required",
-    'weight: is "9", must be of type number',
+    'weight: is "9", must be a number',
     'mode: is required, one of "a", "b"',
     "ports: must have at least 1 item",
+  ]);
+});
+
+test("types are told in the words of those who write YAML", () => {
+  const Types = z.object({
+    hosts: z.array(z.string()),
+    on: z.boolean(),
+    weight: z.int(),
+    labels: z.record(z.string(), z.string()),
+  });
+  const parsed = parseWith(Types, { hosts: "a", on: "yes", weight: 1.5, labels: 3 });
+  expect(parsed.ok ? [] : parsed.problems.map(renderProblem)).toEqual([
+    'hosts: is "a", must be a list',
+    'on: is "yes", must be true or false',
+    "weight: is 1.5, must be a whole number",
+    "labels: is 3, must be a mapping",
+  ]);
+});
+
+test("a value that fits none of several forms is told what each of them has", () => {
+  const Match = z.union([z.strictObject({ exact: z.string() }), z.strictObject({ prefix: z.string() })]);
+  const parsed = parseWith(z.object({ origins: z.array(Match), to: z.union([z.string(), z.number()]) }), {
+    origins: [{ exct: "*" }],
+    to: [],
+  });
+  expect(parsed.ok ? [] : parsed.problems.map(renderProblem)).toEqual([
+    'origins[0]: is {"exct":"*"}, which is none of the forms that are known here, must have exact or prefix',
+    "to: is [], which is none of the forms that are known here",
   ]);
 });

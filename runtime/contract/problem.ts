@@ -40,13 +40,24 @@ export function renderProblem(problem: Problem): string {
 const SHOWN_MAX = 80;
 const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "items", object: "fields" };
 
+/** zod's names of types, as people who write YAML say them. */
+const TYPES: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a mapping",
+  record: "a mapping",
+};
+
 /** What zod's own messages leave out: the value. A message that a schema brings itself goes before this one. */
 function renderIssue(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case "invalid_type":
       return issue.input === undefined
         ? "is required"
-        : `is ${renderValue(issue.input)}, must be of type ${issue.expected}`;
+        : `is ${renderValue(issue.input)}, must be ${TYPES[issue.expected] ?? `of type ${issue.expected}`}`;
     case "invalid_value": {
       const values = issue.values.map((value) => renderValue(value)).join(", ");
       const fix = issue.values.length === 1 ? values : `one of ${values}`;
@@ -56,16 +67,34 @@ function renderIssue(issue: z.core.$ZodRawIssue): string | undefined {
       return renderBound(issue.input, issue.origin, "at least", issue.minimum);
     case "too_big":
       return renderBound(issue.input, issue.origin, "at most", issue.maximum);
+    case "invalid_union":
+      return renderUnion(issue);
     case "custom":
     case "invalid_element":
     case "invalid_format":
     case "invalid_key":
-    case "invalid_union":
     case "not_multiple_of":
     case "unrecognized_keys":
       // zod's own words.
       return undefined;
   }
+}
+
+/** Of several forms none fits: told by the fields that each asks for, where they are objects. */
+function renderUnion(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): string {
+  if (issue.input === undefined) return "is required";
+  const asked = issue.errors.map((form) =>
+    form
+      .filter(isMissing)
+      .map(({ path }) => String(path[0]))
+      .join(" and "),
+  );
+  const forms = asked.every((fields) => fields !== "") ? `, must have ${asked.join(" or ")}` : "";
+  return `is ${renderValue(issue.input)}, which is none of the forms that are known here${forms}`;
+}
+
+function isMissing({ code, path, message }: z.core.$ZodIssue): boolean {
+  return code === "invalid_type" && path.length === 1 && message === "is required";
 }
 
 function renderBound(input: unknown, origin: string, relation: string, bound: number | bigint): string {
