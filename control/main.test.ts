@@ -123,3 +123,30 @@ describe("the process", () => {
     expect(stderr.toString()).toContain(reason);
   });
 });
+
+test("the configuration of a built-in filter is checked as the proxies would, before any of them gets it", async () => {
+  await using folder = await makeTempFolder();
+  await using control = await startProcess(folder.file("control.sqlite"));
+  const reply = await fetch(`${control.url}/v1/apply`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: `apiVersion: vespid.dev/v1
+kind: Filter
+metadata: { name: cors }
+spec: { builtin: cors, config: { allowOrigin: ["*"], allowOrigins: [{ exct: "*" }], maxAge: 5 } }
+---
+apiVersion: vespid.dev/v1
+kind: Filter
+metadata: { name: doors }
+spec: { builtin: basic-auth, config: {} }
+`,
+  });
+  expect(reply.status).toBe(422);
+  const { problems }: { problems: readonly { path: string; message: string }[] } = JSON.parse(await reply.text());
+  expect(problems.map(({ path, message }) => `${path}: ${message}`)).toEqual([
+    '[0].spec.config.allowOrigins[0]: is {"exct":"*"}, which is none of the forms that are known here, must have exact or prefix or regex',
+    "[0].spec.config.maxAge: is 5, must be a string",
+    "[0].spec.config.allowOrigin: is not a field that is known here",
+    "[1].spec.config.users: is required",
+  ]);
+});

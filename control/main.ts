@@ -1,5 +1,7 @@
 // Process edge of control: arguments and environment in, exit codes and signals out.
 import { Command, InvalidArgumentError, Option } from "commander";
+import { BUILTIN_FILTERS } from "../runtime/builtin-filters.ts";
+import { parseWith, type Problem } from "../runtime/contract/problem.ts";
 import { checkConfig } from "../sdk/build/check-config.ts";
 import { deriveBundle } from "../sdk/build/derive.ts";
 import { createLog } from "./log.ts";
@@ -51,7 +53,7 @@ function start(): Control {
       store,
       token,
       deriveBundle,
-      checkConfig,
+      checkConfig: { bundle: checkConfig, builtin: checkBuiltinConfig },
       log,
       now: () => Date.now(),
       monotonic: () => performance.now(),
@@ -60,6 +62,13 @@ function start(): Control {
     store.close();
     throw error;
   }
+}
+
+/** By the filter's own schema: what the proxies would refuse must not be taken here. */
+function checkBuiltinConfig(name: string, config: unknown): readonly Problem[] {
+  const schema = BUILTIN_FILTERS.get(name)?.config;
+  const parsed = schema && parseWith(schema, config);
+  return parsed === undefined || parsed.ok ? [] : parsed.problems;
 }
 
 function parseListen(text: string): Flags["listen"] {

@@ -48,8 +48,11 @@ function startApi(host = "127.0.0.1"): Api {
     store: openSqliteStore(":memory:"),
     token: TOKEN,
     deriveBundle: (artifact) => Promise.resolve(derive(artifact)),
-    checkConfig: (_manifest, config) =>
-      JSON.stringify(config) === "{}" ? [] : [{ path: "realm", message: "is not known" }],
+    checkConfig: {
+      bundle: (_manifest, config) =>
+        JSON.stringify(config) === "{}" ? [] : [{ path: "realm", message: "is not known" }],
+      builtin: () => [],
+    },
     log: silent,
     now: () => 1000,
     monotonic: () => performance.now(),

@@ -14,8 +14,13 @@ import { ruleOf } from "./rules.ts";
 import type { Service } from "./services.ts";
 import type { World } from "./world.ts";
 
-/** Problems of a configuration under the manifest's schema, paths below the configuration. */
-export type CheckConfig = (manifest: Manifest, config: unknown) => readonly Problem[];
+/** What checks the configuration of filters, which control itself knows nothing of. Paths are below the configuration. */
+export interface CheckConfig {
+  /** Under the schema in a bundle's manifest. */
+  bundle(manifest: Manifest, config: unknown): readonly Problem[];
+  /** As the filter of that name, which every proxy has, takes it. */
+  builtin(name: string, config: unknown): readonly Problem[];
+}
 
 /** What is to be said about one resource; paths below the resource. */
 export interface Review {
@@ -48,12 +53,17 @@ export function usersOf(world: World, digest: BundleRef["digest"]): readonly str
 }
 
 function reviewFilter(world: World, { spec }: Filter, checkConfig: CheckConfig): readonly Problem[] {
+  if (spec.builtin !== undefined) return placeInConfig(checkConfig.builtin(spec.builtin, spec.config));
   if (spec.bundle === undefined) return [];
   const bundle = world.bundles.get(spec.bundle);
   if (bundle === undefined) {
     return [{ path: "spec.bundle", message: `${spec.bundle} was not pushed here; run "vespid filter push" first` }];
   }
-  return checkConfig(bundle.manifest, spec.config).map(({ path, message }) => ({
+  return placeInConfig(checkConfig.bundle(bundle.manifest, spec.config));
+}
+
+function placeInConfig(problems: readonly Problem[]): readonly Problem[] {
+  return problems.map(({ path, message }) => ({
     path: path === "" ? "spec.config" : path.startsWith("[") ? `spec.config${path}` : `spec.config.${path}`,
     message,
   }));

@@ -6,7 +6,7 @@ import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import type { Verdict as Answer } from "../../sdk/verdict.ts";
 import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
 import type { FilterUse } from "../contract/filter.ts";
-import { renderPath, type Parsed } from "../contract/problem.ts";
+import { parseWith, type Parsed } from "../contract/problem.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
@@ -18,16 +18,18 @@ import { failedVerdict } from "./on-failure.ts";
 /** Writes one line to the proxy's log. */
 export type Log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => void;
 
+const NO_CONFIG = { ok: true, value: {} } as const;
+
 /** A native filter, or every problem of its configuration, by paths below the use (`config.realm`). */
 export function buildNativeFilter(filter: AnyFilter, use: FilterUse, log: Log): Parsed<Filter> {
-  const config = filter.config?.safeParse(use.config) ?? { success: true, data: {} };
-  if (!config.success) {
-    const problems = config.error.issues.map(({ path, message }) => ({ path: renderPath(path, "config"), message }));
-    return { ok: false, problems };
-  }
+  const config = filter.config === undefined ? NO_CONFIG : parseWith(filter.config, use.config, "config");
+  if (!config.ok) return config;
   const writes = compileWrites(filter.writes);
   if (typeof writes === "string") return { ok: false, problems: [{ path: "source", message: writes }] };
-  return { ok: true, value: new NativeFilter(filter, use, { config: config.data, log: logOf(use.name, log) }, writes) };
+  return {
+    ok: true,
+    value: new NativeFilter(filter, use, { config: config.value, log: logOf(use.name, log) }, writes),
+  };
 }
 
 class NativeFilter implements Filter {

@@ -1,4 +1,5 @@
 // The component's exports over an author's filter: heads become messages, verdicts become answers (the grammar is in filter.wit).
+import { parseWith } from "../../runtime/contract/problem.ts";
 import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import type { EditableHeaders } from "../headers.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
@@ -15,6 +16,8 @@ export interface GuestHandler {
   resume(call: number, operation: number, outcome: string): string;
 }
 
+const NO_CONFIG = { ok: true, value: {} } as const;
+
 /** The exports of a component that runs `filter`. */
 export function createHandler(filter: AnyFilter): GuestHandler {
   const { request, response } = filter;
@@ -24,9 +27,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     configure(config) {
       let problems: unknown;
       try {
-        const parsed = filter.config?.safeParse(JSON.parse(config)) ?? { success: true, data: {} };
-        if (parsed.success) context = { config: parsed.data, log };
-        else problems = parsed.error.issues.map((issue) => renderIssue(issue));
+        const parsed = filter.config === undefined ? NO_CONFIG : parseWith<unknown>(filter.config, JSON.parse(config));
+        if (parsed.ok) context = { config: parsed.value, log };
+        else problems = parsed.problems;
       } catch (error) {
         // A transform of the author's that throws.
         problems = [{ path: "", message: String(error) }];
@@ -94,15 +97,4 @@ function renderVerdict(verdict: Verdict | undefined, headers: EditableHeaders): 
 function renderFailed(error: unknown): string {
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return `failed ${message}`;
-}
-
-function renderIssue(issue: { readonly path: readonly PropertyKey[]; readonly message: string }): {
-  path: string;
-  message: string;
-} {
-  const path = issue.path.reduce<string>((text, key) => {
-    if (typeof key === "number") return `${text}[${key}]`;
-    return text === "" ? String(key) : `${text}.${String(key)}`;
-  }, "");
-  return { path, message: issue.message };
 }

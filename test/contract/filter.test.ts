@@ -142,7 +142,7 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("a 
   test("configuration is checked by the filter's own schema, with paths", async () => {
     const built = await subject.build({ config: { greeting: "x", rules: [{ name: "a" }, {}], extra: 1 } });
     expect(built.ok ? [] : built.problems.map(({ path }) => path).toSorted()).toEqual([
-      "config",
+      "config.extra",
       "config.greeting",
       "config.rules[1].name",
     ]);
