@@ -12,11 +12,13 @@ import { parseSnapshot, type Snapshot } from "./contract/snapshot.ts";
 import { versionOf } from "./contract/version.ts";
 import type { Clock, Random } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
+import type { FilterRun } from "./exchange/observer.ts";
 import type { GenerationDeps } from "./generation.ts";
 import { reasonOf, Serving, type Door } from "./serving.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { renderExposition } from "./telemetry/exposition.ts";
+import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
@@ -54,12 +56,17 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger): Promise<Par
     version: bootstrap.labels["version"] ?? "latest",
   };
   const metrics = new Metrics(workload, clock, (exchange, nowMonoMs) => accessLog.value?.log(exchange, nowMonoMs));
+  const filterFailures = new FilterFailures(clock, (fields, message) => log.warn(fields, message));
+  function filterRan(run: FilterRun): void {
+    metrics.filterRan(run);
+    filterFailures.filterRan(run);
+  }
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     buildFilter: (use) =>
       buildFilter(use, { builtins: BUILTIN_FILTERS, engine: jscEngine, fetchFile, clock, log: logFilter }),
-    compileChain: (filters) => compileChain(filters, metrics, clock),
+    compileChain: (filters) => compileChain(filters, { filterRan }, clock),
     clock,
     random,
   };

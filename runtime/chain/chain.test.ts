@@ -111,6 +111,7 @@ describe.each([
     });
     expect(trace).toEqual(["a down", "b down"]);
     expect(runs.map(({ filter, outcome }) => `${filter} ${outcome}`)).toEqual(["a proceed", "b failed"]);
+    expect(runs.map(({ failure: why }) => why?.message)).toEqual([undefined, "filter b: broke"]);
   });
 
   test("and fails open is as if it were absent", async () => {

@@ -8,8 +8,11 @@ import type { Filter, Verdict } from "./filter.ts";
 import { applyFailurePolicy } from "./on-failure.ts";
 import { orderFilters } from "./stage.ts";
 
+/** Who is told of each run. */
+export type RunObserver = Pick<Observer, "filterRan">;
+
 /** The filters, ordered, around the next stage. Without filters, the next stage itself. */
-export function compileChain(filters: readonly Filter[], observer: Observer, clock: Clock): Layer {
+export function compileChain(filters: readonly Filter[], observer: RunObserver, clock: Clock): Layer {
   if (filters.length === 0) return (next) => next;
   const ordered = orderFilters(filters);
   return function chainFilters(next) {
@@ -23,11 +26,11 @@ export function compileChain(filters: readonly Filter[], observer: Observer, clo
 class Chain {
   readonly #filters: readonly Filter[];
   readonly #next: Service;
-  readonly #observer: Observer;
+  readonly #observer: RunObserver;
   readonly #clock: Clock;
   readonly #hasResponses: boolean;
 
-  constructor(filters: readonly Filter[], next: Service, observer: Observer, clock: Clock) {
+  constructor(filters: readonly Filter[], next: Service, observer: RunObserver, clock: Clock) {
     this.#filters = filters;
     this.#next = next;
     this.#observer = observer;
@@ -98,6 +101,7 @@ class Chain {
       filter: filter.name,
       phase,
       outcome: verdict.kind,
+      failure: verdict.kind === "failed" ? verdict.failure : undefined,
       fuel: filter.fuelUsed,
       tookMs: this.#clock.monotonic() - startedMs,
     });

@@ -1,11 +1,14 @@
 // What stages tell while they work; only `proxy.ts` knows who listens.
 import type { Direction, Exchange } from "./exchange.ts";
+import type { Failure } from "./failure.ts";
 
 /** One run of one filter. */
 export interface FilterRun {
   readonly filter: string;
   readonly phase: "request" | "response";
   readonly outcome: "proceed" | "reply" | "failed";
+  /** Why it failed, whatever its failure policy makes of it. */
+  readonly failure: Failure | undefined;
   /** Fuel that the call used; `0` for native filters. */
   readonly fuel: number;
   /** Milliseconds, fractions included. */
