@@ -46,7 +46,9 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
         case "/healthz/ready":
           return view.isReady() ? text("LIVE\n") : text("NOT READY\n", 503);
         case "/config_dump":
-          return Response.json(view.configDump());
+          return new Response(`${JSON.stringify(view.configDump(), undefined, 2)}\n`, {
+            headers: { "content-type": "application/json" },
+          });
         case "/clusters":
           return text(view.clusters());
         case "/stats/prometheus":
