@@ -75,7 +75,11 @@ export class Attempt implements Claimant, Requester {
   }
 
   denied(cause: Failure): void {
-    if (this.#isWaiting) this.#retryOr(cause);
+    if (!this.#isWaiting) return;
+    // The log says which endpoint could not be reached, as Envoy's does.
+    if (cause.kind === "connect_failed" || cause.kind === "connect_timeout")
+      this.#exchange.upstreamHost = this.endpoint.host;
+    this.#retryOr(cause);
   }
 
   replied(reply: Reply): void {

@@ -155,7 +155,9 @@ test("an upstream that is not there is 503 with the flag UF, and its reason stay
   const body = await curl("-w", "%{http_code}", `http://127.0.0.1:${own.inboundPort}/`);
   expect(body).toEndWith("503");
   expect(body).not.toMatch(/ECONNREFUSED|127\.0\.0\.1/u);
-  await until("its access-log line", () => (/ 503 UF /u.test(own.program.stdout()) ? true : undefined));
+  await until("its access-log line, with the endpoint", () =>
+    / 503 UF .* "127\.0\.0\.1:1" inbound\|/u.test(own.program.stdout()) ? true : undefined,
+  );
 });
 
 test("every exchange is one access-log line and one count", async () => {
