@@ -329,6 +329,8 @@ class ReplyBody implements Body {
   #remaining: number;
   #sink: BodySink | undefined = undefined;
   #isOver = false;
+  /** Why it was cut before anyone read it. */
+  #cut: Failure | undefined = undefined;
 
   constructor(client: Http1Client, parser: HeadParser, isBodiless: boolean) {
     this.#client = client;
@@ -340,15 +342,18 @@ class ReplyBody implements Body {
   }
 
   pipe(sink: BodySink): void {
-    if (this.#isOver) return;
+    // A filter may have held the reply while time ran out: its reader must hear that there is no body.
+    if (this.#cut !== undefined) return sink.abort(this.#cut);
+    if (this.#isOver) return undefined;
     this.#sink = sink;
     this.isPiped = true;
     if (this.lengthBytes === 0) {
       this.isDone = true;
       this.finish();
-      return;
+      return undefined;
     }
     this.#client.pump();
+    return undefined;
   }
 
   resume(): void {
@@ -404,6 +409,7 @@ class ReplyBody implements Body {
     this.#isOver = true;
     const sink = this.#sink;
     this.#sink = undefined;
-    sink?.abort(cause);
+    if (sink === undefined) this.#cut = cause;
+    else sink.abort(cause);
   }
 }

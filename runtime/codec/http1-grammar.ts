@@ -37,6 +37,8 @@ for (let byte = 0; byte < 256; byte++) {
 
 const KEEP = 0;
 const DROP = 1;
+/** Options that the `Connection` fields of a head may hold together. */
+const OPTIONS_MAX = 64;
 
 /** Parses request heads, reply heads and trailer sections. One for each connection and direction. */
 export class HeadParser {
@@ -212,7 +214,8 @@ export class HeadParser {
       this.#store(bytes, nameStart, nameEnd, valueStart, valueEnd);
       if (this.#isBroken) return REFUSED;
     }
-    if (this.#connectionFields > 0) this.#dropNominated(bytes);
+    if (this.#connectionFields > 0 && !this.#dropNominated(bytes))
+      return this.#refuse(`Connection names more than ${OPTIONS_MAX} fields`);
     return position + 2;
   }
 
@@ -316,13 +319,19 @@ export class HeadParser {
   }
 
   /** Fields that `Connection` names belong to this hop (RFC 9110 §7.6.1), save those that frame or route: naming them is an attack on the next hop. */
-  #dropNominated(bytes: Buffer): void {
+  #dropNominated(bytes: Buffer): boolean {
+    let options = 0;
     for (let field = 0; field < this.count; field++) {
       const start = this.offsets[field * 4] ?? 0;
       if ((this.offsets[field * 4 + 1] ?? 0) - start !== 10 || !matchesName(bytes, start, "connection")) continue;
       const value = latin1(bytes, this.offsets[field * 4 + 2] ?? 0, this.offsets[field * 4 + 3] ?? 0);
-      for (const option of value.toLowerCase().split(",")) this.#dropOption(bytes, option.trim());
+      for (const option of value.toLowerCase().split(",", OPTIONS_MAX + 1)) {
+        // Each is looked for among all fields: a head full of them would cost as much as a hundred others.
+        if (++options > OPTIONS_MAX) return false;
+        this.#dropOption(bytes, option.trim());
+      }
     }
+    return true;
   }
 
   #dropOption(bytes: Buffer, option: string): void {

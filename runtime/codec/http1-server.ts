@@ -101,6 +101,7 @@ export class Http1Server {
   /** The socket takes bytes again. */
   drained(): void {
     this.#activeAtMs = 0;
+    if (this.#endedAtMs > 0) this.#endedAtMs = this.#front.clock.monotonic();
     this.#writer.drained();
   }
 
@@ -125,7 +126,9 @@ export class Http1Server {
   /** Called a few times a second: closes what has waited too long. `nowMs` is monotonic. */
   sweep(nowMs: number): void {
     if (this.#endedAtMs > 0) {
-      if (nowMs - this.#endedAtMs >= LINGER_MS) this.#transport.terminate();
+      // A client that reads slowly gets the last reply whole, in the time that any other reply has.
+      const waitMs = this.#writer.isIdle ? LINGER_MS : this.#front.limits.streamIdleTimeoutMs;
+      if (waitMs > 0 && nowMs - this.#endedAtMs >= waitMs) this.#transport.terminate();
       return;
     }
     if (this.#activeAtMs === 0) {
@@ -189,10 +192,10 @@ export class Http1Server {
           ? "response_timeout"
           : "upstream_reset_after_response_started{connection_termination}";
       this.#endExchange(exchange);
-      this.#writer.flush();
       // A body that only the connection's end delimits would look whole after FIN.
       if (this.#sink.framing === "close") this.#transport.terminate();
-      else this.#writer.end();
+      // What the client asks from here on must not be answered: it would read the answer as the rest of the cut body.
+      else this.#close();
       return;
     }
     this.#endExchange(exchange);
@@ -343,8 +346,8 @@ export class Http1Server {
   #encode(exchange: Exchange, reply: Reply, hasBody: boolean): boolean {
     const isLength = hasBody && this.#sink.framing === "length";
     if (reply.status === 204) reply.headers.delete("content-length");
-    else if (isLength && !reply.headers.has("content-length"))
-      reply.headers.append("Content-Length", String(reply.body.lengthBytes));
+    else if (isLength && !fitsLength(reply.headers, reply.body.lengthBytes))
+      reply.headers.set("Content-Length", String(reply.body.lengthBytes));
     let tail = "\r\n";
     if (this.#closesAfter) tail = "Connection: close\r\n\r\n";
     else if (exchange.protocol === "HTTP/1.0") tail = "Connection: keep-alive\r\n\r\n";
@@ -551,6 +554,14 @@ class ReplySink implements BodySink {
     this.#reply = undefined;
     this.#server.replied(cut);
   }
+}
+
+/**
+ * Whether the length that a head says is its body's. Only a reply without a body may say another (RFC 9110 §8.6), and a
+ * filter that gives it a status which has one must not make the client take the next reply for it.
+ */
+function fitsLength(headers: HeaderMap, lengthBytes: number | undefined): boolean {
+  return lengthBytes === 0 ? headers.get("content-length") === "0" : headers.has("content-length");
 }
 
 /** One chunk (RFC 9112 §7.1). An empty one is not written: it would end the body. */

@@ -131,7 +131,7 @@ export class SocketWriter {
     return undefined;
   }
 
-  /** Closes the socket after everything was sent. */
+  /** Closes the socket after everything was sent; what is written from here on is dropped. */
   end(): void {
     this.flush();
     this.#isEnding = true;
@@ -159,7 +159,7 @@ export class SocketWriter {
   }
 
   #send(bytes: Buffer, start: number, end: number): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isEnding) return;
     let from = start;
     if (this.#queuedBytes === 0) {
       const sent = this.#transport.write(bytes, start, end - start);

@@ -14,7 +14,7 @@ export interface SocketOwner {
 
 /** Connects to an address or a host name; after `timeoutMs` (0 is no bound) it is refused. */
 export function connect(hostname: string, port: number, timeoutMs: number, owner: SocketOwner): void {
-  const pending: Pending = { owner, isSettled: false, timer: undefined };
+  const pending: Pending = { owner, isSettled: false, isOpen: false, timer: undefined };
   if (timeoutMs > 0)
     pending.timer = setTimeout(
       () => settle(pending, "connect_timeout", `no connection within ${timeoutMs} ms`),
@@ -29,6 +29,8 @@ export function connect(hostname: string, port: number, timeoutMs: number, owner
 interface Pending {
   readonly owner: SocketOwner;
   isSettled: boolean;
+  /** The owner was told that it is open, so it hears of its end too. */
+  isOpen: boolean;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -42,6 +44,7 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
       return;
     }
     pending.isSettled = true;
+    pending.isOpen = true;
     clearTimeout(pending.timer);
     socket.setNoDelay(true);
     pending.owner.opened(socket, `${socket.localAddress}:${socket.localPort}`);
@@ -53,7 +56,8 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
     socket.data.owner.drained();
   },
   close(socket) {
-    socket.data.owner.closed();
+    // One that opened after it was refused is of no concern to its owner, who has counted it out already.
+    if (socket.data.isOpen) socket.data.owner.closed();
   },
   error(socket) {
     // `close` follows; what the error says is not told to clients.

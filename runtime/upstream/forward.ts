@@ -19,6 +19,8 @@ export function compileForward(targets: ReadonlyMap<string, Target>, clock: Cloc
     if (target === undefined) return deny("no_cluster", `${JSON.stringify(name)} is not a cluster`);
     const { cluster, pool } = target;
     exchange.service = cluster.service;
+    // The downstream may leave while a filter waits. Nobody would read the reply, and its body would never end.
+    if (exchange.aborted) return deny("downstream_closed", "the downstream closed the connection before it was sent");
     if (cluster.activeRequests >= cluster.limits.maxRequests) {
       return deny("overloaded", `${cluster.activeRequests} requests are in flight to ${cluster.name}`);
     }

@@ -1,7 +1,7 @@
 // A proxy inside the test's own process: one snapshot, real sockets, and what it told of each exchange.
 import { versionOf } from "../../runtime/contract/version.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
-import type { Exchange } from "../../runtime/exchange/exchange.ts";
+import type { Exchange, Layer } from "../../runtime/exchange/exchange.ts";
 import type { Application } from "../../runtime/generation.ts";
 import { Serving } from "../../runtime/serving.ts";
 import { renderAccessLine } from "../../runtime/telemetry/access-log.ts";
@@ -20,10 +20,11 @@ export interface ServingUnderTest extends Disposable {
   apply(snapshot: unknown): Promise<readonly { readonly path: string; readonly message: string }[]>;
 }
 
-/** Serves a snapshot's outbound side, or its inbound side where an application is given. */
+/** Serves a snapshot's outbound side, or its inbound side where an application is given. `chain` stands before the routes. */
 export async function startServing(
   snapshot: unknown,
   application?: Omit<Application, "port">,
+  chain: Layer = (next) => next,
 ): Promise<ServingUnderTest> {
   const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const ended: Exchange[] = [];
@@ -36,7 +37,7 @@ export async function startServing(
   const serving = new Serving(
     {
       applications: inbound === undefined ? [] : [inbound],
-      observe: observe(() => crypto.randomUUID()),
+      observe: (next) => observe(() => crypto.randomUUID())(chain(next)),
       buildFilter: () => Promise.resolve({ ok: false, problems: [{ path: "", message: "no filters in this test" }] }),
       compileChain: () => (next) => next,
       clock,
