@@ -7,16 +7,22 @@ import type { FilterLimits } from "../contract/filter.ts";
 import type { Result } from "../exchange/failure.ts";
 import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
 import { findEntry, type DirectEntry } from "./direct-entry.ts";
-import { limitMemory } from "./limits.ts";
+import { definesMemory, limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
 
 const GLUE_FILE = "filter.js";
 /** Relocations and start functions of a fresh instance; QuickJS's take some 100,000. */
 const START_FUEL = 100_000_000;
+/** Core modules that one guest is linked from; QuickJS's have nine. */
+const INSTANCES_MAX = 64;
+/** Memories of one guest: its engine's own, and the empty one that toolchains give their adapter. Each has the limit. */
+const MEMORIES_MAX = 2;
 const LOG_LINES_MAX = 16;
 const LOG_CHARACTERS_MAX = 4096;
 /** What a host call costs besides its own work, so that a loop of them is as bounded as any other. */
 const HOST_CALL_FUEL = 1000;
+/** Characters of a log line for one unit of fuel, as a power of two. */
+const LOG_FUEL_SHIFT = 4;
 /** How much of a module is checked between two turns of the event loop; a few milliseconds' worth. */
 const CHECK_SLICE_BYTES = 64 * 1024;
 
@@ -65,7 +71,12 @@ async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise
     modules.set(file.name, module.value);
   }
   if (instantiate === undefined) return { ok: false, error: `${GLUE_FILE} does not offer "instantiate"` };
-  return { ok: true, value: new JscModule(modules, instantiate, limits) };
+  const withMemory = new Set(
+    files
+      .filter(({ bytes, name }) => name !== GLUE_FILE && definesMemory(bytes))
+      .flatMap(({ name }) => modules.get(name) ?? []),
+  );
+  return { ok: true, value: new JscModule(modules, withMemory, instantiate, limits) };
 }
 
 async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<WebAssembly.Module, string>> {
@@ -122,11 +133,18 @@ function remember<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Dig
 
 class JscModule implements GuestModule {
   readonly #modules: ReadonlyMap<string, WebAssembly.Module>;
+  readonly #withMemory: ReadonlySet<WebAssembly.Module>;
   readonly #instantiate: Instantiate;
   readonly #limits: FilterLimits;
 
-  constructor(modules: ReadonlyMap<string, WebAssembly.Module>, instantiate: Instantiate, limits: FilterLimits) {
+  constructor(
+    modules: ReadonlyMap<string, WebAssembly.Module>,
+    withMemory: ReadonlySet<WebAssembly.Module>,
+    instantiate: Instantiate,
+    limits: FilterLimits,
+  ) {
     this.#modules = modules;
+    this.#withMemory = withMemory;
     this.#instantiate = instantiate;
     this.#limits = limits;
   }
@@ -136,14 +154,20 @@ class JscModule implements GuestModule {
     const memories: WebAssembly.Memory[] = [];
     const instance = new JscInstance(fuel, memories, this.#limits);
     try {
+      const linked = { instances: 0, memories: 0, functions: new WeakSet<object>() };
       const exports = this.#instantiate(
         (name) => this.#coreModule(name),
         importsOf(host, instance, fuel),
         (module, imports) => {
+          // A component may link one module a thousand times, and each copy has a memory of its own.
+          if (++linked.instances > INSTANCES_MAX) throw new Error(`links more than ${INSTANCES_MAX} modules`);
+          if (this.#withMemory.has(module) && ++linked.memories > MEMORIES_MAX)
+            throw new Error(`has more than ${MEMORIES_MAX} memories`);
           const core = new WebAssembly.Instance(module, {
-            ...imports,
+            ...chargeHostCalls(imports, linked.functions, fuel),
             [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel },
           });
+          for (const value of Object.values(core.exports)) if (typeof value === "function") linked.functions.add(value);
           memories.push(...Object.values(core.exports).filter((value) => value instanceof WebAssembly.Memory));
           instance.entry ??= findEntry(core.exports, imports ?? {});
           return core;
@@ -241,17 +265,44 @@ class JscInstance implements GuestInstance {
   }
 }
 
-function importsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): unknown {
-  const vespid = {
-    log: (level: LogLevel, message: string) => {
+/** Imports whose functions of the host, the glue's own among them, cost fuel; those of other core modules spend by themselves. */
+function chargeHostCalls(
+  imports: Readonly<Record<string, Bun.WebAssembly.ModuleImports>> | undefined,
+  metered: WeakSet<object>,
+  fuel: WebAssembly.Global<"i32">,
+): Record<string, Bun.WebAssembly.ModuleImports> {
+  const charged = (value: unknown): unknown => {
+    if (!isHostFunction(value) || metered.has(value)) return value;
+    return (...values: unknown[]) => {
       fuel.value -= HOST_CALL_FUEL;
-      if (++instance.logLines <= LOG_LINES_MAX) host.log(level, message.slice(0, LOG_CHARACTERS_MAX));
-    },
+      return value(...values);
+    };
+  };
+  const entries = Object.entries(imports ?? {}).map(([module, members]) => {
+    const all = Object.entries(members).map(([name, value]) => [name, charged(value)] as const);
+    return [module, Object.fromEntries(all)] as const;
+  });
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what stood there, or a function in a function's place
+  return Object.fromEntries(entries) as Record<string, Bun.WebAssembly.ModuleImports>;
+}
+
+function isHostFunction(value: unknown): value is (...values: unknown[]) => unknown {
+  return typeof value === "function";
+}
+
+function importsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): unknown {
+  /** Bounded: a line costs what copying it out of the guest costs, and after some they are dropped. */
+  const log = (level: LogLevel, message: string): void => {
+    fuel.value -= message.length >>> LOG_FUEL_SHIFT;
+    if (++instance.logLines <= LOG_LINES_MAX) host.log(level, message.slice(0, LOG_CHARACTERS_MAX));
+  };
+  const vespid = {
+    log,
     start: (_call: number, kind: string) => {
       throw new Error(`operation ${JSON.stringify(kind.slice(0, 64))} is not offered`);
     },
   };
-  const wasi = wasiImports(host);
+  const wasi = wasiImports({ ...host, log });
   return new Proxy({}, { get: (_, name) => (name === "vespid:filter/host" ? vespid : wasi[String(name)]) });
 }
 

@@ -5,6 +5,13 @@ import type { Result } from "../exchange/failure.ts";
 
 const PAGE_BYTES = 65_536;
 
+/** Whether a module has a memory of its own; it is WebAssembly that was checked. */
+export function definesMemory(bytes: Uint8Array): boolean {
+  return readSections(bytes, 0).some(
+    ({ id, payload }) => id === SECTION.memory && (payload.bytes[payload.position] ?? 0) > 0,
+  );
+}
+
 /** The module with its memory limited, the same bytes where it has none, or why it cannot be. */
 export function limitMemory(bytes: Uint8Array, memoryMaxBytes: number): Result<Uint8Array, string> {
   try {

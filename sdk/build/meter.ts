@@ -16,6 +16,8 @@ import { readSections, WasmFault, WasmReader, WasmWriter, type Section } from ".
 
 /** Elements that a table of a guest may grow to; QuickJS's own has a few thousand. */
 const TABLE_MAX = 65_536;
+/** Tables of one module: outside of the memory limit, so few. */
+const TABLES_MAX = 4;
 const GLOBAL = 3;
 const I32 = 0x7f;
 
@@ -118,6 +120,7 @@ function addImport(payload: WasmReader | undefined): Uint8Array {
 function limitTables(payload: WasmReader): Uint8Array {
   const writer = new WasmWriter();
   const count = payload.u32();
+  if (count > TABLES_MAX) throw new WasmFault(`has ${count} tables, limit is ${TABLES_MAX}`);
   writer.u32(count);
   for (let left = count; left > 0; left--) {
     const start = payload.position;

@@ -1,0 +1,126 @@
+// Components that no toolchain makes, written to take more of a proxy than their limits say.
+import { expect, test } from "bun:test";
+import { parse } from "@bytecodealliance/jco";
+import { FilterLimits } from "../../runtime/contract/filter.ts";
+import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
+import { renderArtifact } from "../../sdk/build/artifact.ts";
+import { deriveBundle } from "../../sdk/build/derive.ts";
+import { unwrap } from "./subjects.ts";
+
+const LIMITS = FilterLimits.parse({});
+const FOUR = "(param i32 i32 i32 i32) (result i32)";
+const REST = `
+  (func (export "realloc") ${FOUR} i32.const 1024)
+  (func (export "configure") (param i32 i32) (result i32) i32.const 16)
+  (func (export "resume") ${FOUR} i32.const 16)`;
+const HANDLER = `
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (alias core export $i "configure" (core func $configureCore))
+  (alias core export $i "begin" (core func $beginCore))
+  (alias core export $i "resume" (core func $resumeCore))
+  (func $configure (param "config" string) (result (result (error string)))
+    (canon lift (core func $configureCore) (memory $memory) (realloc $realloc)))
+  (type $phase (enum "request" "response"))
+  (func $begin (param "call" u32) (param "phase" u32) (param "head" string) (result string)
+    (canon lift (core func $beginCore) (memory $memory) (realloc $realloc)))
+  (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (result string)
+    (canon lift (core func $resumeCore) (memory $memory) (realloc $realloc)))
+  (instance $handler
+    (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume)))
+  (export "vespid:filter/handler@1.0.0" (instance $handler))`;
+
+/** `begin`, which runs `body` that many times. */
+function repeat(times: number, body: string): string {
+  return `(func (export "begin") ${FOUR} (local $turn i32)
+    (loop $again ${body}
+      (br_if $again (i32.lt_u (local.tee $turn (i32.add (local.get $turn) (i32.const 1))) (i32.const ${times}))))
+    i32.const 16)`;
+}
+
+/** One call of a guest: its outcome and what it logged. */
+async function call(wat: string) {
+  const manifest = {
+    name: "crafted",
+    world: "vespid:filter/filter@1.0.0" as const,
+    stage: "transform" as const,
+    reads: [],
+    writes: [],
+    phases: ["request" as const],
+    configSchema: {},
+  };
+  const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
+  const selected = jscEngine.selectFiles(ref);
+  if (!selected.ok) throw new Error(selected.error);
+  const loaded = selected.value.map((file) =>
+    Object.assign({ bytes: files.get(file.digest) ?? new Uint8Array() }, file),
+  );
+  const module = await jscEngine.load(loaded, LIMITS);
+  if (!module.ok) throw new Error(module.error);
+  const logged: string[] = [];
+  const instance = module.value.instantiate({
+    clock: { now: () => 0, monotonic: () => 0 },
+    log: (_, message) => void logged.push(message),
+  });
+  return { outcome: instance.ok ? instance.value.begin(1, "request", "x") : instance, logged };
+}
+
+test("calls of the host spend fuel, whichever interface they are of", async () => {
+  const { outcome } = await call(`(component
+    (import "wasi:clocks/monotonic-clock@0.2.12" (instance $clock (export "now" (func (result u64)))))
+    (core func $now (canon lower (func $clock "now")))
+    (core instance $host (export "now" (func $now)))
+    (core module $main (import "host" "now" (func $now (result i64)))
+      (memory (export "memory") 1) ${REST} ${repeat(LIMITS.fuel / 100, "(drop (call $now))")})
+    (core instance $i (instantiate $main (with "host" (instance $host)))) ${HANDLER})`);
+  expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
+}, 30_000);
+
+test("what it writes to standard error is bounded like what it logs", async () => {
+  const write = "(call $write (local.get $stream) (i32.const 2000) (i32.const 65536) (i32.const 100))";
+  const { logged } = await call(`(component
+    (import "wasi:io/error@0.2.12" (instance $errors (export "error" (type (sub resource)))))
+    (alias export $errors "error" (type $error))
+    (import "wasi:io/streams@0.2.12" (instance $streams
+      (export "output-stream" (type $stream (sub resource)))
+      (alias outer 1 $error (type $outer)) (export "error" (type $inner (eq $outer)))
+      (type $failed (variant (case "last-operation-failed" (own $inner)) (case "closed")))
+      (export "stream-error" (type $failure (eq $failed)))
+      (export "[method]output-stream.write"
+        (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $failure)))))))
+    (alias export $streams "output-stream" (type $stream))
+    (import "wasi:cli/stderr@0.2.12" (instance $stderr
+      (alias outer 1 $stream (type $outer)) (export "output-stream" (type $inner (eq $outer)))
+      (export "get-stderr" (func (result (own $inner))))))
+    (core module $memory (memory (export "memory") 2) (func (export "realloc") ${FOUR} i32.const 1024))
+    (core instance $m (instantiate $memory))
+    (alias core export $m "memory" (core memory $shared))
+    (alias core export $m "realloc" (core func $reallocShared))
+    (core func $get (canon lower (func $stderr "get-stderr")))
+    (core func $write (canon lower (func $streams "[method]output-stream.write") (memory $shared) (realloc $reallocShared)))
+    (core instance $host (export "get" (func $get)) (export "write" (func $write)))
+    (core module $main
+      (import "m" "memory" (memory 2))
+      (import "host" "get" (func $get (result i32)))
+      (import "host" "write" (func $write (param i32 i32 i32 i32)))
+      (export "memory" (memory 0)) ${REST}
+      (func (export "begin") ${FOUR} (local $stream i32) (local $turn i32)
+        (local.set $stream (call $get))
+        (memory.fill (i32.const 2000) (i32.const 65) (i32.const 65536))
+        (loop $again ${write}
+          (br_if $again (i32.lt_u (local.tee $turn (i32.add (local.get $turn) (i32.const 1))) (i32.const 500))))
+        i32.const 16))
+    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`);
+  expect(logged).toHaveLength(16);
+  expect(logged.map(({ length }) => length)).toEqual(logged.map(() => 4096));
+}, 30_000);
+
+test("the memory limit holds for all modules of a guest together", async () => {
+  const copies = Array.from({ length: 10 }, (_, index) => `(core instance $copy${index} (instantiate $large))`);
+  const { outcome } = await call(`(component
+    (core module $large (memory 250))
+    ${copies.join(" ")}
+    (core module $main (memory (export "memory") 1) ${REST} ${repeat(1, "")})
+    (core instance $i (instantiate $main)) ${HANDLER})`);
+  expect(outcome).toMatchObject({ ok: false, error: { message: expect.stringContaining("more than 2 memories") } });
+}, 30_000);
