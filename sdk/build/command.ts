@@ -1,13 +1,14 @@
 // `filter new`, `filter build` and `filter push` as commander commands, so that `vespid` can mount them. What programs
 // read goes to standard output, what people watch goes to standard error.
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { renderProblem, type Problem } from "../../runtime/contract/problem.ts";
 import { buildFilterFile, type BuildStep, type BuiltFilter } from "./build.ts";
+import { checkTypes } from "./check-types.ts";
 import { findFilterFile, writeNewFilter } from "./project.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
 
-/** Ended with problems that were told already; the exit code is 1. */
-const FAILED = 1;
+/** Exit codes, as `vespid --help` lists them. */
+const EXIT = { failed: 1, usage: 2, unreachable: 3, unauthorized: 4 } as const;
 const ARTIFACT_SUFFIX = ".vespid.wasm";
 
 const STEPS: Readonly<Record<BuildStep, string>> = {
@@ -20,9 +21,15 @@ interface JsonOption {
   readonly json?: boolean;
 }
 
+interface BuildOptions extends JsonOption {
+  /** False by `--no-check`. */
+  readonly check: boolean;
+}
+
 /** The `filter` command with its subcommands; `vespid` adds it to its own. */
 export function filterCommand(): Command {
-  const command = new Command("filter").description("Write, build and push filters");
+  // Before the subcommands, which take it over: whoever mounts the command decides how it ends.
+  const command = new Command("filter").description("Write, build and push filters").exitOverride();
   command
     .command("new")
     .argument("<name>", "lower-case letters, digits and dashes")
@@ -33,14 +40,18 @@ export function filterCommand(): Command {
     .command("build")
     .argument("<path>", "a filter's file, or a folder that holds filter.ts")
     .option("-o, --output <file>", `where the artifact goes (default: NAME${ARTIFACT_SUFFIX} here)`)
+    .option("--no-check", "do not check types")
     .option("--json", "print the result as JSON")
-    .description("build a filter into the artifact that is pushed")
+    .description("check a filter's types and build it into the artifact that is pushed")
     .action(runBuild);
   command
     .command("push")
     .argument("<path>", `a filter's file, a folder that holds filter.ts, or an artifact (*${ARTIFACT_SUFFIX})`)
-    .option("--control <url>", "control service", process.env["VESPID_CONTROL"] ?? "http://127.0.0.1:15010")
-    .option("--token <token>", "control's token (default: VESPID_TOKEN)", process.env["VESPID_TOKEN"])
+    .addOption(
+      new Option("--control <url>", "where control is").env("VESPID_CONTROL").default("http://127.0.0.1:15010"),
+    )
+    .addOption(new Option("--token <token>", "control's token").env("VESPID_TOKEN"))
+    .option("--no-check", "do not check types")
     .option("--json", "print the result as JSON")
     .description("build a filter and give it to the control service")
     .action(runPush);
@@ -55,8 +66,8 @@ async function runNew(name: string, options: JsonOption): Promise<void> {
   tell(`next: bun run filter push ${name} --token TOKEN`);
 }
 
-async function runBuild(path: string, options: JsonOption & { readonly output?: string }): Promise<void> {
-  const built = await build(path);
+async function runBuild(path: string, options: BuildOptions & { readonly output?: string }): Promise<void> {
+  const built = await build(path, options);
   if (!built.ok) return fail(built.problems, options);
   const { manifest, artifact, digest, sizes } = built.value;
   const output = options.output ?? `${manifest.name}${ARTIFACT_SUFFIX}`;
@@ -69,39 +80,51 @@ async function runBuild(path: string, options: JsonOption & { readonly output?: 
 
 async function runPush(
   path: string,
-  options: JsonOption & { readonly control: string; readonly token?: string },
+  options: BuildOptions & { readonly control: string; readonly token?: string },
 ): Promise<void> {
-  if (options.token === undefined) {
-    return fail([{ path: "--token", message: "is missing; control printed it when it first ran" }], options);
+  if (!URL.canParse(options.control)) {
+    const message = `${JSON.stringify(options.control)} is not a URL such as http://127.0.0.1:15010`;
+    return fail([{ path: "--control", message }], options, EXIT.usage);
   }
-  const artifact = await readOrBuild(path);
+  if (options.token === undefined || options.token === "") {
+    const message = "is missing, and VESPID_TOKEN is not set; control printed it when it first ran";
+    return fail([{ path: "--token", message }], options, EXIT.unauthorized);
+  }
+  const artifact = await readOrBuild(path, options);
   if (!artifact.ok) return fail(artifact.problems, options);
   const startedMs = performance.now();
   tell(`pushing ${kilobytes(artifact.value.length)} to ${options.control}`);
   const pushed = await pushArtifact(artifact.value, { control: options.control, token: options.token });
-  if (!pushed.ok) return fail(pushed.problems, options);
+  if (!pushed.ok) return fail(pushed.problems, options, exitCodeOf(pushed.problems));
   if (options.json === true) return print(pushed.value);
   tellPushed(pushed.value, performance.now() - startedMs);
 }
 
 async function readOrBuild(
   path: string,
+  options: BuildOptions,
 ): Promise<{ ok: true; value: Uint8Array } | { ok: false; problems: readonly Problem[] }> {
   if (path.endsWith(".wasm")) {
     const file = Bun.file(path);
     if (await file.exists()) return { ok: true, value: await file.bytes() };
     return { ok: false, problems: [{ path, message: "is not there" }] };
   }
-  const built = await build(path);
+  const built = await build(path, options);
   return built.ok ? { ok: true, value: built.value.artifact } : built;
 }
 
 async function build(
   path: string,
+  { check }: BuildOptions,
 ): Promise<{ ok: true; value: BuiltFilter } | { ok: false; problems: readonly Problem[] }> {
   const file = await findFilterFile(path);
   if (!file.ok) return file;
   const startedMs = performance.now();
+  if (check) {
+    tell("checking types …");
+    const problems = await checkTypes(file.value);
+    if (problems.length > 0) return { ok: false, problems };
+  }
   const built = await buildFilterFile(file.value, (step) => tell(`${STEPS[step]} …`));
   if (built.ok) tell(`built in ${Math.round(performance.now() - startedMs)} ms`);
   return built;
@@ -116,10 +139,16 @@ function tellPushed({ digest, manifest }: Pushed, tookMs: number): void {
   );
 }
 
-function fail(problems: readonly Problem[], options: JsonOption): void {
+/** Problems of a push that did not reach control's judgement are told at its flags. */
+function exitCodeOf(problems: readonly Problem[]): number {
+  if (problems.some(({ path }) => path === "--token")) return EXIT.unauthorized;
+  return problems.some(({ path }) => path === "--control") ? EXIT.unreachable : EXIT.failed;
+}
+
+function fail(problems: readonly Problem[], options: JsonOption, exitCode: number = EXIT.failed): void {
   if (options.json === true) print({ problems });
   else for (const problem of problems) tell(`error: ${renderProblem(problem)}`);
-  process.exitCode = FAILED;
+  process.exitCode = exitCode;
 }
 
 function print(value: unknown): void {

@@ -28,7 +28,11 @@ export async function writeNewFilter(name: string, folder: string): Promise<Pars
 export async function findFilterFile(path: string): Promise<Parsed<string>> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return fault(path, `is not there; "filter new ${path}" writes a filter`);
-  if (!found.isDirectory()) return { ok: true, value: path };
+  if (!found.isDirectory()) {
+    return /\.[cm]?[jt]s$/u.test(path)
+      ? { ok: true, value: path }
+      : fault(path, "is no TypeScript; a filter is a .ts file, or a folder that holds filter.ts");
+  }
   const file = join(path, "filter.ts");
   return (await exists(file)) ? { ok: true, value: file } : fault(path, "holds no filter.ts");
 }

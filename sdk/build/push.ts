@@ -5,7 +5,7 @@ import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 
 /** Where an artifact goes. */
 export interface PushTarget {
-  /** Control's address: `http://127.0.0.1:15010`. */
+  /** Control's address, a URL: `http://127.0.0.1:15010`. */
   readonly control: string;
   readonly token: string;
 }
@@ -24,8 +24,6 @@ const ANSWER_MAX_MS = 60_000;
 
 /** Pushes an artifact; what went wrong comes back as problems, with control's own where it answered. */
 export async function pushArtifact(artifact: Uint8Array, { control, token }: PushTarget): Promise<Parsed<Pushed>> {
-  if (!URL.canParse(control))
-    return fault("--control", `${JSON.stringify(control)} is not a URL such as http://127.0.0.1:15010`);
   const url = new URL("v1/bundles", control.endsWith("/") ? control : `${control}/`);
   try {
     const response = await fetch(url, {
@@ -50,7 +48,8 @@ function readAnswer(status: number, text: string, url: URL): Parsed<Pushed> {
     const pushed = Pushed.safeParse(value);
     if (pushed.success) return { ok: true, value: pushed.data };
   }
-  if (status === 401 || status === 403) return fault("--token", `was not accepted by ${url.origin} (${status})`);
+  if (status === 401 || status === 403)
+    return fault("--token", `was not accepted by ${url.origin} (${status}); control printed it when it first ran`);
   const refusal = Refusal.safeParse(value);
   const problems = refusal.data?.problems ?? [];
   if (problems.length > 0) return { ok: false, problems };
