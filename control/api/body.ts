@@ -44,7 +44,7 @@ function parseJson(text: string): Parsed<readonly unknown[]> {
 
 function parseYaml(text: string): Parsed<readonly unknown[]> {
   const lineCounter = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter, prettyErrors: false });
+  const documents = parseAllDocuments(text, { lineCounter, prettyErrors: false, logLevel: "error" });
   const problems: Problem[] = [];
   const values: unknown[] = [];
   for (const document of documents) {
@@ -52,6 +52,8 @@ function parseYaml(text: string): Parsed<readonly unknown[]> {
       const { line, col } = lineCounter.linePos(pos[0]);
       problems.push({ path: "", message: `line ${line}, column ${col}: ${message}` });
     }
+    // Half of a document is nothing to look at.
+    if (document.errors.length > 0) continue;
     try {
       // Aliases are bounded: ten lines of YAML can stand for a billion nodes.
       values.push(document.toJS({ maxAliasCount: 100 }));

@@ -34,15 +34,23 @@ export async function apply(target: Target, paths: readonly string[], isDryRun: 
   } catch (error) {
     if (!(error instanceof ControlRefusal) || error.problems.length === 0) throw error;
     const lines = error.problems.map(({ path: at, message }) => `${locate(documents, at)}: ${message}`);
-    throw new CommandFailure(error.exitCode, [...lines, "nothing was applied"]);
+    const problems = error.problems.map((problem) => ({
+      source: documentAt(documents, problem.path)?.source,
+      ...problem,
+    }));
+    throw new CommandFailure(error.exitCode, [...lines, "nothing was applied"], { problems });
   }
 }
 
 /** `[2].spec.hosts` is a path into what was sent; people know files. */
 function locate(documents: readonly SourceDocument[], path: string): string {
-  const [, index, rest = ""] = /^\[(\d+)\]\.?(.*)$/u.exec(path) ?? [];
-  const document = index === undefined && documents.length === 1 ? documents[0] : documents[Number(index)];
+  const document = documentAt(documents, path);
   if (document === undefined) return path;
-  const inside = index === undefined ? path : rest;
-  return `${document.source}: ${describe(document.document)}${inside === "" ? "" : `: ${inside}`}`;
+  const inside = path.replace(/^\[\d+\]\.?/u, "");
+  return `${document.source}: ${describe(document)}${inside === "" ? "" : `: ${inside}`}`;
+}
+
+function documentAt(documents: readonly SourceDocument[], path: string): SourceDocument | undefined {
+  const [, index] = /^\[(\d+)\]/u.exec(path) ?? [];
+  return index === undefined && documents.length === 1 ? documents[0] : documents[Number(index)];
 }

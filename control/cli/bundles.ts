@@ -27,7 +27,7 @@ export async function getBundles(target: Target, digest: string | undefined, now
   });
   const head = ["NAME", "STAGE", "SIZE", "AGE", "DIGEST"];
   return {
-    json: { items },
+    json: digest === undefined ? { items } : items[0],
     lines: rows.length === 0 ? [] : [renderTable(head, rows)],
     notes: rows.length === 0 ? ["none"] : [],
   };

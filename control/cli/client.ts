@@ -15,6 +15,9 @@ const Refusal = z.object({
 });
 type Refusal = z.infer<typeof Refusal>;
 
+const TOKEN_HINT =
+  "pass it with --token or VESPID_TOKEN; control printed it at its first start, and starting control with --token sets another";
+
 /** Control said no; `problems` have paths into the body. */
 export class ControlRefusal extends CommandFailure {
   readonly status: number;
@@ -23,7 +26,9 @@ export class ControlRefusal extends CommandFailure {
   constructor(status: number, { title, detail, problems = [] }: Refusal) {
     const head = detail === undefined ? title : `${title}: ${detail}`;
     const lines = problems.map(({ path, message }) => `  ${path === "" ? "" : `${path}: `}${message}`);
-    super(status === 401 ? EXIT.unauthorized : EXIT.refused, [`control refused (${status}): ${head}`, ...lines]);
+    const json = { problems: problems.length > 0 ? problems : [{ path: "", message: `${head} (${status})` }] };
+    if (status === 401) super(EXIT.unauthorized, [`control refused (401): ${title}`, TOKEN_HINT], json);
+    else super(EXIT.refused, [`control refused (${status}): ${head}`, ...lines], json);
     this.status = status;
     this.problems = problems;
   }
@@ -50,20 +55,30 @@ export async function ask<T>(
     reply = await fetch(new URL(path, control), init);
     text = await reply.text();
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
     throw new CommandFailure(EXIT.unreachable, [
-      `control at ${control} does not answer: ${reason}`,
+      `control at ${control} does not answer: ${reasonOf(error)}`,
       'start it with "bun run control", or say where it is with --control or VESPID_CONTROL',
     ]);
   }
   const value = parseJson(text);
   if (!reply.ok) {
     const refusal = Refusal.safeParse(value);
-    throw new ControlRefusal(reply.status, refusal.success ? refusal.data : { title: reply.statusText });
+    if (refusal.success) throw new ControlRefusal(reply.status, refusal.data);
+    throw notControl(control, ` (it said ${reply.status} ${reply.statusText})`);
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new CommandFailure(EXIT.unreachable, [`what answers at ${control} is not a Vespid control service`]);
+  throw notControl(control);
+}
+
+function notControl(control: string, what = ""): CommandFailure {
+  return new CommandFailure(EXIT.unreachable, [`what answers at ${control} is not a Vespid control service${what}`]);
+}
+
+/** In words where it is the common one; Bun's own ask about the computer. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error && error.code === "ECONNREFUSED" ? "the connection was refused" : error.message;
 }
 
 function parseJson(text: string): unknown {

@@ -7,6 +7,8 @@ import { CommandFailure, EXIT } from "./failure.ts";
 export interface SourceDocument {
   /** The file, `stdin` for standard input. */
   readonly source: string;
+  /** Which one of its file, from 1. */
+  readonly nth: number;
   readonly document: unknown;
 }
 
@@ -21,11 +23,12 @@ export async function readDocuments(paths: readonly string[]): Promise<readonly 
   return documents;
 }
 
-/** `VirtualService default/reviews`, as far as the document says it. */
-export function describe(document: unknown): string {
+/** `VirtualService default/reviews`, as far as the document says it; `document 3` where it says too little. */
+export function describe({ document, nth }: SourceDocument): string {
   const { kind, metadata } = fieldsOf(document);
   const { name, namespace } = fieldsOf(metadata);
-  return `${text(kind) ?? "document"} ${text(namespace) ?? "default"}/${text(name) ?? "?"}`;
+  if (text(name) === undefined) return text(kind) === undefined ? `document ${nth}` : `document ${nth} (${text(kind)})`;
+  return `${text(kind) ?? `document ${nth}`} ${text(namespace) ?? "default"}/${text(name)}`;
 }
 
 /** The fields of an object; none of anything else. */
@@ -57,7 +60,7 @@ async function readOne(path: string): Promise<{ documents: readonly SourceDocume
   }
   const parsed = parseDocuments(content, path.endsWith(".json") ? "json" : "yaml");
   if (!parsed.ok) return { documents: [], problems: parsed.problems.map(({ message }) => `${source}: ${message}`) };
-  return { documents: parsed.value.map((document) => ({ source, document })), problems: [] };
+  return { documents: parsed.value.map((document, index) => ({ source, nth: index + 1, document })), problems: [] };
 }
 
 function messageOf(error: unknown): string {

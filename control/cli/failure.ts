@@ -14,12 +14,19 @@ export const EXIT = {
   unauthorized: 4,
 } as const;
 
-/** Thrown by commands, caught in `main.ts` only: what to print on stderr, and the exit code. */
+/** Thrown by commands, caught in `main.ts` only: what to print on stderr, what programs get with `--json`, and the exit code. */
 export class CommandFailure extends Error {
   readonly exitCode: (typeof EXIT)[keyof typeof EXIT];
+  readonly json: unknown;
 
-  constructor(exitCode: CommandFailure["exitCode"], lines: readonly string[]) {
+  /** `json` has `problems`; without it, each line is one. */
+  constructor(
+    exitCode: CommandFailure["exitCode"],
+    lines: readonly string[],
+    json: unknown = { problems: lines.map((message) => ({ path: "", message })) },
+  ) {
     super(lines.join("\n"));
     this.exitCode = exitCode;
+    this.json = json;
   }
 }

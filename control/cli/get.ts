@@ -40,11 +40,18 @@ export async function get(
   name: string | undefined,
   options: GetOptions,
 ): Promise<Printed> {
-  if (isBundleKind(kindText)) return getBundles(target, name, options.nowMs);
+  if (isBundleKind(kindText)) {
+    const bundles = await getBundles(target, name, options.nowMs);
+    return { ...bundles, lines: render(bundles.json, bundles.lines, options.output) };
+  }
   const kind = parseKind(kindText);
-  if (name === undefined) return print(await listAll(target, kind, options.namespace), options);
+  if (name === undefined) {
+    const items = await listAll(target, kind, options.namespace);
+    return print({ items }, items, options);
+  }
   const path = addressOf(kind, options.namespace ?? "default", name);
-  return print([await ask(target, Resource, { method: "GET", path })], options);
+  const item = await ask(target, Resource, { method: "GET", path });
+  return print(item, [item], options);
 }
 
 /** One resource by its name. */
@@ -106,28 +113,21 @@ async function listAll(target: Target, kind: Kind, namespace: string | undefined
   return items;
 }
 
-function print(items: readonly Resource[], { output, nowMs }: GetOptions): Printed {
-  const json = items.length === 1 ? items[0] : { items };
+/** A list is `{ items }`, however many there are; one resource by its name is itself. */
+function print(json: unknown, items: readonly Resource[], { output, nowMs }: GetOptions): Printed {
+  const yaml = items.map((item) => stringify(item)).join("---\n");
+  const lines = output === "yaml" ? [yaml.trimEnd()] : render(json, [tableOf(items, nowMs)], output);
+  return items.length === 0 && output !== "json" ? { json, lines: [], notes: ["none"] } : { json, lines, notes: [] };
+}
+
+function render(json: unknown, table: readonly string[], output: GetOptions["output"]): readonly string[] {
   switch (output) {
     case "json":
-      return { json, lines: [JSON.stringify(json, undefined, 2)], notes: [] };
+      return [JSON.stringify(json, undefined, 2)];
     case "yaml":
-      return {
-        json,
-        lines: [
-          items
-            .map((item) => stringify(item))
-            .join("---\n")
-            .trimEnd(),
-        ],
-        notes: [],
-      };
+      return [stringify(json).trimEnd()];
     case "table":
-      return {
-        json,
-        lines: items.length === 0 ? [] : [tableOf(items, nowMs)],
-        notes: items.length === 0 ? ["none"] : [],
-      };
+      return table;
   }
 }
 

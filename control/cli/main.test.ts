@@ -125,4 +125,65 @@ nothing was applied
     expect(await cli.run(["apply", "-f", "-"], { VESPID_TOKEN: "guess" })).toMatchObject({ code: 4 });
     expect(await cli.run(["apply", "-f", "-", "--token", TOKEN], { VESPID_TOKEN: "guess" })).toMatchObject({ code: 0 });
   });
+
+  test("what answers and is no control is named, and a refused token says how to pass one", async () => {
+    await using cli = startCli();
+    const other = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response("hm", { status: 404 }) });
+    expect(await cli.run(["proxies", "--control", other.url.origin])).toEqual({
+      code: 3,
+      out: "",
+      err: `what answers at ${other.url.origin} is not a Vespid control service (it said 404 Not Found)\n`,
+    });
+    await other.stop(true);
+    const guessed = await cli.run(["apply", "-f", "-"], { VESPID_TOKEN: "guess" });
+    expect(guessed.err).toContain("pass it with --token or VESPID_TOKEN");
+  });
+
+  test("a document without a name is told by its place, and broken YAML by its lines alone", async () => {
+    await using folder = await makeTempFolder();
+    await using cli = startCli();
+    await Bun.write(folder.file("1.yaml"), `${ENTRY}---\njust text\n---\nkind: Filter\n`);
+    const { err } = await cli.run(["apply", "-f", folder.file("1.yaml")]);
+    expect(err).toContain("1.yaml: document 2: must be an object");
+    expect(err).toContain("1.yaml: document 3 (Filter): apiVersion: is required");
+    await Bun.write(folder.file("2.yaml"), "a: [1\nb: 2\n\t- x");
+    const broken = await cli.run(["apply", "-f", folder.file("2.yaml")]);
+    expect(broken.err.split("\n").filter((line) => !line.includes("2.yaml: line "))).toEqual([""]);
+  });
+});
+
+describe("--json, for programs", () => {
+  test("a list is a list however many there are, and one by its name is itself", async () => {
+    await using cli = startCli();
+    expect(JSON.parse((await cli.run(["get", "se", "--json"])).out)).toEqual({ items: [] });
+    await cli.run(["apply", "-f", "-"]);
+    const listed = JSON.parse((await cli.run(["get", "se", "--json"])).out);
+    expect(listed).toMatchObject({ items: [{ kind: "ServiceEntry", metadata: { name: "reviews" } }] });
+    expect(JSON.parse((await cli.run(["get", "se", "-o", "json"])).out)).toEqual(listed);
+    expect(JSON.parse((await cli.run(["get", "se", "reviews", "--json"])).out)).toEqual(listed.items[0]);
+  });
+
+  test("what went wrong comes as problems on stdout, with the same exit code", async () => {
+    await using folder = await makeTempFolder();
+    await using cli = startCli();
+    const file = folder.file("1.yaml");
+    await Bun.write(file, RULE.replace("host:", "hots:"));
+    const refused = await cli.run(["apply", "-f", file, "--json"]);
+    expect(refused.code).toBe(1);
+    expect(JSON.parse(refused.out)).toEqual({
+      problems: [
+        { source: file, path: "[0].spec.host", message: "is required" },
+        { source: file, path: "[0].spec.hots", message: "is not a field that is known here" },
+      ],
+    });
+    const missing = await cli.run(["get", "vs", "nothing", "--json"]);
+    expect(JSON.parse(missing.out)).toEqual({
+      problems: [{ path: "", message: "Not found: there is no VirtualService default/nothing (404)" }],
+    });
+    const down = await cli.run(["proxies", "--json", "--control", "http://127.0.0.1:1"]);
+    expect(down.code).toBe(3);
+    expect(JSON.parse(down.out)).toMatchObject({
+      problems: [{ message: expect.stringContaining("does not answer") }, {}],
+    });
+  });
 });

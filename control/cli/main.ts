@@ -36,7 +36,7 @@ function command(usage: string, description: string): Command {
       new Option("--control <url>", "where control is").env("VESPID_CONTROL").default("http://127.0.0.1:15010"),
     )
     .addOption(new Option("--token <token>", "control's token, needed for changes").env("VESPID_TOKEN"))
-    .option("--json", "print what control answered");
+    .option("--json", "print what control answered, or what it refused, as JSON");
 }
 
 function targetOf({ control, token }: ConnectionFlags): Target {
@@ -104,6 +104,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommandFailure) {
+    if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify(error.json)}\n`);
     process.stderr.write(`${error.message}\n`);
     process.exitCode = error.exitCode;
   } else if (error instanceof CommanderError) {

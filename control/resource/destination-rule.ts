@@ -10,7 +10,9 @@ const TrafficPolicy = z.strictObject({
       /** Default `LEAST_REQUEST`; `LEAST_CONN` is its old name. */
       simple: z.enum(["UNSPECIFIED", "LEAST_CONN", "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"], {
         error: (issue) =>
-          `${JSON.stringify(issue.input)} must be LEAST_REQUEST, ROUND_ROBIN or RANDOM (PASSTHROUGH is not supported yet)`,
+          issue.input === undefined
+            ? "is required: LEAST_REQUEST, ROUND_ROBIN or RANDOM"
+            : `${JSON.stringify(issue.input)} must be LEAST_REQUEST, ROUND_ROBIN or RANDOM (PASSTHROUGH is not supported yet)`,
       }),
       ...notYet("consistentHash", "localityLbSetting", "warmupDurationSecs", "warmup"),
     })
