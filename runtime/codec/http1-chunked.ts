@@ -1,6 +1,8 @@
-// The chunked transfer coding (RFC 9112 §7.1), decoded strictly: a size that two parsers could read differently is refused.
+// The chunked transfer coding (RFC 9112 §7.1), both ways; decoded strictly: a size that two parsers could read differently
+// is refused.
 import { HeaderMap } from "../exchange/headers.ts";
 import { HeadParser, INCOMPLETE, type HeadLimits } from "./http1-grammar.ts";
+import type { SocketWriter } from "./socket-writer.ts";
 
 /** Takes decoded pieces. */
 export interface ChunkedSink {
@@ -147,4 +149,19 @@ function hexDigit(byte: number): number {
   if (byte >= 48 && byte <= 57) return byte - 48;
   const lower = byte | 0x20;
   return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
+
+/** One chunk (RFC 9112 §7.1). An empty one is not written: it would end the body. */
+export function writeChunk(writer: SocketWriter, chunk: Buffer, start: number, end: number): boolean {
+  if (end === start) return true;
+  writer.writeText(`${(end - start).toString(16)}\r\n`);
+  const hasRoom = writer.write(chunk, start, end);
+  writer.writeText("\r\n");
+  return hasRoom;
+}
+
+/** The last chunk and the trailers, where they fit. */
+export function writeLastChunk(writer: SocketWriter, trailers: HeaderMap | undefined): void {
+  writer.writeText("0\r\n");
+  if (trailers === undefined || !writer.writeHead("", trailers, "\r\n")) writer.writeText("\r\n");
 }

@@ -1,14 +1,15 @@
 // One downstream connection: bytes in, exchanges out, replies back, one after the other in the order they came (RFC 9112
 // §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
 import type { ListenerLimits } from "../contract/listener.ts";
-import { EMPTY_BODY, type Body, type BodySink } from "../exchange/body.ts";
+import { EMPTY_BODY, type BodySink } from "../exchange/body.ts";
 import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
-import { ChunkedDecoder } from "./http1-chunked.ts";
+import { writeChunk, writeLastChunk } from "./http1-chunked.ts";
 import { AUTHORITY, HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { RequestBody, type RequestConnection } from "./http1-request-body.ts";
 import { SocketWriter, type Transport } from "./socket-writer.ts";
 
 /** What connections of one listener share; a new generation replaces its parts. */
@@ -34,7 +35,7 @@ const EMPTY_LINES_MAX = 2;
 const NO_BYTES = Buffer.alloc(0);
 
 /** The server side of one HTTP/1.1 connection. The listener calls `data`, `drained`, `closed` and `sweep`. */
-export class Http1Server {
+export class Http1Server implements RequestConnection {
   readonly #front: Front;
   readonly #downstream: Downstream;
   readonly #transport: Transport;
@@ -400,124 +401,6 @@ export class Http1Server {
   }
 }
 
-/** The body of a request: fed by its connection, read by whoever answers. */
-class RequestBody implements Body {
-  readonly lengthBytes: number | undefined;
-  isComplete: boolean;
-  /** The framing broke, or the body is beyond its limit. */
-  isRefused = false;
-  isDiscarding = false;
-  /** The sink asked to wait. */
-  isBlocked = false;
-
-  readonly #server: Http1Server;
-  readonly #decoder: ChunkedDecoder | undefined;
-  readonly #bodyMaxBytes: number;
-  readonly #expectsContinue: boolean;
-  #remaining: number;
-  #receivedBytes = 0;
-  #sink: BodySink | undefined = undefined;
-
-  constructor(server: Http1Server, parser: HeadParser, limits: ListenerLimits) {
-    this.#server = server;
-    this.#decoder = parser.isChunked ? new ChunkedDecoder(limits) : undefined;
-    this.#bodyMaxBytes = limits.bodyMaxBytes;
-    this.#expectsContinue = parser.expectsContinue && parser.minor === 1;
-    this.#remaining = Math.max(0, parser.contentLength);
-    this.lengthBytes = parser.isChunked ? undefined : this.#remaining;
-    this.isComplete = this.lengthBytes === 0;
-  }
-
-  get isWanted(): boolean {
-    return this.#sink !== undefined || this.isDiscarding;
-  }
-
-  /** What follows cannot be framed: the body broke, or the client may leave it out since nobody said 100 (RFC 9110 §10.1.1). */
-  get isUncertain(): boolean {
-    return this.isRefused || (this.#expectsContinue && !this.isWanted && !this.isComplete);
-  }
-
-  get receivedBytes(): number {
-    return this.#receivedBytes;
-  }
-
-  pipe(sink: BodySink): void {
-    if (this.lengthBytes === 0) return sink.end(undefined);
-    this.#sink = sink;
-    if (this.#expectsContinue) this.#server.sayContinue();
-    this.#server.resumeReading();
-    this.#server.pump();
-    return undefined;
-  }
-
-  resume(): void {
-    if (!this.isBlocked) return;
-    this.isBlocked = false;
-    this.#server.resumeReading();
-    this.#server.pump();
-  }
-
-  cancel(): void {
-    this.#sink = undefined;
-    this.isBlocked = false;
-    if (this.isComplete) return;
-    this.isDiscarding = true;
-    this.#server.resumeReading();
-    this.#server.pump();
-  }
-
-  fail(gone: Failure): void {
-    const sink = this.#sink;
-    this.#sink = undefined;
-    if (!this.isComplete) sink?.abort(gone);
-  }
-
-  /** Takes bytes from `start` on; the position after those that belong to this body. */
-  feed(bytes: Buffer, start: number): number {
-    if (this.#decoder !== undefined) return this.#feedChunked(this.#decoder, bytes, start);
-    const taken = Math.min(this.#remaining, bytes.length - start);
-    this.#remaining -= taken;
-    this.chunk(bytes, start, start + taken);
-    if (this.#remaining === 0) this.#complete(undefined);
-    return start + taken;
-  }
-
-  /** For the decoder. */
-  chunk(bytes: Buffer, start: number, end: number): void {
-    this.#receivedBytes += end - start;
-    if (this.#bodyMaxBytes > 0 && this.#receivedBytes > this.#bodyMaxBytes) {
-      this.#refuse(failure("body_too_large", `the body is beyond ${this.#bodyMaxBytes} bytes`));
-      return;
-    }
-    if (this.#sink === undefined || this.#sink.write(bytes, start, end)) return;
-    this.isBlocked = true;
-    this.#server.pauseReading();
-  }
-
-  #feedChunked(decoder: ChunkedDecoder, bytes: Buffer, start: number): number {
-    const after = decoder.feed(bytes, start, bytes.length, this);
-    if (decoder.problem !== "") this.#refuse(failure("bad_request", decoder.problem));
-    else if (decoder.isDone) this.#complete(decoder.trailers);
-    return after;
-  }
-
-  #complete(trailers: HeaderMap | undefined): void {
-    this.isComplete = true;
-    this.isBlocked = false;
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.end(trailers);
-  }
-
-  #refuse(problem: Failure): void {
-    if (this.isRefused) return;
-    this.isRefused = true;
-    const sink = this.#sink;
-    this.#sink = undefined;
-    sink?.abort(problem);
-  }
-}
-
 /** Where a reply's body goes: framed, onto the connection. One for each connection. */
 class ReplySink implements BodySink {
   framing: "length" | "chunked" | "close" = "length";
@@ -562,21 +445,6 @@ class ReplySink implements BodySink {
  */
 function fitsLength(headers: HeaderMap, lengthBytes: number | undefined): boolean {
   return lengthBytes === 0 ? headers.get("content-length") === "0" : headers.has("content-length");
-}
-
-/** One chunk (RFC 9112 §7.1). An empty one is not written: it would end the body. */
-export function writeChunk(writer: SocketWriter, chunk: Buffer, start: number, end: number): boolean {
-  if (end === start) return true;
-  writer.writeText(`${(end - start).toString(16)}\r\n`);
-  const hasRoom = writer.write(chunk, start, end);
-  writer.writeText("\r\n");
-  return hasRoom;
-}
-
-/** The last chunk and the trailers, where they fit. */
-export function writeLastChunk(writer: SocketWriter, trailers: HeaderMap | undefined): void {
-  writer.writeText("0\r\n");
-  if (trailers === undefined || !writer.writeHead("", trailers, "\r\n")) writer.writeText("\r\n");
 }
 
 /** Path and authority of a request target (RFC 9112 §3.2); `undefined` where it is of no form that is served. */
