@@ -150,3 +150,24 @@ spec: { builtin: basic-auth, config: {} }
     "[1].spec.config.users: is required",
   ]);
 });
+
+async function runToItsEnd(...args: readonly string[]): Promise<{ code: number; err: string }> {
+  const child = Bun.spawn([process.execPath, `${import.meta.dir}/main.ts`, ...args], {
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const [err, code] = await Promise.all([child.stderr.text(), child.exited]);
+  return { code, err };
+}
+
+test("a wrong command line ends with 2, an address that is taken with 1, and both say what to change", async () => {
+  await using folder = await makeTempFolder();
+  expect(await runToItsEnd("--nope")).toMatchObject({ code: 2, err: expect.stringContaining("--nope") });
+  expect(await runToItsEnd("--help")).toMatchObject({ code: 0 });
+  await using first = await startProcess(folder.file("control.sqlite"));
+  const { host } = new URL(first.url);
+  expect(await runToItsEnd("--store", ":memory:", "--listen", host)).toEqual({
+    code: 1,
+    err: `control cannot start: cannot listen on ${host}: the port is in use; pass --listen HOST:PORT\n`,
+  });
+});
