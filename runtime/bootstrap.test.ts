@@ -83,3 +83,12 @@ describe("every mistake is told at once, with its place", () => {
     expect(help.ok === "text" ? help.text : "").toContain("--inbound");
   });
 });
+
+test("ports and labels are told with their value and what is right", async () => {
+  const asked = await readBootstrap([...REVIEWS, "--outbound", "70000", "--label", "=v1"], {});
+  expect(problemsOf(asked)).toEqual([
+    'labels[""]: is not a label; write NAME=VALUE, such as version=v1',
+    'outbound: "70000" is not a port, 0 to 65535',
+  ]);
+  expect(await readBootstrap([...REVIEWS, "--outbound", "15001"], {})).toMatchObject({ value: { outbound: 15_001 } });
+});

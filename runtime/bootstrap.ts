@@ -6,7 +6,12 @@ import { durationMs } from "./contract/duration.ts";
 import { parseWith, type Parsed, type Problem } from "./contract/problem.ts";
 import type { Application } from "./generation.ts";
 
-const port = z.coerce.number({ error: "is not a port, 0 to 65535" }).int().min(0).max(65_535);
+const port = z
+  .union([z.string(), z.number()])
+  .refine((value) => /^\d{1,5}$/u.test(String(value)) && Number(value) <= 65_535, {
+    error: (issue) => `${JSON.stringify(issue.input)} is not a port, 0 to 65535`,
+  })
+  .transform(Number);
 
 const inbound = z.string().transform((text, context): Application => {
   const parts = /^(\d{1,5}):(\[[0-9A-Fa-f:.]+\]|[^:\s]+):(\d{1,5})$/u.exec(text);
@@ -31,7 +36,7 @@ const addressAndPort = z.string().transform((text, context) => {
   return { hostname: (parts[1] ?? "127.0.0.1").replace(/^\[|\]$/gu, ""), port: number };
 });
 
-const label = z.string().regex(/^[A-Za-z0-9._/-]{1,253}$/u, { error: "is not a label name" });
+const label = z.string().regex(/^[A-Za-z0-9._/-]{1,253}$/u);
 
 const Bootstrap = z.strictObject({
   /** The service that this proxy stands before, as control and metrics name it. */
@@ -46,7 +51,12 @@ const Bootstrap = z.strictObject({
     .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/u, { error: "is not a DNS label" })
     .default("default"),
   /** Workload labels, such as `version: v1`; selectors of filters look at them. */
-  labels: z.record(label, z.string()).default({}),
+  labels: z
+    .record(label, z.string(), {
+      error: (issue) =>
+        issue.code === "invalid_key" ? "is not a label; write NAME=VALUE, such as version=v1" : undefined,
+    })
+    .default({}),
   /** `PORT:HOST:PORT`: listen here, the application is there. */
   inbound: z.array(inbound).max(100).default([]),
   /** The application sends its own calls to this port. Off by default. */

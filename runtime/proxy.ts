@@ -191,11 +191,14 @@ function openAccessLog(path: string): Parsed<AccessLog | undefined> {
 
 /** The snapshot of `--config`, or the defaults. */
 async function readSnapshotFile(bootstrap: Bootstrap): Promise<Parsed<Snapshot>> {
-  if (bootstrap.config === undefined) return parseSnapshot({ service: bootstrap.service });
+  const { config: path } = bootstrap;
+  if (path === undefined) return parseSnapshot({ service: bootstrap.service });
   try {
-    return parseSnapshot((await readYaml(bootstrap.config)) ?? {}, bootstrap.config);
+    const parsed = parseSnapshot((await readYaml(path)) ?? {});
+    if (parsed.ok) return parsed;
+    return { ok: false, problems: parsed.problems.map((problem) => ({ path, message: renderProblem(problem) })) };
   } catch (error) {
-    return { ok: false, problems: [{ path: bootstrap.config, message: reasonOf(error) }] };
+    return { ok: false, problems: [{ path, message: reasonOf(error) }] };
   }
 }
 
