@@ -20,6 +20,12 @@ test("--list names every benchmark and its question", async () => {
   expect(names).toEqual(["filter", "proxy", "start"]);
 });
 
+test("--help says what each flag does", async () => {
+  const { status, stdout } = await bench("--help");
+  expect(status).toBe(0);
+  for (const flag of ["--list", "--json", "--check", "--quick"]) expect(stdout).toContain(`\n  ${flag} `);
+});
+
 describe("a wrong command line ends with 2 and says what is right", () => {
   test.each([[["nothing"]], [[]], [["start", "proxy"]], [["start", "--fast"]]])("%p", async (args) => {
     const { status, output } = await bench(...args);

@@ -6,6 +6,13 @@ import { findPassedLimits, renderPassedLimit, renderResult, type Benchmark } fro
 
 const USAGE = "usage: bun run bench NAME [--json] [--check] [--quick] | bun run bench --list";
 
+const HELP = `${USAGE}
+
+  --list    name the benchmarks and what each asks
+  --json    print the result for programs
+  --check   exit 1 where a limit is passed, and name the figure on the last line
+  --quick   fewer and shorter rounds: a look, no measurement`;
+
 process.exitCode = await main(process.argv.slice(2));
 
 /** Runs what the arguments ask for. Returns the exit code: 0, 1 for a passed limit, 2 for a wrong command line. */
@@ -17,6 +24,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const benchmarks = await loadBenchmarks();
   const { values, name } = parsed;
+  if (values.help === true) {
+    console.log(HELP);
+    return 0;
+  }
   if (values.list === true) {
     const width = Math.max(...benchmarks.keys().map((key) => key.length));
     for (const [key, { question }] of benchmarks) console.log(`${key.padEnd(width)}  ${question}`);
@@ -50,7 +61,7 @@ function parseCommandLine(args: readonly string[]): CommandLine {
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { json: flag, check: flag, quick: flag, list: flag },
+      options: { json: flag, check: flag, quick: flag, list: flag, help: { ...flag, short: "h" } },
     });
     if (positionals.length > 1) return { ok: false, message: "one benchmark at a time" };
     return { ok: true, name: positionals[0], values };

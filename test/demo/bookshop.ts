@@ -103,6 +103,8 @@ export async function runDemo({ isOnce, interrupted, view }: DemoOptions): Promi
       await Promise.race([broken, waitForVisits(last, LAST_VISITS)]);
     } else {
       view.say(`\n${renderAddresses(page, control, folder.path)}\n`);
+      // Said by the live view for as long as it stays.
+      step = `filter ${FILTER_NAME} runs; try it by hand`;
       await Promise.race([broken, new Promise(() => undefined)]).catch((error: unknown) => {
         // Ctrl-C is how this ends; anything else is a fault.
         if (!interrupted.aborted) throw error;
