@@ -74,16 +74,16 @@ export function createApplier({ applySnapshot, save, log, now }: ApplierOptions)
 }
 
 async function tryApply(version: Version, raw: unknown, applySnapshot: ApplySnapshot): Promise<readonly Problem[]> {
-  const actual = versionOf(raw);
-  if (actual !== version) {
-    return [{ path: "version", message: `is ${JSON.stringify(version)}, the snapshot's content is "${actual}"` }];
-  }
-  const parsed = parseSnapshot(raw, "snapshot");
-  if (!parsed.ok) return parsed.problems;
   try {
-    return await applySnapshot(parsed.value, version);
+    const actual = versionOf(raw);
+    if (actual !== version) {
+      return [{ path: "version", message: `is ${JSON.stringify(version)}, the snapshot's content is "${actual}"` }];
+    }
+    const parsed = parseSnapshot(raw, "snapshot");
+    return parsed.ok ? await applySnapshot(parsed.value, version) : parsed.problems;
   } catch (error) {
-    // A bug in building a generation must cost this push only, not the proxy that runs the one before.
+    // One nested too deep to be walked, or a bug in building a generation: it costs this push only, not the proxy that
+    // runs the one before.
     return [{ path: "snapshot", message: `could not be applied: ${String(error)}` }];
   }
 }
