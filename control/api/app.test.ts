@@ -231,6 +231,19 @@ describe("many at once", () => {
       .join("\n")}`;
     expect(await api.send("POST", "/v1/apply", bomb)).toMatchObject({ status: 400 });
   });
+
+  test("that stand for more than they are, or are too deep to be walked, are refused", async () => {
+    await using api = startApi();
+    const send = async (config: string) => {
+      const { status, body } = await api.send("POST", "/v1/apply", `kind: Filter\nspec:\n  config:\n    ${config}\n`);
+      return [status, body.problems[0].message];
+    };
+    const large = `a: &a ${"x".repeat(200_000)}\n    b: [${"*a, ".repeat(50)}]`;
+    expect(await send(large)).toEqual([400, expect.stringContaining("more than 8388608 characters")]);
+    expect(await send(`a: ${"[".repeat(300)}${"]".repeat(300)}`)).toEqual([400, "is nested deeper than 200 levels"]);
+    // As deep as allowed, it is read, and only then refused for what it says.
+    expect((await send(`a: ${"[".repeat(150)}${"]".repeat(150)}`))[0]).toBe(422);
+  });
 });
 
 describe("references between resources", () => {

@@ -4,6 +4,10 @@ import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 
 /** YAML documents of one body. */
 const DOCUMENTS_MAX = 10_000;
+/** Characters that the documents of one body stand for: as many as a body may have. A few aliases make gigabytes of megabytes. */
+const CHARACTERS_MAX = 8 * 1024 * 1024;
+/** Levels of one document: what is deeper than any resource would overflow the stack of whoever walks it. */
+const DEPTH_MAX = 200;
 
 /** Every document of a YAML stream or, from a JSON text, the one value or the items of the array. Empty documents are left out. */
 export function parseDocuments(text: string, format: "json" | "yaml"): Parsed<readonly unknown[]> {
@@ -16,7 +20,29 @@ export function parseDocuments(text: string, format: "json" | "yaml"): Parsed<re
       problems: [{ path: "", message: `has ${documents.length} documents, limit is ${DOCUMENTS_MAX}` }],
     };
   }
-  return { ok: true, value: documents };
+  const problem = checkExtent(documents);
+  return problem === undefined ? { ok: true, value: documents } : { ok: false, problems: [problem] };
+}
+
+/** Counts what the documents hold with every alias followed, and stops where it is too much. */
+function checkExtent(documents: readonly unknown[]): Problem | undefined {
+  const waiting: { readonly value: unknown; readonly depth: number }[] = [{ value: documents, depth: -1 }];
+  let characters = 0;
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { value, depth } = next;
+    characters += typeof value === "string" ? value.length : 1;
+    if (typeof value === "object" && value !== null) {
+      if (depth > DEPTH_MAX) return { path: "", message: `is nested deeper than ${DEPTH_MAX} levels` };
+      for (const [key, item] of Object.entries(value)) {
+        characters += Array.isArray(value) ? 0 : key.length;
+        waiting.push({ value: item, depth: depth + 1 });
+      }
+    }
+    if (characters > CHARACTERS_MAX) {
+      return { path: "", message: `stands for more than ${CHARACTERS_MAX} characters with its aliases followed` };
+    }
+  }
+  return undefined;
 }
 
 /** By the media type: YAML where it says so, JSON where it says so, YAML (which JSON is) where it says nothing. */
