@@ -61,7 +61,8 @@ test("an unknown field is a problem that names the known ones", () => {
 describe("a hostile schema ends soon", () => {
   test("a pattern that backtracks without end is left to the filter", () => {
     const config = { a: `${"a".repeat(60)}!` };
-    for (const pattern of ["^(a+)+$", "^(a|a)*$", "^(a?){30}a{30}$", "a*a*a*a*a*b", "(a*)\\1+$"]) {
+    const alternatives = `^${"(?:a|a)".repeat(59)}b$`;
+    for (const pattern of ["^(a+)+$", "^(a|a)*$", "^(a?){30}a{30}$", "a*a*a*a*a*b", "(a*)\\1+$", alternatives]) {
       expect(checkConfig(manifestOf({ properties: { a: { type: "string", pattern } } }), config)).toEqual([]);
     }
   });

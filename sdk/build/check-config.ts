@@ -10,8 +10,8 @@ const PROBLEMS_MAX = 100;
 const PATTERN_MAX_LENGTH = 1000;
 /** Longest text that a pattern is tried on. */
 const MATCHED_MAX_LENGTH = 256;
-/** Unbounded repetitions of one pattern: time grows with the text's length to this power at most. */
-const REPEATS_MAX = 3;
+/** Ways that a pattern may have to match a text, as a power of two: three repetitions on the longest text. */
+const WAYS_MAX_BITS = 24;
 
 /** Problems of `config` under the manifest's schema, paths below the configuration (`realm`, `rules[0].name`). None: it fits. */
 export function checkConfig(manifest: Manifest, config: unknown): readonly Problem[] {
@@ -199,14 +199,20 @@ function unknownField(path: Path, properties: Json): readonly Problem[] {
   );
 }
 
-/** Whether a pattern's time is bounded by a small power of the text's length: few repetitions, none inside of another. */
+/**
+ * Whether a pattern's time is bounded: few repetitions, none inside of another. An unbounded one multiplies the ways to
+ * match by the text's length, an optional part or an alternative by two; together they may make 2^`WAYS_MAX_BITS`.
+ */
 function isCheap(pattern: string): boolean {
   if (pattern.length > PATTERN_MAX_LENGTH) return false;
   const plain = pattern.replaceAll(/\\./gsu, "x").replaceAll(/\[[^\]]*\]/gu, "x");
   const repeatedGroup = /\)(?:[*+]|\{\d)/u;
   const backReference = /\\[1-9k]/u;
+  if (repeatedGroup.test(plain) || backReference.test(pattern)) return false;
   const repeats = plain.match(/[*+]|\{\d+,/gu)?.length ?? 0;
-  return repeats <= REPEATS_MAX && !repeatedGroup.test(plain) && !backReference.test(pattern);
+  // The mark of a group, `(?:` or `(?=`, is no choice.
+  const choices = plain.replaceAll("(?", "(").match(/[?|]/gu)?.length ?? 0;
+  return repeats * Math.log2(MATCHED_MAX_LENGTH) + choices <= WAYS_MAX_BITS;
 }
 
 function compile(pattern: string): RegExp | undefined {
