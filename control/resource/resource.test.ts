@@ -51,6 +51,16 @@ describe("what is wrong is told with the field, the value and what it must be", 
     ],
     [
       "VirtualService",
+      `{ hosts: [a], http: [{ ${ROUTE}, rewrite: { uri: "/a HTTP/1.1\\r\\nX-Role: admin" } }] }`,
+      'spec.http[0].rewrite.uri: "/a HTTP/1.1\\r\\nX-Role: admin" is not a path: "/", then visible ASCII characters without "#"',
+    ],
+    [
+      "VirtualService",
+      `{ hosts: [a], http: [{ ${ROUTE}, rewrite: { authority: "a\\r\\nX-Role: admin" } }] }`,
+      'spec.http[0].rewrite.authority: "a\\r\\nX-Role: admin" is not a host such as "reviews" or "reviews:9080"',
+    ],
+    [
+      "VirtualService",
       `{ hosts: ["*"], http: [{ ${ROUTE} }] }`,
       'spec.hosts[0]: "*" is for gateways; a VirtualService of sidecars names its hosts',
     ],

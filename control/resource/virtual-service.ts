@@ -1,6 +1,6 @@
 // Istio's `VirtualService`: which request to a host goes where.
 import { z } from "zod";
-import { HeaderEdits, RouteMatch } from "../../runtime/contract/route.ts";
+import { AuthorityRewrite, HeaderEdits, PathRewrite, RouteMatch } from "../../runtime/contract/route.ts";
 import { Duration, ExportTo, Host, Labels, notYet, Port, StringMatch } from "./fields.ts";
 
 /** Envoy reads `%…%` in a value as an operator, and `%%` as a percent sign. */
@@ -83,9 +83,9 @@ const HttpRoute = z
     rewrite: z
       .strictObject({
         /** Replaces the matched prefix, or the whole path of an exact or regex match. */
-        uri: z.string().startsWith("/").optional(),
+        uri: PathRewrite.optional(),
         /** Replaces `Host`. */
-        authority: z.string().min(1).optional(),
+        authority: AuthorityRewrite.optional(),
         ...notYet("uriRegexRewrite"),
       })
       .prefault({}),

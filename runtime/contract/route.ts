@@ -6,6 +6,10 @@ import { durationMs } from "./duration.ts";
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/u;
 /** RFC 9110 §5.5: no control character but tab, so that an edit can never split a head. Bytes above 0x7f are Latin-1. */
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/u;
+/** RFC 9112 §3.2: what a request line may hold, so that a rewrite can never end it; no fragment. */
+const PATH = /^\/[\x21\x22\x24-\x7e]*$/u;
+/** RFC 3986 §3.2: a host and a port. */
+const AUTHORITY = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]+)(?::\d{1,5})?$/u;
 const FRAMING = new Set([
   "content-length",
   "transfer-encoding",
@@ -13,6 +17,7 @@ const FRAMING = new Set([
   "host",
   "upgrade",
   "keep-alive",
+  "proxy-connection",
   "te",
   "trailer",
 ]);
@@ -39,6 +44,15 @@ export const HeaderEdits = z
   })
   .prefault({});
 export type HeaderEdits = z.infer<typeof HeaderEdits>;
+
+/** What a rewrite puts in the place of a path or its prefix. */
+export const PathRewrite: z.ZodString = z.string().regex(PATH, {
+  error: (issue) => `${JSON.stringify(issue.input)} is not a path: "/", then visible ASCII characters without "#"`,
+});
+/** What a rewrite puts in the place of `Host`. */
+export const AuthorityRewrite: z.ZodString = z.string().regex(AUTHORITY, {
+  error: (issue) => `${JSON.stringify(issue.input)} is not a host such as "reviews" or "reviews:9080"`,
+});
 
 const regexText = z
   .string()
@@ -105,9 +119,9 @@ export const Route = z.strictObject({
   matches: z.array(RouteMatch).max(1000).default([]),
   destinations: z.array(Destination).min(1).max(100),
   /** Replaces the matched prefix (or an exact path whole) before the request is sent. */
-  prefixRewrite: z.string().startsWith("/").optional(),
+  prefixRewrite: PathRewrite.optional(),
   /** Replaces `Host` before the request is sent. */
-  authorityRewrite: z.string().min(1).optional(),
+  authorityRewrite: AuthorityRewrite.optional(),
   /** From the last byte of the request to the last of the reply; then 504 `UT`. `0`, the default, is no limit. */
   timeoutMs: durationMs(0),
   requestHeaders: HeaderEdits,
