@@ -34,7 +34,7 @@ test("flags go before environment, environment before file", async () => {
     VESPID_NAMESPACE: "from-env",
     VESPID_INBOUND: "8080:a:1,8081:b:2",
     VESPID_LABELS: "version=v1,team=x",
-    VESPID_DRAIN_TIME_MS: "5s",
+    VESPID_DRAIN_TIME: "5s",
   });
   rmSync(folder, { recursive: true });
   expect(asked).toMatchObject({
@@ -68,7 +68,7 @@ describe("every mistake is told at once, with its place", () => {
     ["a file and a control service", [...REVIEWS, "--control", "http://a", "--config", "f"], {}, ["config: "]],
     ["a port twice", [...REVIEWS, "--outbound", "8080"], {}, ["inbound: port 8080 is used twice"]],
     ["no port at all", ["--service", "a"], {}, ["inbound: nothing to listen on"]],
-    ["a bad span", REVIEWS, { VESPID_DRAIN_TIME_MS: "soon" }, ["drainTimeMs: "]],
+    ["a bad span", REVIEWS, { VESPID_DRAIN_TIME: "soon" }, ["drainTime: "]],
     ["a file that is not there", [...REVIEWS, "--bootstrap", "/nowhere.yaml"], {}, ["bootstrap: "]],
   ])("%s", async (_, argv, environment, starts) => {
     const problems = problemsOf(await readBootstrap(argv, environment));

@@ -38,7 +38,7 @@ const addressAndPort = z.string().transform((text, context) => {
 
 const label = z.string().regex(/^[A-Za-z0-9._/-]{1,253}$/u);
 
-const Bootstrap = z.strictObject({
+const Settings = z.strictObject({
   /** The service that this proxy stands before, as control and metrics name it. */
   service: z
     .string()
@@ -79,8 +79,10 @@ const Bootstrap = z.strictObject({
   /** Where the last good snapshot and fetched bundles are kept. */
   state: z.string().min(1).optional(),
   /** At the end, how long connections may take to finish. Default 45 s, as Istio. */
-  drainTimeMs: durationMs(45_000),
+  drainTime: durationMs(45_000),
 });
+
+const Bootstrap = Settings.transform(({ drainTime, ...settings }) => ({ ...settings, drainTimeMs: drainTime }));
 
 /** A checked start configuration. */
 export type Bootstrap = z.infer<typeof Bootstrap>;
@@ -133,7 +135,7 @@ function buildCommand(): Command {
     .option("--access-log <file>", 'file to append to, "-" for standard output, "off" for none (default "-")')
     .option("--log-level <level>", 'trace, debug, info, warn, error or fatal (default "info")')
     .option("--state <dir>", "where the last good snapshot and fetched bundles are kept")
-    .option("--drain-time-ms <span>", 'at the end, how long connections may take to finish (default "45s")')
+    .option("--drain-time <span>", 'at the end, how long connections may take to finish (default "45s")')
     .option("--bootstrap <file>", "the same settings as YAML; flags and VESPID_… variables go before it")
     .addHelpText(
       "after",
@@ -165,7 +167,7 @@ const LISTS = new Set(["inbound"]);
 
 function readEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
   const found: Record<string, unknown> = {};
-  for (const key of Object.keys(Bootstrap.shape)) {
+  for (const key of Object.keys(Settings.shape)) {
     const value = environment[`VESPID_${key.replaceAll(/[A-Z]/gu, (letter) => `_${letter}`).toUpperCase()}`];
     if (value === undefined || value === "") continue;
     if (key === "labels") found[key] = Object.fromEntries(value.split(",").map(splitLabel));
