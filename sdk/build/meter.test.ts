@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { meterModule } from "./meter.ts";
-import { findUnmetered, FUEL_IMPORT } from "./metered.ts";
+import { findUnmetered, FUEL_IMPORT, spendOne } from "./metered.ts";
 import { WasmFault, WasmWriter } from "./wasm-reader.ts";
 
 const VOID = [0x60, 0, 0];
@@ -23,7 +23,11 @@ function moduleOf(code: readonly number[]): Uint8Array {
   writer.section(6, Uint8Array.of(1, 0x7f, 1, 0x41, 5, 0x0b));
   const names = [3, 0x72, 0x75, 0x6e, 0, 0, 5, 0x63, 0x6f, 0x75, 0x6e, 0x74, 3, 0];
   writer.section(7, Uint8Array.of(2, ...names));
-  writer.section(10, Uint8Array.of(1, code.length + 1, 0, ...code));
+  const body = new WasmWriter();
+  body.byte(1);
+  body.u32(code.length + 1);
+  body.bytes(Uint8Array.of(0, ...code));
+  writer.section(10, body.finish());
   return writer.finish().slice();
 }
 
@@ -80,6 +84,64 @@ function tamper(code: readonly number[], from: readonly number[], to: readonly n
   bytes.set(to, at);
   return bytes;
 }
+
+const NOP = [0x01];
+const repeat = (count: number, code: readonly number[]): readonly number[] =>
+  Array.from({ length: count }, () => code).flat();
+/** `count` times `block; 400 × nop; br 0; 200 × nop; end`: what is charged behind the branch is never run. */
+const HOPS = (count: number): readonly number[] => [
+  ...repeat(count, [0x02, 0x40, ...repeat(400, NOP), 0x0c, 0, ...repeat(200, NOP), 0x0b]),
+  0x0b,
+];
+/** The same with `br_table`, and with a branch out of an `if`. */
+const TABLES = (count: number): readonly number[] => [
+  ...repeat(count, [0x02, 0x40, ...repeat(400, NOP), 0x41, 0, 0x0e, 1, 0, 0, ...repeat(200, NOP), 0x0b]),
+  0x0b,
+];
+const BRANCHES = (count: number): readonly number[] => [
+  ...repeat(count, [0x41, 0, 0x04, 0x40, ...repeat(200, NOP), 0x05, ...repeat(400, NOP), 0x0b]),
+  0x0b,
+];
+/** `memory.grow 0`, dropped. */
+const GROW = [0x41, 0, 0x40, 0, 0x1a];
+
+describe("straight code is paid for too", () => {
+  test.each([
+    ["a long body", [...repeat(50_000, NOP), 0x0b], 48],
+    ["code that jumps over what would charge it", HOPS(100), 38],
+    ["code that jumps by a table", TABLES(100), 38],
+    ["code in the other branch", BRANCHES(100), 38],
+    ["growing memory", [...repeat(100, GROW), 0x0b], 100],
+  ])("%s", (_, code, unitsMin) => {
+    const metered = meterModule(moduleOf(code));
+    expect(findUnmetered(metered)).toBeUndefined();
+    const { left, trapped } = run(metered, 1000);
+    expect(trapped).toBe(false);
+    expect(1000 - left).toBeGreaterThanOrEqual(unitsMin);
+    expect(1000 - left).toBeLessThan(300);
+  });
+
+  test("a function of many locals is refused", () => {
+    // One run of 20 000 locals of type i64.
+    const locals = [0xa0, 0x9c, 1, 0x7e];
+    const writer = new WasmWriter();
+    writer.bytes(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    writer.section(1, Uint8Array.of(1, ...VOID));
+    writer.section(3, Uint8Array.of(1, 0));
+    writer.section(10, Uint8Array.of(1, locals.length + 2, 1, ...locals, 0x0b));
+    expect(() => meterModule(writer.finish().slice())).toThrow("20000 locals");
+  });
+
+  test("a module that leaves the charge out is found", () => {
+    const bytes = meterModule(moduleOf([...repeat(3000, NOP), 0x0b]));
+    const spend = Buffer.from(spendOne(0));
+    // The second one: the first is the entry's.
+    const at = Buffer.from(bytes).indexOf(spend, Buffer.from(bytes).indexOf(spend) + 1);
+    expect(at).toBeGreaterThan(0);
+    bytes.fill(0x01, at, at + spend.length);
+    expect(findUnmetered(bytes)).toContain("too much code before byte");
+  });
+});
 
 describe("the check finds a module that only looks metered", () => {
   const CHECK = [0x23, 0, 0x41, 1, 0x6b, 0x24, 0];

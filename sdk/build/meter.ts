@@ -12,12 +12,15 @@ import {
   type Imports,
 } from "./metered.ts";
 import { isBulk, OP, readInstruction, skipValueType } from "./opcodes.ts";
+import { PATH_MAX_BYTES, PathCost } from "./path-cost.ts";
 import { readSections, WasmFault, WasmReader, WasmWriter, type Section } from "./wasm-reader.ts";
 
 /** Elements that a table of a guest may grow to; QuickJS's own has a few thousand. */
 const TABLE_MAX = 65_536;
 /** Tables of one module: outside of the memory limit, so few. */
 const TABLES_MAX = 4;
+/** The call that is inserted before a bulk instruction. */
+const CALL_MAX_BYTES = 6;
 const GLOBAL = 3;
 const I32 = 0x7f;
 
@@ -243,11 +246,20 @@ function meterBody(
   const copy = new Copy(body);
   skipLocals(body);
   copy.insert(body.position, spend);
+  const path = new PathCost(PATH_MAX_BYTES);
   while (!body.isAtEnd) {
     const start = body.position;
     const opcode = readInstruction(body);
-    if (opcode === OP.loop) copy.insert(body.position, spend);
-    else if (opcode === OP.globalGet || opcode === OP.globalSet) copy.moveIndex(start, fuel);
+    const length = body.position - start + (isBulk(opcode) ? CALL_MAX_BYTES : 0);
+    if (path.isDue(opcode, length)) {
+      copy.insert(start, spend);
+      path.spend();
+    }
+    path.pass(opcode, length, body.bytes, start);
+    if (opcode === OP.loop) {
+      copy.insert(body.position, spend);
+      path.spend();
+    } else if (opcode === OP.globalGet || opcode === OP.globalSet) copy.moveIndex(start, fuel);
     else if (isBulk(opcode)) copy.insertCall(start, charge);
   }
   return copy.finish();

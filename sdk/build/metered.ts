@@ -2,12 +2,18 @@
 // every module of a component: each loop turn and each function entry takes one, and below zero the module traps. Bulk
 // instructions take one more for each 64 items, through a function of their own. A trap cannot be caught by the guest.
 import { isBulk, OP, readInstruction, skipValueType } from "./opcodes.ts";
+import { PATH_MAX_BYTES, PathCost } from "./path-cost.ts";
 import { readSections, WasmFault, WasmReader, type Section } from "./wasm-reader.ts";
 
 /** Where the fuel comes from: the import's module and name. */
 export const FUEL_IMPORT = { module: "vespid", name: "fuel" } as const;
 /** JavaScriptCore keeps larger functions in its slow tier for ever. */
 export const BODY_MAX_BYTES = 100_000;
+
+/** Locals of one function: all are set to zero on each entry, which costs one unit. */
+const LOCALS_MAX = 2000;
+/** What the metering pass inserts and renumbers makes a path longer, but not twice as long. */
+const METERED_PATH_MAX_BYTES = 2 * PATH_MAX_BYTES;
 
 export const SECTION = {
   custom: 0,
@@ -160,13 +166,22 @@ function checkBody(body: WasmReader, { spend, charge, fuel }: Expected): string 
   skipLocals(body);
   if (!startsWith(body, spend)) return "does not spend fuel when it is entered";
   body.skip(spend.length);
+  const path = new PathCost(METERED_PATH_MAX_BYTES);
   let isCharged = false;
   while (!body.isAtEnd) {
+    if (startsWith(body, spend)) {
+      body.skip(spend.length);
+      path.spend();
+      isCharged = false;
+      continue;
+    }
     const start = body.position;
     const opcode = readInstruction(body);
+    const length = body.position - start;
+    if (path.isDue(opcode, length)) return `has too much code before byte ${start} that spends no fuel`;
+    path.pass(opcode, length, body.bytes, start);
     if (opcode === OP.loop) {
       if (!startsWith(body, spend)) return `has a loop at byte ${start} that spends no fuel`;
-      body.skip(spend.length);
     } else if (isBulk(opcode) && !isCharged) return `has a bulk instruction at byte ${start} that spends no fuel`;
     else if (opcode === OP.globalSet && operandOf(body, start) === fuel) return `sets the fuel itself at byte ${start}`;
     isCharged = opcode === OP.call && operandOf(body, start) === charge;
@@ -203,10 +218,12 @@ function exportsGlobal(sections: readonly Section[], global: number): boolean {
 
 /** Passes over a body's declarations of locals. */
 export function skipLocals(body: WasmReader): void {
+  let locals = 0;
   for (let left = body.u32(); left > 0; left--) {
-    body.u32();
+    locals += body.u32();
     skipValueType(body);
   }
+  if (locals > LOCALS_MAX) throw new WasmFault(`has a function of ${locals} locals, limit is ${LOCALS_MAX}`);
 }
 
 function startsWith(reader: WasmReader, expected: Uint8Array): boolean {

@@ -1,15 +1,43 @@
 // What follows each WebAssembly opcode: enough to walk a function body instruction by instruction (WebAssembly 3.0
 // without garbage collection, plus threads, legacy exceptions and relaxed SIMD). An opcode that is not here is refused:
 // guessing its length would let the rest of the body be read wrong.
-import { WasmFault, type WasmReader } from "./wasm-reader.ts";
+import { WasmFault, WasmReader } from "./wasm-reader.ts";
 
 export const OP = {
+  unreachable: 0x00,
+  block: 0x02,
   loop: 0x03,
+  if: 0x04,
+  else: 0x05,
+  try: 0x06,
+  catch: 0x07,
   end: 0x0b,
+  br: 0x0c,
+  brIf: 0x0d,
+  brTable: 0x0e,
+  return: 0x0f,
   call: 0x10,
+  delegate: 0x18,
+  catchAll: 0x19,
+  tryTable: 0x1f,
   globalGet: 0x23,
   globalSet: 0x24,
+  memoryGrow: 0x40,
+  brOnNull: 0xd5,
+  brOnNonNull: 0xd6,
 } as const;
+
+/** Labels that the branching instruction at `start` may go to; those of `try_table` are counted outside of it. */
+export function readLabels(bytes: Uint8Array, start: number, opcode: number): readonly number[] {
+  const reader = new WasmReader(bytes, start + 1);
+  if (opcode === OP.brTable) return Array.from({ length: reader.u32() + 1 }, () => reader.u32());
+  if (opcode !== OP.tryTable) return [reader.u32()];
+  blockType(reader);
+  return Array.from({ length: reader.u32() }, () => {
+    if (reader.byte() <= 1) reader.u32();
+    return reader.u32();
+  });
+}
 
 /** Instructions whose cost grows with their last operand, a 32-bit count: `0xfc` and these. */
 const BULK: ReadonlySet<number> = new Set([8, 10, 11, 12, 14, 15, 17]);
