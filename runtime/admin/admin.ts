@@ -30,6 +30,10 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
     hostname,
     port,
     fetch(request) {
+      // A page that a browser of this machine loaded is nobody's operator: it says where it came from when it posts, and
+      // by DNS rebinding it reads only under a name that is not this machine's.
+      const isForeign = LOOPBACK.test(hostname) && !LOOPBACK_HOST.test(request.headers.get("host") ?? "");
+      if (request.headers.has("origin") || isForeign) return text("this port is for operators of this machine\n", 403);
       const { pathname } = new URL(request.url);
       if (pathname === "/drain") {
         if (request.method !== "POST") return text("drain changes this proxy: use POST\n", 405);
@@ -62,6 +66,9 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
   });
   return { port: server.port ?? port, stop: () => server.stop(true) };
 }
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/iu;
+const LOOPBACK_HOST = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?$/iu;
 
 function text(body: string, status = 200): Response {
   return new Response(body, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
