@@ -6,6 +6,8 @@
 const ENGINE_SETTINGS: Readonly<Record<string, string>> = {
   // The heap grows as on a machine with this much memory.
   BUN_JSC_forceRAMSize: String(96 * 1024 * 1024),
+  // The last tier of the JIT costs a request as much as it saves (28 µs with it and without) and holds 3 MB.
+  BUN_JSC_useFTLJIT: "0",
   // Each thread keeps some 10 MB for a while after it compiled; a filter is compiled once, in the background.
   BUN_JSC_numberOfWasmCompilerThreads: "1",
   // Beyond 8, WebAssembly memories check each access in code; a filter has one.

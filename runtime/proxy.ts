@@ -28,6 +28,9 @@ import type { LogLevel } from "../sdk/wit/world.ts";
 /** How often connections and pools are looked over for timeouts. */
 const SWEEP_MS = 250;
 
+/** After a snapshot was applied, when its compilers have let go. */
+const COLLECT_AFTER_MS = 500;
+
 /** A running proxy. */
 export interface RunningProxy {
   readonly adminPort: number;
@@ -99,8 +102,8 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger): Promise<Par
         bootstrap.state ?? `.vespid/proxies/${bootstrap.service}.${bootstrap.namespace}~${bootstrap.admin.port}`,
       applySnapshot: async (snapshot, version) => {
         const problems = await serving.apply(snapshot, version);
-        // Compiling filters leaves much behind; collected now, the heap does not grow around it.
-        setImmediate(() => Bun.gc(false));
+        // Compiling filters leaves much behind; collected soon, the heap does not grow around it.
+        setTimeout(() => Bun.gc(true), COLLECT_AFTER_MS).unref();
         return problems;
       },
       log,
