@@ -10,6 +10,8 @@ const ENGINE_SETTINGS: Readonly<Record<string, string>> = {
   BUN_JSC_useFTLJIT: "0",
   // Each thread keeps some 10 MB for a while after it compiled; a filter is compiled once, in the background.
   BUN_JSC_numberOfWasmCompilerThreads: "1",
+  // Memory that was freed goes back at once: what a burst took does not stay.
+  MIMALLOC_PURGE_DELAY: "0",
   // Beyond 8, WebAssembly memories check each access in code; a filter has one.
   BUN_JSC_maxNumWasmFastMemories: "64",
 };
