@@ -52,7 +52,7 @@ test("flags go before environment, environment before file", async () => {
 
 describe("every mistake is told at once, with its place", () => {
   test.each<[string, readonly string[], Record<string, string>, readonly string[]]>([
-    ["nothing", [], {}, ["service: "]],
+    ["nothing", [], {}, ["service: ", "inbound: nothing to listen on"]],
     [
       "a port that is none",
       ["--service", "a", "--inbound", "x:1:2", "--admin", "99999"],

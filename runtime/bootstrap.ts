@@ -115,7 +115,8 @@ export async function readBootstrap(
   const parsed = parseWith(Bootstrap, merged);
   const problems: Problem[] = [
     ...(fromFile.ok ? [] : fromFile.problems),
-    ...(parsed.ok ? checkTogether(parsed.value) : parsed.problems),
+    ...(parsed.ok ? checkPorts(parsed.value) : parsed.problems),
+    ...checkPresence(merged),
   ];
   return problems.length === 0 ? parsed : { ok: false, problems };
 }
@@ -186,23 +187,27 @@ function splitLabel(pair: string): [string, string] {
   return equals < 0 ? [pair, ""] : [pair.slice(0, equals), pair.slice(equals + 1)];
 }
 
-function checkTogether(bootstrap: Bootstrap): readonly Problem[] {
+/** What must and must not be there together; looked at before the values are right, so that every mistake is told at once. */
+function checkPresence(settings: Readonly<Record<string, unknown>>): readonly Problem[] {
   const problems: Problem[] = [];
-  if (bootstrap.control !== undefined && bootstrap.config !== undefined) {
+  if (settings["control"] !== undefined && settings["config"] !== undefined) {
     problems.push({ path: "config", message: "a snapshot file and a control service are both named; leave one out" });
   }
-  if (bootstrap.inbound.length === 0 && bootstrap.outbound === undefined) {
-    problems.push({
-      path: "inbound",
-      message: "nothing to listen on; pass --inbound PORT:HOST:PORT or --outbound PORT",
-    });
+  const listed = settings["inbound"];
+  const hasInbound = listed !== undefined && !(Array.isArray(listed) && listed.length === 0);
+  if (!hasInbound && settings["outbound"] === undefined) {
+    const message = "nothing to listen on; pass --inbound PORT:HOST:PORT or --outbound PORT";
+    problems.push({ path: "inbound", message });
   }
+  return problems;
+}
+
+function checkPorts(bootstrap: Bootstrap): readonly Problem[] {
   const ports = [
     ...bootstrap.inbound.map((application) => application.port),
     bootstrap.outbound ?? 0,
     bootstrap.admin.port,
   ].filter((number) => number > 0);
   const twice = ports.find((number, index) => ports.indexOf(number) !== index);
-  if (twice !== undefined) problems.push({ path: "inbound", message: `port ${twice} is used twice` });
-  return problems;
+  return twice === undefined ? [] : [{ path: "inbound", message: `port ${twice} is used twice` }];
 }
