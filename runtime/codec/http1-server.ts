@@ -78,11 +78,6 @@ export class Http1Server implements RequestConnection {
     return this.#restAt < this.#rest.length;
   }
 
-  /** An exchange is under way. */
-  get isBusy(): boolean {
-    return this.#exchange !== undefined;
-  }
-
   /** Bytes came. */
   data(chunk: Buffer): void {
     // After the last reply nothing more is a request, whatever it looks like.

@@ -71,7 +71,6 @@ export class Exchange {
   service = "unknown";
   upstreamHost = "";
   upstreamLocalAddress = "";
-  attempts = 0;
   /** Monotonic; when the request went out and when the reply's head came. */
   sentMonoMs = 0;
   repliedMonoMs = 0;

@@ -4,7 +4,6 @@ import type { Direction, Downstream } from "../exchange/exchange.ts";
 
 /** One connection's codec. */
 export interface Connection {
-  readonly isBusy: boolean;
   data(chunk: Buffer): void;
   drained(): void;
   closed(): void;

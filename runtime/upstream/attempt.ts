@@ -67,7 +67,7 @@ export class Attempt implements Claimant, Requester {
     this.#isReused = client.requests > 0;
     endpoint.activeRequests++;
     endpoint.totalRequests++;
-    exchange.attempts++;
+    if (this.#tries > 0) exchange.headers.set("x-envoy-attempt-count", String(this.#tries + 1));
     exchange.upstreamHost = endpoint.host;
     exchange.upstreamLocalAddress = client.localAddress;
     exchange.sentMonoMs = this.#clock.monotonic();
@@ -115,7 +115,7 @@ export class Attempt implements Claimant, Requester {
       cause.retry === "always" || (cause.retry === "if_reused" && this.#isReused && IDEMPOTENT.has(exchange.method));
     // A body that was read is gone; before a connection was granted none of it was.
     const hasBody = exchange.body.lengthBytes !== 0 && exchange.sentMonoMs > 0;
-    if (!isSafe || hasBody || exchange.aborted || exchange.attempts > RETRIES_MAX || this.#tries >= RETRIES_MAX) {
+    if (!isSafe || hasBody || exchange.aborted || this.#tries >= RETRIES_MAX) {
       this.#settle({ ok: false, error: cause });
       if (this.#connection === undefined) this.#finish();
       return;

@@ -221,6 +221,8 @@ describe("connections are kept and bounded", () => {
     using proxy = await startServing(snapshotFor([upstream.port]));
     for (let turn = 0; turn < 5; turn++) expect(await ask(proxy)).toEndWith("ok");
     expect(proxy.ended.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+    // The upstream is told that it sees a second try.
+    expect(upstream.connections.at(-1)?.received).toContain("x-envoy-attempt-count: 2\r\n");
   });
 
   test("a POST on such a connection is not sent twice", async () => {
