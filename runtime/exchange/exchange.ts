@@ -34,6 +34,9 @@ export interface Decision {
   readonly editReply: ((headers: HeaderMap) => void) | undefined;
 }
 
+/** How the request's head was framed on the downstream connection. */
+export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
+
 /** Where the request came in. */
 export interface Downstream {
   readonly direction: Direction;
@@ -54,7 +57,17 @@ export class Exchange {
   path: string;
   /** `Host` as it came, port included. */
   authority: string;
-  readonly protocol: "HTTP/1.0" | "HTTP/1.1";
+  readonly protocol: Protocol;
+  /** `https` where the request came over TLS. */
+  scheme: "http" | "https" = "http";
+  /**
+   * What the connection is asked to become, in lower case (`websocket`, or `connect` for a CONNECT request); empty for a
+   * plain request. With it, bytes flow both ways: the request's body is what the downstream sends until it half-closes,
+   * and a reply of 101 (HTTP/1.1) or 2xx (CONNECT, HTTP/2) has as its body what the upstream sends until it half-closes.
+   */
+  upgrade = "";
+  /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
+  onInterim: ((status: number, headers: HeaderMap) => void) | undefined = undefined;
   readonly headers: HeaderMap;
   readonly body: Body;
   readonly startedAtMs: number;
@@ -95,7 +108,7 @@ export class Exchange {
     method: string,
     path: string,
     authority: string,
-    protocol: "HTTP/1.0" | "HTTP/1.1",
+    protocol: Protocol,
     headers: HeaderMap,
     body: Body,
     clock: Clock,
