@@ -1,7 +1,8 @@
 // The process edge: arguments, signals, exit codes. 0 ended as asked, 1 could not start, 2 the arguments are wrong.
 import pino from "pino";
 import { readBootstrap } from "./bootstrap.ts";
-import { renderProblems, startProxy, type RunningProxy } from "./proxy.ts";
+import { renderProblems } from "./contract/problem.ts";
+import { startProxy, type RunningProxy } from "./proxy.ts";
 
 const asked = await readBootstrap(process.argv.slice(2), process.env);
 if (asked.ok === "text") {
@@ -32,7 +33,8 @@ async function end(): Promise<void> {
 process.on("SIGTERM", () => void end());
 process.on("SIGINT", () => void end());
 
-const started = await startProxy(bootstrap, log);
+const ambient = { clock: { now: () => Date.now(), monotonic: () => performance.now() }, random: Math.random };
+const started = await startProxy(bootstrap, log, ambient);
 if (!started.ok) {
   process.stderr.write(`the proxy cannot start:\n${renderProblems(started.problems)}\n`);
   process.exit(1);

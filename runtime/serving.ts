@@ -1,11 +1,12 @@
 // The current generation and the ports that serve it: a new one is swapped in between two requests.
 import { Http1Server, type Front } from "./codec/http1-server.ts";
-import type { Problem } from "./contract/problem.ts";
+import type { Parsed, Problem } from "./contract/problem.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import type { Clock, Direction } from "./exchange/exchange.ts";
 import type { Observer } from "./exchange/observer.ts";
 import { buildGeneration, type Application, type Generation, type GenerationDeps } from "./generation.ts";
 import { startListener, type RunningListener } from "./listener/listener.ts";
+import { reasonOf } from "./reason.ts";
 import { replyFor } from "./reply/rescue.ts";
 
 /** A port to open. */
@@ -14,8 +15,18 @@ export interface Door {
   readonly hostname: string;
   /** `0` lets the system choose. */
   readonly port: number;
+  /** A socket that listens there already: one of those that the workers of a proxy share. */
+  readonly fd?: number | undefined;
   /** Whom inbound requests are for; outbound has none. */
   readonly application: Application | undefined;
+}
+
+/** A generation that was built and does not serve yet. Exactly one of its two is called. */
+export interface Prepared {
+  /** Swaps it in; what the one before holds alone is let go. */
+  commit(): void;
+  /** Lets go of it. */
+  discard(): void;
 }
 
 interface OpenDoor {
@@ -57,16 +68,28 @@ export class Serving {
 
   /** Builds a whole generation, then swaps it in; with any problem nothing changes. */
   async apply(snapshot: Snapshot, version: Version): Promise<readonly Problem[]> {
+    const prepared = await this.prepare(snapshot, version);
+    if (!prepared.ok) return prepared.problems;
+    prepared.value.commit();
+    return [];
+  }
+
+  /** Builds a whole generation beside the one that serves. One at a time: it shares what it can with that one. */
+  async prepare(snapshot: Snapshot, version: Version): Promise<Parsed<Prepared>> {
     const built = await buildGeneration(snapshot, version, this.#deps, this.#generation);
-    if (!built.ok) return built.problems;
+    if (!built.ok) return built;
+    const { value } = built;
+    return { ok: true, value: { commit: () => this.#swap(value), discard: () => value.retire() } };
+  }
+
+  #swap(next: Generation): void {
     const previous = this.#generation;
-    this.#generation = built.value;
+    this.#generation = next;
     for (const { door, front } of this.#open) {
-      front.service = serviceFor(built.value, door);
-      front.limits = built.value.snapshot[door.direction].limits;
+      front.service = serviceFor(next, door);
+      front.limits = next.snapshot[door.direction].limits;
     }
     previous?.retire();
-    return [];
   }
 
   /** Opens every port, or says which it cannot. A generation must have been applied. */
@@ -120,7 +143,7 @@ export class Serving {
   }
 
   #openDoor(generation: Generation, door: Door): OpenDoor {
-    const { direction, hostname, port } = door;
+    const { direction, hostname, port, fd } = door;
     const observer = this.#observer;
     const front: Front = {
       service: serviceFor(generation, door),
@@ -133,6 +156,7 @@ export class Serving {
     const listener = startListener({
       hostname,
       port,
+      fd,
       direction,
       connectionsMax: () => front.limits.connectionsMax,
       accept: (transport, downstream) => new Http1Server(transport, downstream, front),
@@ -145,10 +169,4 @@ export class Serving {
 
 function serviceFor(generation: Generation, door: Door): Front["service"] {
   return door.application === undefined ? generation.outbound : generation.inbound(door.application.port);
-}
-
-/** The system's reason, in words where it is a common one. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return "code" in error && error.code === "EADDRINUSE" ? "the port is in use" : error.message;
 }

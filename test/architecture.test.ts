@@ -75,7 +75,7 @@ describe("what the rules allow", () => {
     ["runtime/upstream/forward.ts", `import type { Exchange } from "../exchange/exchange.ts";`],
     ["runtime/upstream/forward.ts", `import { open } from "./connect.ts";`],
     ["runtime/wasm/guest-filter.ts", `import type { Filter } from "../chain/filter.ts";`],
-    ["runtime/proxy.ts", `import { observe } from "./telemetry/observe.ts";`],
+    ["runtime/data-path.ts", `import { observe } from "./telemetry/observe.ts";`],
     ["runtime/proxy.ts", `export const clock = { now: (): number => Date.now() };`],
     ["runtime/builtin-filters.ts", `import cors from "../filters/cors/filter.ts";`],
     ["runtime/cluster/breaker.ts", `// Date.now is read in proxy.ts alone.\nexport const x = 1;`],

@@ -36,6 +36,11 @@ export function renderProblem(problem: Problem): string {
   return problem.path === "" ? problem.message : `${problem.path}: ${problem.message}`;
 }
 
+/** Every problem on a line of its own, for a person. */
+export function renderProblems(problems: readonly Problem[]): string {
+  return problems.map((problem) => `  ${renderProblem(problem)}`).join("\n");
+}
+
 /** Longest rendering of a value inside a message, characters. */
 const SHOWN_MAX = 80;
 const UNITS: Readonly<Record<string, string>> = { string: "characters", array: "items", object: "fields" };

@@ -1,4 +1,4 @@
-// What stages tell while they work; only `proxy.ts` knows who listens.
+// What stages tell while they work; only `data-path.ts` knows who listens.
 import type { Direction, Exchange } from "./exchange.ts";
 import type { Failure } from "./failure.ts";
 

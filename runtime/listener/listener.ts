@@ -15,6 +15,8 @@ export interface ListenerOptions {
   readonly hostname: string;
   /** `0` lets the system choose. */
   readonly port: number;
+  /** A socket that listens there already: accepted from, and closed when accepting stops. Without it one is opened. */
+  readonly fd?: number | undefined;
   readonly direction: Direction;
   /** Connections open at once; one more is closed at once. Read for each, since a new generation may change it. */
   readonly connectionsMax: () => number;
@@ -47,6 +49,8 @@ export function startListener(options: ListenerOptions): RunningListener {
   const server = Bun.listen<Slot>({
     hostname: options.hostname,
     port: options.port,
+    // Bun does not document that it takes a descriptor.
+    ...(options.fd === undefined ? {} : { fd: options.fd }),
     socket: {
       binaryType: "buffer",
       open(socket) {
@@ -86,7 +90,8 @@ export function startListener(options: ListenerOptions): RunningListener {
   return {
     direction: options.direction,
     hostname: options.hostname,
-    port: server.port,
+    // Of a descriptor Bun does not say the port.
+    port: options.fd === undefined ? server.port : options.port,
     connections,
     stopAccepting: () => server.stop(false),
     sweep: (nowMs) => {

@@ -1,5 +1,5 @@
 // One apply at a time, and a bad snapshot never replaces a good one: everything is checked before anything is swapped.
-import { parseSnapshot, type Version } from "../contract/snapshot.ts";
+import type { Version } from "../contract/snapshot.ts";
 import { versionOf } from "../contract/version.ts";
 import type { Problem } from "../contract/problem.ts";
 import type { ProxyMessage } from "../contract/protocol.ts";
@@ -79,8 +79,7 @@ async function tryApply(version: Version, raw: unknown, applySnapshot: ApplySnap
     if (actual !== version) {
       return [{ path: "version", message: `is ${JSON.stringify(version)}, the snapshot's content is "${actual}"` }];
     }
-    const parsed = parseSnapshot(raw, "snapshot");
-    return parsed.ok ? await applySnapshot(parsed.value, version) : parsed.problems;
+    return await applySnapshot(raw, version);
   } catch (error) {
     // One nested too deep to be walked, or a bug in building a generation: it costs this push only, not the proxy that
     // runs the one before.

@@ -7,6 +7,7 @@ import { until } from "../../test/harness/until.ts";
 import { Digest, type BundleFile } from "../contract/bundle.ts";
 import type { Problem } from "../contract/problem.ts";
 import { PUSH_PATH } from "../contract/protocol.ts";
+import { parseSnapshot, type Snapshot, type Version } from "../contract/snapshot.ts";
 import { versionOf } from "../contract/version.ts";
 import { LAST_GOOD_FILE } from "./last-good.ts";
 import { startSync, type ApplySnapshot, type Sync } from "./sync.ts";
@@ -72,7 +73,7 @@ interface TestSync extends Sync, AsyncDisposable {
 function follow(
   control: string,
   folder: TempFolder,
-  apply?: (sync: Sync, ...args: Parameters<ApplySnapshot>) => ReturnType<ApplySnapshot>,
+  apply?: (sync: Sync, snapshot: Snapshot, version: Version) => ReturnType<ApplySnapshot>,
 ): TestSync {
   const ran: string[] = [];
   const warnings: string[] = [];
@@ -80,9 +81,11 @@ function follow(
     control,
     node: { id: "reviews~1", service: "reviews", namespace: "default", labels: {} },
     stateDir: folder.file("state"),
-    async applySnapshot(snapshot, version) {
-      const problems = apply === undefined ? [] : await apply(sync, snapshot, version);
-      if (problems.length === 0) ran.push(snapshot.service);
+    async applySnapshot(raw, version) {
+      const snapshot = parseSnapshot(raw, "snapshot");
+      if (!snapshot.ok) return snapshot.problems;
+      const problems = apply === undefined ? [] : await apply(sync, snapshot.value, version);
+      if (problems.length === 0) ran.push(snapshot.value.service);
       return problems;
     },
     log: { info() {}, warn: (fields, message) => void warnings.push(`${message} ${JSON.stringify(fields)}`) },

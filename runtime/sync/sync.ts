@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { BundleFile } from "../contract/bundle.ts";
 import type { Problem } from "../contract/problem.ts";
-import type { Snapshot, Version } from "../contract/snapshot.ts";
+import type { Version } from "../contract/snapshot.ts";
 import type { Random } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import { createApplier } from "./apply.ts";
@@ -25,8 +25,8 @@ export interface SyncLog {
   warn(fields: object, message: string): void;
 }
 
-/** Builds a whole generation and swaps it in. Any problem means that nothing was changed. */
-export type ApplySnapshot = (snapshot: Snapshot, version: Version) => Promise<readonly Problem[]>;
+/** Checks a snapshot, builds a whole generation and swaps it in. Any problem means that nothing was changed. */
+export type ApplySnapshot = (snapshot: unknown, version: Version) => Promise<readonly Problem[]>;
 
 export interface SyncOptions {
   /** Control's address: `http://127.0.0.1:15010`. */

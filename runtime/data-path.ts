@@ -1,0 +1,127 @@
+// The data path of one process, whole: what serves and what counts it. Who tells it what to run (sync, a file, a supervisor)
+// and who asks about it (the admin port, a supervisor) are given in, so that a lone proxy and a worker serve alike.
+import type { Logger } from "pino";
+import { renderClusters } from "./admin/clusters.ts";
+import type { Bootstrap } from "./bootstrap.ts";
+import { BUILTIN_FILTERS } from "./builtin-filters.ts";
+import { compileChain } from "./chain/chain.ts";
+import type { BundleFile } from "./contract/bundle.ts";
+import type { Parsed } from "./contract/problem.ts";
+import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
+import type { Clock, Random } from "./exchange/exchange.ts";
+import type { Result } from "./exchange/failure.ts";
+import type { FilterRun } from "./exchange/observer.ts";
+import type { GenerationDeps } from "./generation.ts";
+import { reasonOf } from "./reason.ts";
+import { Serving, type Prepared } from "./serving.ts";
+import { AccessLog } from "./telemetry/access-log.ts";
+import { renderExposition } from "./telemetry/exposition.ts";
+import { FilterFailures } from "./telemetry/filter-failures.ts";
+import { Metrics } from "./telemetry/metrics.ts";
+import { observe } from "./telemetry/observe.ts";
+import { buildFilter } from "./wasm/build-filter.ts";
+import { jscEngine } from "./wasm/jsc-engine.ts";
+import type { LogLevel } from "../sdk/wit/world.ts";
+
+/** How often connections and pools are looked over for timeouts. */
+const SWEEP_MS = 250;
+
+/** After a snapshot was applied, when its compilers have let go. */
+const COLLECT_AFTER_MS = 500;
+
+/** What the world gives a process; read at its edge alone. */
+export interface Ambient {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export interface DataPathOptions extends Ambient {
+  readonly bootstrap: Bootstrap;
+  readonly log: Logger;
+  /** A file of a bundle, verified. */
+  readonly fetchFile: (file: BundleFile) => Promise<Result<Uint8Array, string>>;
+}
+
+/** What one process serves, and what it says of it. */
+export interface DataPath {
+  readonly serving: Serving;
+  /** Checks a snapshot as it was sent and builds all of it; problems are told from `at` on. */
+  prepare(snapshot: unknown, version: Version, at?: string): Promise<Parsed<Prepared>>;
+  /** What runs. */
+  config(): { readonly version: Version | undefined; readonly snapshot: Snapshot | undefined };
+  /** The `/clusters` page. */
+  clusters(): string;
+  /** One scrape. */
+  stats(): string;
+  /** Closes everything now. */
+  stop(): void;
+}
+
+/** Puts the parts together; nothing listens yet. */
+export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
+  const { bootstrap, log, clock, random, fetchFile } = options;
+  const startedAtMs = clock.now();
+  const opened = openAccessLog(bootstrap.accessLog);
+  if (!opened.ok) return opened;
+  const accessLog = opened.value;
+  const workload = {
+    service: bootstrap.service,
+    namespace: bootstrap.namespace,
+    version: bootstrap.labels["version"] ?? "latest",
+  };
+  const metrics = new Metrics(workload, clock, (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs));
+  const filterFailures = new FilterFailures(clock, (fields, message) => log.warn(fields, message));
+  function filterRan(run: FilterRun): void {
+    metrics.filterRan(run);
+    filterFailures.filterRan(run);
+  }
+  function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
+    log[level](fields, message);
+  }
+  const deps: GenerationDeps = {
+    applications: bootstrap.inbound,
+    observe: observe(() => crypto.randomUUID()),
+    buildFilter: (use) =>
+      buildFilter(use, { builtins: BUILTIN_FILTERS, engine: jscEngine, fetchFile, clock, log: logFilter }),
+    compileChain: (filters) => compileChain(filters, { filterRan }, clock),
+    clock,
+    random,
+  };
+  const serving = new Serving(deps, metrics, clock);
+  const sweep = setInterval(() => serving.sweep(), SWEEP_MS);
+
+  async function prepare(raw: unknown, version: Version, at?: string): Promise<Parsed<Prepared>> {
+    const snapshot = parseSnapshot(raw, at);
+    if (!snapshot.ok) return snapshot;
+    const prepared = await serving.prepare(snapshot.value, version);
+    // Compiling filters leaves much behind; collected soon, the heap does not grow around it.
+    setTimeout(() => Bun.gc(true), COLLECT_AFTER_MS).unref();
+    return prepared;
+  }
+  const value: DataPath = {
+    serving,
+    prepare,
+    config: () => ({ version: serving.generation?.version, snapshot: serving.generation?.snapshot }),
+    clusters: () => renderClusters(serving.generation?.targets.values() ?? []),
+    stats: () =>
+      renderExposition(metrics, [...(serving.generation?.targets.values() ?? [])], {
+        vespid_process_resident_memory_bytes: process.memoryUsage.rss(),
+        vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
+        vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,
+      }),
+    stop: () => {
+      clearInterval(sweep);
+      serving.stop();
+      accessLog?.close();
+    },
+  };
+  return { ok: true, value };
+}
+
+function openAccessLog(path: string): Parsed<AccessLog | undefined> {
+  try {
+    return { ok: true, value: path === "off" ? undefined : new AccessLog(path) };
+  } catch (error) {
+    return { ok: false, problems: [{ path: "accessLog", message: reasonOf(error) }] };
+  }
+}
