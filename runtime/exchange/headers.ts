@@ -27,6 +27,8 @@ export class HeaderMap {
   #count = 0;
   /** Fields that came later: name, value, name, value, … */
   #added: string[] = [];
+  /** For codecs, by parsed field: 1 where HPACK may not index it on any hop (RFC 7541 §7.1.3). */
+  neverIndexed: Uint8Array | undefined = undefined;
 
   /** A map of these fields, for replies that the proxy makes itself and for tests. */
   static from(fields: Iterable<readonly [string, string]>): HeaderMap {
@@ -41,7 +43,31 @@ export class HeaderMap {
     this.#offsets = offsets;
     this.#marks = marks;
     this.#count = count;
+    this.neverIndexed = undefined;
     if (this.#added.length > 0) this.#added = [];
+  }
+
+  /** For codecs, which read the fields where they lie: the bytes and, as in `load`, the parsed fields' offsets and marks. */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  get offsets(): Int32Array {
+    return this.#offsets;
+  }
+
+  get marks(): Uint8Array {
+    return this.#marks;
+  }
+
+  /** Parsed fields, dropped ones too. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Fields that follow the parsed ones: name, value, name, value, … */
+  get added(): readonly string[] {
+    return this.#added;
   }
 
   /** The value, several fields of that name joined with `", "` (RFC 9110 §5.3). */

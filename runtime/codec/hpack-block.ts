@@ -1,0 +1,52 @@
+// One decoded header block, laid out as a head of HTTP/1.1, so that `HeaderMap` takes it as it is.
+import type { HeaderMap } from "../exchange/headers.ts";
+
+/** Which kind of block it is decides which pseudo-header fields it must and may have (RFC 9113 §8.3). */
+export type BlockKind = "request" | "reply" | "trailers";
+
+/** Mark of a field that HTTP/1.1 must not pass on and HTTP/2 may: `te: trailers`. `HeaderMap` takes every mark but 0 as dropped. */
+export const HTTP2_ONLY = 2;
+
+/** What `HpackDecoder.decode` returns. Nobody changes it: several exchanges may share one. */
+export interface FieldBlock {
+  /** `name: value CRLF` of each field; the first is `Host` where a request had `:authority`. */
+  readonly bytes: Buffer;
+  /** Four numbers a field, as in `HeaderMap`. */
+  readonly offsets: Int32Array;
+  readonly count: number;
+  /** Field `te: trailers`, -1 where there is none. */
+  readonly teField: number;
+  /** By field, 1 where it came as never indexed (RFC 7541 §6.2.3), which every later hop must keep; `undefined` where none did. */
+  readonly neverIndexed: Uint8Array | undefined;
+
+  /** Pseudo-header fields, empty where absent. */
+  readonly method: string;
+  readonly path: string;
+  /** `http` or `https`; empty for plain CONNECT and for replies. */
+  readonly scheme: string;
+  /** `:authority`, or `Host` where only that came. */
+  readonly authority: string;
+  /** `:protocol` of an extended CONNECT (RFC 8441). Whether it is allowed is for the connection to say. */
+  readonly protocol: string;
+  /** 100 to 999 for replies, else 0. */
+  readonly status: number;
+
+  /** `content-length`, -1 where there is none. */
+  readonly contentLength: number;
+  /** `expect: 100-continue` came; the field is not among the fields. */
+  readonly expectsContinue: boolean;
+  /** Another expectation came, which RFC 9110 §10.1.1 lets a server answer with 417; nor is it among the fields. */
+  readonly expectsUnknown: boolean;
+  /** Why the message is malformed (RFC 9113 §8.1.1), for the log: a stream error PROTOCOL_ERROR. The table is in step, the fields are not kept. */
+  readonly malformed: string;
+  /** Beyond a limit (431 or a stream error). The table is in step, the fields are not kept. */
+  readonly isTooLarge: boolean;
+}
+
+/** Gives the fields to a map, with marks of its own. */
+export function loadBlock(block: FieldBlock, headers: HeaderMap): void {
+  const marks = new Uint8Array(block.count);
+  if (block.teField >= 0) marks[block.teField] = HTTP2_ONLY;
+  headers.load(block.bytes, block.offsets, marks, block.count);
+  headers.neverIndexed = block.neverIndexed;
+}

@@ -1,0 +1,107 @@
+// The dynamic table of HPACK (RFC 7541 §2.3.2, §4), for both directions. Entries are whole lines, `name: value CRLF`,
+// one after the other in memory of the table's own: a chunk that a field came in is never held, fields that were
+// inserted together are copied together, and the memory is bounded by twice the table's size.
+
+/** Four numbers an entry: start of its line, end of its name, end of its value, and what its owner noted (`kind`). */
+const STRIDE = 4;
+/** What an entry costs beside its bytes (RFC 7541 §4.1). */
+export const ENTRY_BYTES = 32;
+/** `: ` and CRLF. */
+const LINE_BYTES = 4;
+const BYTES_MIN = 512;
+const SLOTS_MIN = 16;
+
+/** First in, first out. Nothing is allocated before the first insertion. */
+export class FieldTable {
+  bytes: Buffer = NO_BYTES;
+  slots: Int32Array = NO_SLOTS;
+  /** Entries that are there. */
+  count = 0;
+  /** Insertions so far; the entry inserted as the nth lies at `slotOf(inserted - n)`. Wraps after 2³¹. */
+  inserted = 0;
+  /** Size as RFC 7541 §4.1 counts it. */
+  sizeBytes = 0;
+  maxBytes: number;
+  #end = 0;
+  #mask = -1;
+
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes;
+  }
+
+  /** Position in `slots` of the entry with this index among the dynamic ones, 1 for the newest. */
+  slotOf(index: number): number {
+    return ((this.inserted - index) & this.#mask) * STRIDE;
+  }
+
+  /** Evicts what no longer fits (RFC 7541 §4.3). */
+  resize(maxBytes: number): void {
+    this.maxBytes = maxBytes;
+    this.#evict(maxBytes);
+  }
+
+  /** Inserts a line, which must not lie in this table; false where it is larger than the table, which is empty then (RFC 7541 §4.4). */
+  insert(source: Buffer, start: number, nameEnd: number, valueEnd: number, kind: number): boolean {
+    const length = valueEnd - start + 2;
+    const size = length - LINE_BYTES + ENTRY_BYTES;
+    this.#evict(this.maxBytes - size);
+    if (size > this.maxBytes) return false;
+    if (this.#end + length > this.bytes.length) this.#makeRoom(length);
+    if (this.count > this.#mask) this.#addSlots();
+    const at = this.#end;
+    source.copy(this.bytes, at, start, start + length);
+    this.#end = at + length;
+    const slots = this.slots;
+    const slot = (this.inserted & this.#mask) * STRIDE;
+    slots[slot] = at;
+    slots[slot + 1] = at + nameEnd - start;
+    slots[slot + 2] = at + length - 2;
+    slots[slot + 3] = kind;
+    this.inserted = (this.inserted + 1) & 0x7fffffff;
+    this.count++;
+    this.sizeBytes += size;
+    return true;
+  }
+
+  #evict(maxBytes: number): void {
+    while (this.sizeBytes > maxBytes && this.count > 0) {
+      const slot = this.slotOf(this.count);
+      this.sizeBytes -= (this.slots[slot + 2] ?? 0) - (this.slots[slot] ?? 0) - 2 + ENTRY_BYTES;
+      this.count--;
+    }
+    if (this.count === 0) this.#end = 0;
+  }
+
+  /** Moves what is there to the front, into more memory where half of it would stay full. */
+  #makeRoom(length: number): void {
+    const from = this.count === 0 ? this.#end : (this.slots[this.slotOf(this.count)] ?? 0);
+    const live = this.#end - from;
+    let capacity = Math.max(this.bytes.length, BYTES_MIN);
+    while ((live + length) * 2 > capacity) capacity *= 2;
+    const bytes = capacity === this.bytes.length ? this.bytes : Buffer.allocUnsafeSlow(capacity);
+    this.bytes.copy(bytes, 0, from, this.#end);
+    this.bytes = bytes;
+    this.#end = live;
+    for (let index = 1; index <= this.count; index++) {
+      const slot = this.slotOf(index);
+      for (let part = 0; part < 3; part++) this.slots[slot + part] = (this.slots[slot + part] ?? 0) - from;
+    }
+  }
+
+  #addSlots(): void {
+    const old = this.slots;
+    const oldMask = this.#mask;
+    const capacity = Math.max(SLOTS_MIN, (oldMask + 1) * 2);
+    const slots = new Int32Array(capacity * STRIDE);
+    for (let index = 1; index <= this.count; index++) {
+      const from = ((this.inserted - index) & oldMask) * STRIDE;
+      const to = ((this.inserted - index) & (capacity - 1)) * STRIDE;
+      for (let part = 0; part < STRIDE; part++) slots[to + part] = old[from + part] ?? 0;
+    }
+    this.slots = slots;
+    this.#mask = capacity - 1;
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+const NO_SLOTS = new Int32Array(0);
