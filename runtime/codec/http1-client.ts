@@ -25,7 +25,7 @@ export interface Requester {
   failed(failure: Failure): void;
 }
 
-/** The client side of one HTTP/1.1 connection. Its owner calls `data`, `drained` and `closed`. */
+/** The client side of one HTTP/1.1 connection. Its owner calls `data`, `drained`, `ended` and `closed`. */
 export class Http1Client implements ReplyConnection {
   /** Requests sent on it. */
   requests = 0;
@@ -96,6 +96,11 @@ export class Http1Client implements ReplyConnection {
   /** The socket takes bytes again. */
   drained(): void {
     this.#writer.drained();
+  }
+
+  /** The upstream sent FIN. It does not read on for long either, so that is its end (RFC 9112 §9.6). */
+  ended(): void {
+    this.#transport.end();
   }
 
   /** The socket is gone; what was read from it still counts. */

@@ -17,6 +17,7 @@ async function sentFor(method: string, reply: Reply): Promise<string> {
     },
     pause: () => undefined,
     resume: () => undefined,
+    shutdown: () => undefined,
     end: () => undefined,
     terminate: () => undefined,
   };

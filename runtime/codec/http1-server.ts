@@ -34,7 +34,7 @@ const LINGER_MS = 5000;
 const EMPTY_LINES_MAX = 2;
 const NO_BYTES = Buffer.alloc(0);
 
-/** The server side of one HTTP/1.1 connection. The listener calls `data`, `drained`, `closed` and `sweep`. */
+/** The server side of one HTTP/1.1 connection. The listener calls `data`, `drained`, `ended`, `closed` and `sweep`. */
 export class Http1Server implements RequestConnection {
   readonly #front: Front;
   readonly #downstream: Downstream;
@@ -101,6 +101,13 @@ export class Http1Server implements RequestConnection {
     this.#writer.drained();
   }
 
+  /** The client sent FIN: it left, unless the last reply is still on its way. */
+  ended(): void {
+    // Once that is out our own FIN follows, and the socket closes by itself.
+    if (this.#endedAtMs > 0 && !this.#writer.isIdle) return;
+    this.#transport.end();
+  }
+
   /** The socket is gone. */
   closed(): void {
     if (this.#isClosed) return;
@@ -123,8 +130,11 @@ export class Http1Server implements RequestConnection {
   sweep(nowMs: number): void {
     if (this.#endedAtMs > 0) {
       // A client that reads slowly gets the last reply whole, in the time that any other reply has.
-      const waitMs = this.#writer.isIdle ? LINGER_MS : this.#front.limits.streamIdleTimeoutMs;
-      if (waitMs > 0 && nowMs - this.#endedAtMs >= waitMs) this.#transport.terminate();
+      const isOut = this.#writer.isIdle;
+      const waitMs = isOut ? LINGER_MS : this.#front.limits.streamIdleTimeoutMs;
+      if (waitMs === 0 || nowMs - this.#endedAtMs < waitMs) return;
+      if (isOut) this.#transport.end();
+      else this.#transport.terminate();
       return;
     }
     if (this.#activeAtMs === 0) {
@@ -143,7 +153,8 @@ export class Http1Server implements RequestConnection {
       (limits.idleTimeoutMs > 0 && idleMs >= limits.idleTimeoutMs) ||
       (this.#front.isDraining && idleMs >= DRAIN_IDLE_MS)
     ) {
-      this.#close();
+      // Nothing was said that it could lose, and not every client closes as soon as it sees FIN.
+      this.#transport.end();
     }
   }
 
@@ -392,7 +403,8 @@ export class Http1Server implements RequestConnection {
   #close(): void {
     this.#drop();
     this.#endedAtMs = this.#front.clock.monotonic();
-    this.#writer.end();
+    this.resumeReading();
+    this.#writer.shutdown();
   }
 }
 

@@ -10,7 +10,9 @@ export interface Transport {
   write(bytes: Uint8Array, offset: number, length: number): number;
   pause(): void;
   resume(): void;
-  /** Sends FIN after what was written. */
+  /** Sends FIN after what was written; what the peer sends is still read. Once its FIN came too, the socket is closed. */
+  shutdown(): void;
+  /** Closes both directions: FIN after what was written, and RST should the peer send more, which can cost it what it has yet to read. */
   end(): void;
   /** Sends RST. */
   terminate(): void;
@@ -47,7 +49,8 @@ export class SocketWriter {
   #queuedBytes = 0;
   /** Bytes of the queue's first buffer that were sent. */
   #sentOfFirst = 0;
-  #isEnding = false;
+  /** What follows the last byte: FIN alone, or the socket's end. */
+  #ending: "shutdown" | "end" | undefined = undefined;
   #isClosed = false;
   #isPausing = false;
 
@@ -124,18 +127,21 @@ export class SocketWriter {
       this.#queue.shift();
       this.#sentOfFirst = 0;
     }
-    if (this.#isEnding) this.#transport.end();
+    if (this.#ending !== undefined) this.#transport[this.#ending]();
     if (!this.#isPausing) return undefined;
     this.#isPausing = false;
     this.onDrain?.();
     return undefined;
   }
 
+  /** Sends FIN after everything was sent, and goes on reading; what is written from here on is dropped. */
+  shutdown(): void {
+    this.#finish("shutdown");
+  }
+
   /** Closes the socket after everything was sent; what is written from here on is dropped. */
   end(): void {
-    this.flush();
-    this.#isEnding = true;
-    if (this.#queuedBytes === 0 && !this.#isClosed) this.#transport.end();
+    this.#finish("end");
   }
 
   /** The socket is gone: what waits is dropped. */
@@ -146,6 +152,12 @@ export class SocketWriter {
     if (owner !== this) return;
     owner = undefined;
     gathered = 0;
+  }
+
+  #finish(how: "shutdown" | "end"): void {
+    this.flush();
+    this.#ending = how;
+    if (this.#queuedBytes === 0 && !this.#isClosed) this.#transport[how]();
   }
 
   #own(): void {
@@ -159,7 +171,7 @@ export class SocketWriter {
   }
 
   #send(bytes: Buffer, start: number, end: number): void {
-    if (this.#isClosed || this.#isEnding) return;
+    if (this.#isClosed || this.#ending !== undefined) return;
     let from = start;
     if (this.#queuedBytes === 0) {
       const sent = this.#transport.write(bytes, start, end - start);

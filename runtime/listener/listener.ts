@@ -6,6 +6,8 @@ import type { Direction, Downstream } from "../exchange/exchange.ts";
 export interface Connection {
   data(chunk: Buffer): void;
   drained(): void;
+  /** The downstream sent FIN: nothing more comes, and what is written still arrives. The codec closes the socket, now or later. */
+  ended(): void;
   closed(): void;
   /** `nowMs` is monotonic. */
   sweep(nowMs: number): void;
@@ -51,6 +53,8 @@ export function startListener(options: ListenerOptions): RunningListener {
     port: options.port,
     // Bun does not document that it takes a descriptor.
     ...(options.fd === undefined ? {} : { fd: options.fd }),
+    // Otherwise Bun answers FIN with FIN, and a tunnel could not half-close.
+    allowHalfOpen: true,
     socket: {
       binaryType: "buffer",
       open(socket) {
@@ -71,6 +75,11 @@ export function startListener(options: ListenerOptions): RunningListener {
       },
       drain(socket) {
         socket.data.connection?.drained();
+      },
+      end(socket) {
+        const { connection } = socket.data;
+        if (connection === undefined) socket.end();
+        else connection.ended();
       },
       close(socket) {
         const { connection } = socket.data;

@@ -9,6 +9,8 @@ export interface SocketOwner {
   refused(kind: "connect_timeout" | "connect_failed", reason: string): void;
   data(chunk: Buffer): void;
   drained(): void;
+  /** The upstream sent FIN: nothing more comes, and what is written still arrives. The owner closes the socket, now or later. */
+  ended(): void;
   closed(): void;
 }
 
@@ -21,8 +23,9 @@ export function connect(hostname: string, port: number, timeoutMs: number, owner
       timeoutMs,
     );
   // The handlers tell of a failure too; the promise's rejection would be told twice.
-  Bun.connect<Pending>({ hostname, port, data: pending, socket: HANDLERS }).catch((error: unknown) =>
-    settle(pending, "connect_failed", reasonOf(error)),
+  // Half-open, or Bun would answer FIN with FIN and a tunnel could not half-close.
+  Bun.connect<Pending>({ hostname, port, allowHalfOpen: true, data: pending, socket: HANDLERS }).catch(
+    (error: unknown) => settle(pending, "connect_failed", reasonOf(error)),
   );
 }
 
@@ -54,6 +57,10 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
   },
   drain(socket) {
     socket.data.owner.drained();
+  },
+  end(socket) {
+    if (socket.data.isOpen) socket.data.owner.ended();
+    else socket.end();
   },
   close(socket) {
     // One that opened after it was refused is of no concern to its owner, who has counted it out already.

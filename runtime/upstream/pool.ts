@@ -160,6 +160,10 @@ export class PooledConnection implements SocketOwner {
     this.client.drained();
   }
 
+  ended(): void {
+    this.client.ended();
+  }
+
   closed(): void {
     // Out of the pool before the exchange hears of it: a retry must not be given this connection.
     this.#pool.gone(this);
@@ -173,6 +177,7 @@ const UNOPENED = new Http1Client(
     write: () => -1,
     pause: () => undefined,
     resume: () => undefined,
+    shutdown: () => undefined,
     end: () => undefined,
     terminate: () => undefined,
   },

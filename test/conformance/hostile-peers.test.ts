@@ -101,6 +101,32 @@ test("after a reply that was cut, nothing on that connection is answered", async
   expect(restOf(proxy)).toEqual(AT_REST);
 });
 
+test("a client that reads late and says too much loses nothing of its last reply", async () => {
+  const length = 1_000_000;
+  using upstream = startScriptedUpstream((connection) =>
+    connection.send(`HTTP/1.1 200 OK\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${"a".repeat(length)}`),
+  );
+  using proxy = await startServing(snapshotFor(upstream.port));
+  const client = connectRaw({ host: "127.0.0.1", port: proxy.port, allowHalfOpen: true });
+  let text = 0;
+  client.pause();
+  client.on("data", (chunk) => (text += chunk.length));
+  const ended = Promise.withResolvers<void>();
+  client.on("end", () => ended.resolve());
+  client.on("error", (error) => ended.reject(error));
+  client.write(GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+  // Bytes after the last request: a socket that was closed would answer them with RST, which eats what is under way.
+  const talk = setInterval(() => client.write("more of it"), 1);
+  await when("the reply left the proxy", () => proxy.ended.length === 1);
+  client.resume();
+  await ended.promise;
+  expect(text).toBeGreaterThan(length);
+  expect(proxy.serving.listeners[0]?.connections.size).toBe(1);
+  clearInterval(talk);
+  client.end();
+  await when("it is closed", () => proxy.serving.listeners[0]?.connections.size === 0);
+});
+
 test("a request whose client left while a filter waited is not sent", async () => {
   using upstream = startScriptedUpstream((connection) =>
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
@@ -172,6 +198,7 @@ test("a connection that opens after it was given up is not counted out twice", a
     refused: (kind) => told.push(kind),
     data: () => undefined,
     drained: () => undefined,
+    ended: () => undefined,
     closed: () => told.push("closed"),
   });
   expect(await line()).toBe("gone");
