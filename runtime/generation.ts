@@ -10,6 +10,7 @@ import type { VirtualHost } from "./contract/route.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import type { Clock, Decision, Layer, Random, Service } from "./exchange/exchange.ts";
 import { compose } from "./exchange/service.ts";
+import { answerGrpc } from "./grpc/local-reply.ts";
 import { cleanReply } from "./reply/hygiene.ts";
 import { rescue } from "./reply/rescue.ts";
 import { applyRoute, matchRoute } from "./route/match-route.ts";
@@ -154,6 +155,7 @@ function assemble(
       [
         track,
         deps.observe, //                                             telemetry/observe.ts
+        answerGrpc, // what the proxy says to gRPC, in gRPC          grpc/local-reply.ts
         cleanReply, //                                               reply/hygiene.ts
         rescue, // what the stages below could not answer            reply/rescue.ts
         matchRoute(compileRoutes(virtualHosts), fallback, deps.random), // route/match-route.ts

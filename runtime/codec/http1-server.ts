@@ -189,9 +189,10 @@ export class Http1Server implements RequestConnection {
   }
 
   /** For the reply's sink: the reply is out, or (with a failure) was cut. */
-  replied(cut: Failure | undefined): void {
+  replied(cut: Failure | undefined, trailers?: HeaderMap): void {
     const exchange = this.#exchange;
     if (exchange === undefined || this.#isClosed) return;
+    exchange.replyTrailers = trailers;
     if (cut !== undefined) {
       exchange.flags = cut.kind === "response_timeout" ? "UT" : cut.kind === "stream_idle" ? "SI" : "UC";
       exchange.details =
@@ -437,7 +438,7 @@ class ReplySink implements BodySink {
   end(trailers: HeaderMap | undefined): void {
     this.#reply = undefined;
     if (this.framing === "chunked") writeLastChunk(this.#writer, trailers);
-    this.#server.replied(undefined);
+    this.#server.replied(undefined, trailers);
   }
 
   abort(cut: Failure): void {

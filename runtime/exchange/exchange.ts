@@ -69,7 +69,7 @@ export class Exchange {
   /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
   onInterim: ((status: number, headers: HeaderMap) => void) | undefined = undefined;
   readonly headers: HeaderMap;
-  readonly body: Body;
+  body: Body;
   readonly startedAtMs: number;
   /** Monotonic. */
   readonly startedMonoMs: number;
@@ -78,6 +78,15 @@ export class Exchange {
   decision: Decision | undefined = undefined;
   /** The path before a rewrite; empty where there was none. */
   originalPath = "";
+
+  // gRPC (stages 0 and 7).
+  isGrpc = false;
+  /** Came as gRPC-Web; upstream it is gRPC. */
+  isGrpcWeb = false;
+  /** `grpc-status` of the reply's head; where the head has none, of its trailers. Empty where neither has. */
+  grpcStatus = "";
+  /** What followed the reply's body. */
+  replyTrailers: HeaderMap | undefined = undefined;
 
   // Upstream (stages 5 to 7).
   /** `destination_service` of the cluster. */

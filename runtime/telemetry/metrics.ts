@@ -75,7 +75,14 @@ export class Metrics implements Observer {
   readonly connectionsTotal: Record<Direction, number> = { inbound: 0, outbound: 0 };
   readonly connectionsActive: Record<Direction, number> = { inbound: 0, outbound: 0 };
   /** The series of the exchange before: mostly the same again, and found without building its key. */
-  #last: Recalled = { direction: "inbound", service: "", status: -1, flags: "-", series: new RequestSeries("") };
+  #last: Recalled = {
+    direction: "inbound",
+    service: "",
+    status: -1,
+    flags: "-",
+    isGrpc: false,
+    series: new RequestSeries(""),
+  };
   readonly #filters = new Map<string, FilterTotals>();
   readonly #workload: Workload;
   readonly #clock: Clock;
@@ -141,17 +148,20 @@ export class Metrics implements Observer {
       last.status === exchange.status &&
       last.service === exchange.service &&
       last.flags === exchange.flags &&
-      last.direction === direction
+      last.direction === direction &&
+      !last.isGrpc &&
+      !exchange.isGrpc
     ) {
       return last.series;
     }
     const series = this.#find(exchange);
-    this.#last = { direction, service: exchange.service, status: exchange.status, flags: exchange.flags, series };
+    const { service, status, flags, isGrpc } = exchange;
+    this.#last = { direction, service, status, flags, isGrpc, series };
     return series;
   }
 
   #find(exchange: Exchange): RequestSeries {
-    const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags}`;
+    const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags} ${grpcStatus(exchange) ?? "http"}`;
     const known = this.requests.get(key);
     if (known !== undefined) return known;
     const isFull = this.requests.size >= SERIES_MAX;
@@ -167,10 +177,18 @@ interface Recalled {
   readonly service: string;
   readonly status: number;
   readonly flags: string;
+  readonly isGrpc: boolean;
   readonly series: RequestSeries;
 }
 
 const OVERFLOW = "overflow";
+
+/** Of a gRPC exchange, from the head or the trailers; what is no status is empty, so that a peer cannot make up labels. */
+function grpcStatus(exchange: Exchange): string | undefined {
+  if (!exchange.isGrpc) return undefined;
+  const status = exchange.grpcStatus === "" ? (exchange.replyTrailers?.get("grpc-status") ?? "") : exchange.grpcStatus;
+  return /^\d{1,2}$/u.test(status) ? status : "";
+}
 
 /** Istio's labels in Istio's order; what is not known is `unknown`. */
 function requestLabels(exchange: Exchange, workload: Workload): string {
@@ -203,9 +221,9 @@ function requestLabels(exchange: Exchange, workload: Workload): string {
     ["destination_service_name", destination.service],
     ["destination_service_namespace", destination.namespace],
     ["destination_cluster", "unknown"],
-    ["request_protocol", "http"],
+    ["request_protocol", exchange.isGrpc ? "grpc" : "http"],
     ["response_code", String(exchange.status)],
-    ["grpc_response_status", ""],
+    ["grpc_response_status", grpcStatus(exchange) ?? ""],
     ["response_flags", exchange.flags],
     ["connection_security_policy", isInbound ? "none" : "unknown"],
   ];

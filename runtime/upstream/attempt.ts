@@ -3,6 +3,7 @@ import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
 import type { Requester } from "../codec/http1-client.ts";
 import type { Clock, Exchange, Outcome } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
+import { timeoutOf } from "../grpc/deadline.ts";
 import type { Reply } from "../exchange/reply.ts";
 import type { Claimant, Pool, PooledConnection } from "./pool.ts";
 
@@ -43,7 +44,7 @@ export class Attempt implements Claimant, Requester {
   }
 
   start(): void {
-    const timeoutMs = this.#exchange.decision?.timeoutMs ?? 0;
+    const timeoutMs = timeoutOf(this.#exchange);
     this.#exchange.onAbort = (cause) => this.#abort(cause);
     if (timeoutMs > 0)
       this.#timer = setTimeout(

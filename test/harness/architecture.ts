@@ -51,7 +51,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 const LEVELS: readonly (readonly string[])[] = [
   ["contract", "exchange"],
   ["route", "balance"],
-  ["codec", "listener", "chain", "cluster", "reply", "telemetry"],
+  ["codec", "listener", "chain", "cluster", "reply", "grpc", "telemetry"],
   ["wasm", "upstream"],
   ["sync", "admin"],
 ];
