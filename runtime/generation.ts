@@ -4,6 +4,7 @@
 import type { Filter } from "./chain/filter.ts";
 import { LiveCluster } from "./cluster/cluster.ts";
 import type { Cluster } from "./contract/cluster.ts";
+import { Http2Client } from "./contract/http2.ts";
 import type { FilterUse } from "./contract/filter.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
 import type { VirtualHost } from "./contract/route.ts";
@@ -191,6 +192,8 @@ function assemble(
   };
 }
 
+const HTTP2_DEFAULTS = Http2Client.parse(undefined);
+
 /** Istio's name and defaults for the way to the application itself. */
 function applicationCluster(application: Application): Cluster {
   return {
@@ -201,6 +204,9 @@ function applicationCluster(application: Application): Cluster {
     connectTimeoutMs: 10_000,
     idleTimeoutMs: 3_600_000,
     limits: { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 4_294_967_295, maxRequestsPerConnection: 0 },
+    // Istio gives the application what the client spoke (`use_downstream_protocol_config`).
+    protocol: "downstream",
+    http2: HTTP2_DEFAULTS,
   };
 }
 

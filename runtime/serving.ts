@@ -1,5 +1,6 @@
 // The current generation and the ports that serve it: a new one is swapped in between two requests.
-import { Http1Server, type Front } from "./codec/http1-server.ts";
+import { HttpDetect } from "./codec/http-detect.ts";
+import type { Front } from "./codec/http1-server.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import type { Clock, Direction } from "./exchange/exchange.ts";
@@ -159,7 +160,7 @@ export class Serving {
       fd,
       direction,
       connectionsMax: () => front.limits.connectionsMax,
-      accept: (transport, downstream) => new Http1Server(transport, downstream, front),
+      accept: (transport, downstream) => new HttpDetect(transport, downstream, front),
       opened: () => observer.connectionOpened(direction),
       closed: () => observer.connectionClosed(direction),
     });

@@ -1,6 +1,7 @@
 // Where a request may go: what a snapshot says about clusters and their endpoints.
 import { z } from "zod";
 import { durationMs } from "./duration.ts";
+import { Http2Client } from "./http2.ts";
 
 /** One address that serves a cluster. */
 export const Endpoint = z.strictObject({
@@ -41,5 +42,12 @@ export const Cluster = z.strictObject({
   /** A pooled connection unused for this long is closed; `0` is never. Default 1 h, as Envoy. */
   idleTimeoutMs: durationMs(3_600_000),
   limits: ClusterLimits,
+  /**
+   * What is spoken to the endpoints: `http1` (the default), `http2` (prior knowledge where there is no TLS), `downstream`
+   * (as the request came), or `auto` (over TLS what ALPN chooses, HTTP/1.1 where there is none).
+   */
+  protocol: z.enum(["http1", "http2", "downstream", "auto"]).default("http1"),
+  /** HTTP/2 connections. */
+  http2: Http2Client,
 });
 export type Cluster = z.infer<typeof Cluster>;

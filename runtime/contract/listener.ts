@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { durationMs } from "./duration.ts";
 import { FilterUse } from "./filter.ts";
+import { Http2Server } from "./http2.ts";
 import { VirtualHost } from "./route.ts";
 
 /** Bounds on one downstream connection. Defaults are Envoy's where it has one. */
@@ -25,6 +26,8 @@ export const ListenerLimits = z
     streamIdleTimeoutMs: durationMs(300_000),
     /** Downstream connections open at once; one more is closed at once. Default `10_000`. */
     connectionsMax: z.int().min(1).max(1_000_000).default(10_000),
+    /** HTTP/2 connections. */
+    http2: Http2Server,
   })
   .prefault({});
 export type ListenerLimits = z.infer<typeof ListenerLimits>;

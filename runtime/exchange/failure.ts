@@ -12,10 +12,12 @@ export type FailureKind =
   | "connect_timeout"
   | "connect_failed"
   | "upstream_closed"
+  | "upstream_reset"
   | "upstream_protocol"
   | "response_timeout"
   | "stream_idle"
   | "downstream_closed"
+  | "downstream_reset"
   | "filter_failed"
   | "internal";
 
@@ -43,10 +45,12 @@ const SOURCES: Readonly<Record<FailureKind, Failure["source"]>> = {
   connect_timeout: "upstream",
   connect_failed: "upstream",
   upstream_closed: "upstream",
+  upstream_reset: "upstream",
   upstream_protocol: "upstream",
   response_timeout: "upstream",
   stream_idle: "upstream",
   downstream_closed: "downstream",
+  downstream_reset: "downstream",
   filter_failed: "proxy",
   internal: "proxy",
 };

