@@ -89,6 +89,7 @@ export class Serving {
     for (const { door, front } of this.#open) {
       front.service = serviceFor(next, door);
       front.limits = next.snapshot[door.direction].limits;
+      front.http = next.snapshot[door.direction].http;
     }
     previous?.retire();
   }
@@ -149,6 +150,7 @@ export class Serving {
     const front: Front = {
       service: serviceFor(generation, door),
       limits: generation.snapshot[direction].limits,
+      http: generation.snapshot[direction].http,
       render: replyFor,
       isDraining: false,
       clock: this.#clock,

@@ -31,6 +31,7 @@ async function sentFor(method: string, reply: Reply): Promise<string> {
   const server = new Http1Server(transport, downstream, {
     service: () => ({ ok: true, value: reply }),
     limits: Listener.parse({}).limits,
+    http: Listener.parse({}).http,
     render: replyFor,
     isDraining: false,
     clock: { now: () => 0, monotonic: () => 1 },

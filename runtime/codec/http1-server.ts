@@ -1,6 +1,6 @@
 // One downstream connection: bytes in, exchanges out, replies back, one after the other in the order they came (RFC 9112
 // §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
-import type { ListenerLimits } from "../contract/listener.ts";
+import type { ListenerHttp, ListenerLimits } from "../contract/listener.ts";
 import { EMPTY_BODY, type BodySink } from "../exchange/body.ts";
 import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
@@ -9,6 +9,7 @@ import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { writeChunk, writeLastChunk } from "./http1-chunked.ts";
 import { AUTHORITY, HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { normalizePath } from "./normalize.ts";
 import { RequestBody, type RequestConnection } from "./http1-request-body.ts";
 import { SocketWriter, type Transport } from "./socket-writer.ts";
 
@@ -16,6 +17,7 @@ import { SocketWriter, type Transport } from "./socket-writer.ts";
 export interface Front {
   service: Service;
   limits: ListenerLimits;
+  http: ListenerHttp;
   /** Renders a failure that no stage saw, such as a head that cannot be parsed. */
   readonly render: (failure: Failure) => Reply;
   /** Replies close their connection, idle connections go. */
@@ -287,11 +289,16 @@ export class Http1Server implements RequestConnection {
       return;
     }
     if (target.authority !== parser.host) headers.set("Host", target.authority);
+    const path = normalizePath(target.path, this.#front.http.pathNormalization);
+    if (path === undefined) {
+      this.#refuse(failure("bad_request", "the path holds %00"));
+      return;
+    }
     const body = parser.isChunked || parser.contentLength > 0 ? new RequestBody(this, parser, limits) : undefined;
     const exchange = new Exchange(
       this.#downstream,
       parser.method,
-      target.path,
+      path,
       target.authority,
       parser.minor === 1 ? "HTTP/1.1" : "HTTP/1.0",
       headers,

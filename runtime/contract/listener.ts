@@ -3,7 +3,7 @@ import { z } from "zod";
 import { durationMs } from "./duration.ts";
 import { FilterUse } from "./filter.ts";
 import { Http2Server } from "./http2.ts";
-import { VirtualHost } from "./route.ts";
+import { AuthorityRewrite, VirtualHost } from "./route.ts";
 
 /** Bounds on one downstream connection. Defaults are Envoy's where it has one. */
 export const ListenerLimits = z
@@ -22,7 +22,9 @@ export const ListenerLimits = z
     idleTimeoutMs: durationMs(3_600_000),
     /** From a request's first byte to the end of its head; then 408. Default 60 s. */
     headTimeoutMs: durationMs(60_000),
-    /** No byte moved in either direction during an exchange; then 408 or 504 `SI`. Default 5 min. */
+    /** From a request's first byte to the last of its body; then 408. `0`, the default as Envoy's, is no bound. */
+    requestTimeoutMs: durationMs(0),
+    /** No byte moved in either direction during an exchange or a tunnel; then 408 or 504 `SI`. Default 5 min. */
     streamIdleTimeoutMs: durationMs(300_000),
     /** Downstream connections open at once; one more is closed at once. Default `10_000`. */
     connectionsMax: z.int().min(1).max(1_000_000).default(10_000),
@@ -32,6 +34,41 @@ export const ListenerLimits = z
   .prefault({});
 export type ListenerLimits = z.infer<typeof ListenerLimits>;
 
+/**
+ * How paths are spelled before routes and policies see them and upstreams get them; names and results are Istio's.
+ * `BASE` resolves `.` and `..`, decodes escapes that need none, escapes what needs it and turns `\` into `/`;
+ * `MERGE_SLASHES` then makes one of several slashes; `DECODE_AND_MERGE_SLASHES` first decodes `%2F` and `%5C`. Beside
+ * `NONE`, each refuses `%00` with 400.
+ */
+export const PathNormalization = z.enum(["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]);
+export type PathNormalization = z.infer<typeof PathNormalization>;
+
+/** How a listener reads HTTP. */
+export const ListenerHttp = z
+  .strictObject({
+    /** Istio's `pathNormalization`. Default `BASE`. */
+    pathNormalization: PathNormalization.default("BASE"),
+    /**
+     * What becomes of `Expect: 100-continue`. `answer`, the default as Envoy's: the proxy says 100 once somebody reads the
+     * body, and the upstream sees no `Expect`. `upstream`: it is passed on, the body is held until the upstream says 100,
+     * and that 100 is passed on. `refuse`: 417. Any other expectation is 417.
+     */
+    expectContinue: z.enum(["answer", "upstream", "refuse"]).default("answer"),
+    /**
+     * Protocols that a connection may be upgraded to, in lower case; `connect` allows CONNECT. An upgrade to another is
+     * not heard (RFC 9110 §7.8) and its request goes on as any; a CONNECT that is not allowed is 404. Default `websocket`,
+     * as Istio.
+     */
+    upgrades: z
+      .array(z.string().regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u))
+      .max(100)
+      .default(["websocket"]),
+    /** `Host` for HTTP/1.0 requests that have none; empty, the default, answers them 400. Envoy's `default_host_for_http_10`. */
+    hostForHttp10: z.union([z.literal(""), AuthorityRewrite]).default(""),
+  })
+  .prefault({});
+export type ListenerHttp = z.infer<typeof ListenerHttp>;
+
 /** One direction of a sidecar. */
 export const Listener = z
   .strictObject({
@@ -40,6 +77,7 @@ export const Listener = z
     /** In any order; they run by stage, priority and name. */
     filters: z.array(FilterUse).max(100).default([]),
     limits: ListenerLimits,
+    http: ListenerHttp,
   })
   .prefault({});
 export type Listener = z.infer<typeof Listener>;

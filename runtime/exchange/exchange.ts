@@ -63,7 +63,8 @@ export class Exchange {
   /**
    * What the connection is asked to become, in lower case (`websocket`, or `connect` for a CONNECT request); empty for a
    * plain request. With it, bytes flow both ways: the request's body is what the downstream sends until it half-closes,
-   * and a reply of 101 (HTTP/1.1) or 2xx (CONNECT, HTTP/2) has as its body what the upstream sends until it half-closes.
+   * and a reply that accepts has as its body what the upstream sends until it half-closes. What accepts is 101 for an
+   * upgrade and 2xx for `connect`, in every protocol: the HTTP/2 codecs translate, as 200 is what accepts on their wire.
    */
   upgrade = "";
   /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
