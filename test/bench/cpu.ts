@@ -1,14 +1,17 @@
 // What processes cost, as the kernel counts it.
+import { dlopen, FFIType, ptr } from "bun:ffi";
 import { readdirSync, readFileSync } from "node:fs";
+import { runProgram } from "../harness/program.ts";
 
-/** USER_HZ: the unit of times in /proc/PID/stat on every Linux that Bun runs on. */
-const TICK_US = 10_000;
 const PAGE_BYTES = 4096;
+/** Of a process's clock, the one that counts all its threads, those that ended too (CPUCLOCK_SCHED, linux/posix-timers.h). */
+const CLOCK_OF_PROCESS = 2;
 
-/** User and system time of a process and all its descendants, microseconds. Resolution is 10 ms. */
+const libc = dlopen("libc.so.6", { clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 } });
+
+/** User and system time of a process and all its descendants, microseconds. `/proc` would tell it by 10 ms only. */
 export function cpuTimeUs(pid: number): number {
-  const ticks = readProcessTree(pid).reduce((sum, process) => sum + process.ticks, 0);
-  return ticks * TICK_US;
+  return readProcessTree(pid).reduce((sum, process) => sum + clockOf(process.pid), 0);
 }
 
 /** Resident memory of a process and all its descendants, bytes; pages that they share count for each. */
@@ -16,10 +19,26 @@ export function residentBytes(pid: number): number {
   return readProcessTree(pid).reduce((sum, process) => sum + process.residentPages, 0) * PAGE_BYTES;
 }
 
+/** Open file descriptors of a process and all its descendants. */
+export function openDescriptors(pid: number): number {
+  return readProcessTree(pid).reduce((sum, process) => sum + readdirSync(`/proc/${process.pid}/fd`).length, 0);
+}
+
+/** Moves a process with all its threads and descendants to one core. */
+export async function moveToCore(pid: number, core: number): Promise<void> {
+  for (const process of readProcessTree(pid)) await runProgram(["taskset", "-acp", String(core), String(process.pid)]);
+}
+
+function clockOf(pid: number): number {
+  const time = new BigInt64Array(2);
+  // A process that ended meanwhile has no clock: it counts as nothing.
+  if (libc.symbols.clock_gettime((~pid << 3) | CLOCK_OF_PROCESS, ptr(time)) !== 0) return 0;
+  return Number(time[0] ?? 0n) * 1e6 + Number(time[1] ?? 0n) / 1e3;
+}
+
 interface ProcessStat {
   readonly pid: number;
   readonly parent: number;
-  readonly ticks: number;
   readonly residentPages: number;
 }
 
@@ -44,5 +63,5 @@ function readStat(pid: number): readonly ProcessStat[] {
   // The name may hold spaces and parentheses; fields are counted from the last one (man 5 proc_pid_stat).
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
   const field = (number: number) => Number(fields[number - 3] ?? 0);
-  return [{ pid, parent: field(4), ticks: field(14) + field(15), residentPages: field(24) }];
+  return [{ pid, parent: field(4), residentPages: field(24) }];
 }

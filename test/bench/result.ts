@@ -8,6 +8,8 @@ export interface BenchRow {
   readonly unit: string;
   /** `--check` fails above this. */
   readonly limit?: number;
+  /** Where to go from there; nothing fails above it. */
+  readonly want?: number;
   /** How it came about, where the name does not say. */
   readonly note?: string;
 }
@@ -24,6 +26,10 @@ export interface BenchResult {
 export interface BenchOptions {
   /** Fewer and shorter rounds: shows that it runs, its figures are rough. */
   readonly isQuick: boolean;
+  /** Whether a part of the benchmark was asked for: all of them, or the one that `--part` names. */
+  readonly hasPart: (part: string) => boolean;
+  /** How long to run, where that is the reader's choice (`soak`). */
+  readonly seconds: number | undefined;
   /** Tells a person what is going on; goes to stderr. */
   readonly progress: (line: string) => void;
 }
@@ -31,6 +37,8 @@ export interface BenchOptions {
 /** What a file in this folder exports to be run as `bun run bench <file name>`. */
 export interface Benchmark {
   readonly question: string;
+  /** What `--part` may name. */
+  readonly parts?: readonly string[];
   readonly run: (options: BenchOptions) => Promise<BenchResult>;
 }
 
@@ -46,10 +54,11 @@ export function renderResult(result: BenchResult): string {
     row.figure,
     renderNumber(row.value),
     row.unit,
-    row.limit === undefined ? "" : `≤ ${renderNumber(row.limit)}`,
+    renderBound(row.limit),
+    renderBound(row.want),
     row.note ?? "",
   ]);
-  const header = ["figure", "value", "unit", "limit", "note"];
+  const header = ["figure", "value", "unit", "limit", "want", "note"];
   const widths = header.map((title, column) =>
     Math.max(title.length, ...cells.map((line) => (line[column] ?? "").length)),
   );
@@ -79,6 +88,10 @@ export function percentile(values: readonly number[], share: number): number {
   const low = sorted[Math.floor(position)] ?? Number.NaN;
   const high = sorted[Math.ceil(position)] ?? Number.NaN;
   return low + (high - low) * (position - Math.floor(position));
+}
+
+function renderBound(bound: number | undefined): string {
+  return bound === undefined ? "" : `≤ ${renderNumber(bound)}`;
 }
 
 /** Three significant digits are what a shared machine can tell. */

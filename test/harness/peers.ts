@@ -1,4 +1,5 @@
-// nginx, HAProxy and Envoy as upstreams and as proxies to compare with, each from a configuration made on the spot.
+// nginx and HAProxy as upstreams and as proxies to compare with, each from a configuration made on the spot.
+import type { Certificate } from "./certificates.ts";
 import { freePort } from "./ports.ts";
 import { startProgram, type Program } from "./program.ts";
 import type { TempFolder } from "./temp-folder.ts";
@@ -37,17 +38,21 @@ export async function startNginxUpstream(options: PeerOptions & { body: string; 
   return startNginx("upstream", port, options, `access_log off;\n${server}`);
 }
 
-/** nginx `proxy_pass` with persistent upstreams, a request id and an access log that is written in blocks, as Envoy's and ours are. */
-export async function startNginxProxy(options: PeerProxyOptions): Promise<Peer> {
+/** nginx `proxy_pass`, with TLS in front where it has a certificate, with persistent upstreams, a request id and an access log that is written in blocks, as Envoy's and ours are. */
+export async function startNginxProxy(options: PeerProxyOptions & { tls?: Certificate }): Promise<Peer> {
   const port = freePort();
+  const { tls } = options;
   const http = `
   log_format mesh '[$time_iso8601] "$request" $status $body_bytes_sent $request_time $upstream_response_time '
                   '"$http_user_agent" "$request_id" "$host" "$upstream_addr" $remote_addr';
   access_log ${options.folder.file("nginx-access.log")} mesh buffer=64k flush=1s;
   upstream app { server 127.0.0.1:${options.upstreamPort}; keepalive ${KEPT_CONNECTIONS}; keepalive_requests 100000000; }
   server {
-    listen 127.0.0.1:${port};
+    listen 127.0.0.1:${port}${tls === undefined ? "" : " ssl"};
+    ${tls === undefined ? "" : `ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
+    client_max_body_size 0;
     location / {
+      proxy_request_buffering off;
       proxy_pass http://app;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -58,103 +63,50 @@ export async function startNginxProxy(options: PeerProxyOptions): Promise<Peer> 
   return startNginx("nginx", port, options, http);
 }
 
-/** HAProxy with persistent upstreams, a request id and its HTTP log on a file descriptor. */
-export async function startHaproxy(options: PeerProxyOptions): Promise<Peer> {
+/** HAProxy with persistent upstreams, a request id and its log on a file descriptor: HTTP, or bytes. */
+export async function startHaproxy(
+  options: PeerProxyOptions & { kind?: "http1" | "h2" | "tcp"; tls?: Certificate },
+): Promise<Peer> {
   const port = freePort();
-  const file = options.folder.file("haproxy.cfg");
+  const { kind = "http1", folder, upstreamPort, tls } = options;
+  const name = `haproxy-${kind}${tls === undefined ? "" : "-tls"}`;
+  const file = folder.file(`${name}.cfg`);
+  const proto = kind === "h2" ? " proto h2" : "";
+  let bind = `127.0.0.1:${port}${proto}`;
+  if (tls !== undefined) {
+    // It wants certificate and key in one file.
+    const pem = folder.file(`${name}.pem`);
+    await Bun.write(pem, `${await Bun.file(tls.certificate).text()}${await Bun.file(tls.key).text()}`);
+    bind = `127.0.0.1:${port} ssl crt ${pem} alpn ${kind === "h2" ? "h2,http/1.1" : "http/1.1"}`;
+  }
+  const http = `  mode http
+  option httplog
+  http-reuse always`;
+  const requestId = `  unique-id-format %{+X}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
+  unique-id-header X-Request-Id`;
   await Bun.write(
     file,
     `global
   nbthread 1
-  maxconn 4096
+  maxconn 8192
   log stdout format raw local0
 defaults
-  mode http
   log global
-  option httplog
-  http-reuse always
+${kind === "tcp" ? "  mode tcp\n  option tcplog" : http}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
 frontend in
-  bind 127.0.0.1:${port}
-  unique-id-format %{+X}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid
-  unique-id-header X-Request-Id
+  bind ${bind}
+${kind === "tcp" ? "" : requestId}
   default_backend app
 backend app
-  server app 127.0.0.1:${options.upstreamPort}
+  server app 127.0.0.1:${upstreamPort}${proto}
 `,
   );
   // Its log goes to a file by the shell, so that nobody reads a pipe while it is measured.
-  const command = ["sh", "-c", 'exec haproxy -db -f "$0" > "$1"', file, options.folder.file("haproxy-access.log")];
+  const command = ["sh", "-c", 'exec haproxy -db -f "$0" > "$1"', file, folder.file(`${name}.log`)];
   return ready("haproxy", port, startProgram(command, options));
-}
-
-/** Envoy as Istio sets it up: request id, statistics and the mesh's access-log format to a file. */
-export async function startEnvoy(options: PeerProxyOptions): Promise<Peer> {
-  const port = freePort();
-  const file = options.folder.file("envoy.json");
-  await Bun.write(file, JSON.stringify(envoyConfig(port, options)));
-  const command = ["envoy", "-c", file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"];
-  return ready("envoy", port, startProgram(command, options));
-}
-
-/** The access-log format that Istio gives Envoy, without a mesh's own fields. */
-const ISTIO_FORMAT =
-  '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% ' +
-  '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% ' +
-  '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" ' +
-  '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% ' +
-  "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
-
-function envoyConfig(port: number, options: PeerProxyOptions): unknown {
-  const types = "type.googleapis.com/envoy.extensions";
-  const manager = {
-    "@type": `${types}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-    stat_prefix: "in",
-    codec_type: "HTTP1",
-    generate_request_id: true,
-    access_log: [
-      {
-        name: "file",
-        typed_config: {
-          "@type": `${types}.access_loggers.file.v3.FileAccessLog`,
-          path: options.folder.file("envoy-access.log"),
-          log_format: { text_format_source: { inline_string: ISTIO_FORMAT } },
-        },
-      },
-    ],
-    route_config: {
-      virtual_hosts: [
-        { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "app", timeout: "0s" } }] },
-      ],
-    },
-    http_filters: [{ name: "router", typed_config: { "@type": `${types}.filters.http.router.v3.Router` } }],
-  };
-  return {
-    static_resources: {
-      listeners: [
-        {
-          address: loopback(port),
-          filter_chains: [{ filters: [{ name: "http", typed_config: manager }] }],
-        },
-      ],
-      clusters: [
-        {
-          name: "app",
-          type: "STATIC",
-          load_assignment: {
-            cluster_name: "app",
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(options.upstreamPort) } }] }],
-          },
-        },
-      ],
-    },
-  };
-}
-
-function loopback(port: number): unknown {
-  return { socket_address: { address: "127.0.0.1", port_value: port } };
 }
 
 async function startNginx(name: string, port: number, options: PeerOptions, http: string): Promise<Peer> {
@@ -178,15 +130,15 @@ ${http}
   return ready(name, port, startProgram(["nginx", "-e", "stderr", "-c", file], options));
 }
 
-/** Waits until the peer answers; ends it when it does not. */
-async function ready(name: string, port: number, program: Program): Promise<Peer> {
+/** Waits until the peer accepts connections; ends it when it does not. */
+export async function ready(name: string, port: number, program: Program): Promise<Peer> {
   try {
-    await until(`${name} to answer on port ${port}`, async () => {
+    await until(`${name} to accept connections on port ${port}`, async () => {
       program.assertRunning();
       try {
-        const reply = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: "close" } });
-        await reply.arrayBuffer();
-        return reply.status;
+        const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => undefined } });
+        socket.terminate();
+        return true;
       } catch {
         // Not listening yet.
         return undefined;
