@@ -29,6 +29,8 @@ export class LiveCluster {
   readonly connectTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly limits: ClusterLimits;
+  readonly protocol: Cluster["protocol"];
+  readonly http2: Cluster["http2"];
   readonly endpoints: readonly LiveEndpoint[];
   readonly pick: Balancer<LiveEndpoint>;
   /** Names the connections that may be shared across generations: same cluster, same addresses, same limits. */
@@ -41,6 +43,8 @@ export class LiveCluster {
     this.connectTimeoutMs = config.connectTimeoutMs;
     this.idleTimeoutMs = config.idleTimeoutMs;
     this.limits = config.limits;
+    this.protocol = config.protocol;
+    this.http2 = config.http2;
     this.endpoints = config.endpoints.map(({ address, port, weight }) => new LiveEndpoint(address, port, weight));
     this.pick = compileBalancer(config.balance, this.endpoints, random);
     this.fingerprint = JSON.stringify(config);

@@ -9,24 +9,15 @@ import { writeChunk, writeLastChunk } from "./http1-chunked.ts";
 import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
 import { REPLY_LIMITS, ReplyBody, type ReplyConnection } from "./http1-reply-body.ts";
 import { SocketWriter, type Transport } from "./socket-writer.ts";
+import type { Requester, Sending, UpstreamClient } from "./upstream-client.ts";
 
 /** Interim replies before the final one; more is an upstream that never answers. */
 const INTERIM_MAX = 100;
 const NO_BYTES = Buffer.alloc(0);
 const CUT = "the upstream closed the connection before its reply was whole";
 
-/** Who sent the request. Each is called at most once. */
-export interface Requester {
-  /** The reply's head is here; its body waits to be piped. */
-  replied(reply: Reply): void;
-  /** The connection is free of this exchange; `isReusable` says whether it may take another. */
-  released(isReusable: boolean): void;
-  /** No reply will come; the connection was released before. */
-  failed(failure: Failure): void;
-}
-
 /** The client side of one HTTP/1.1 connection. Its owner calls `data`, `drained`, `ended` and `closed`. */
-export class Http1Client implements ReplyConnection {
+export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** Requests sent on it. */
   requests = 0;
   /** `127.0.0.1:54321` */
@@ -64,8 +55,16 @@ export class Http1Client implements ReplyConnection {
     return !this.#isClosed;
   }
 
+  get isIdle(): boolean {
+    return this.#requester === undefined;
+  }
+
+  get room(): number {
+    return this.isOpen && this.isIdle ? 1 : 0;
+  }
+
   /** Sends the head, then the body as it comes. The connection must be idle. */
-  send(exchange: Exchange, requester: Requester): void {
+  send(exchange: Exchange, requester: Requester): Sending {
     this.#exchange = exchange;
     this.#requester = requester;
     this.#isSent = false;
@@ -78,9 +77,15 @@ export class Http1Client implements ReplyConnection {
     const line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
     const tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
     const fits = this.#writer.writeHead(line, exchange.headers, tail);
-    if (!fits) return this.#fail(failure("internal", "the request's head is larger than the send buffer"));
-    body.pipe(new RequestSink(this, this.#writer, body, isChunked));
-    return undefined;
+    if (fits) body.pipe(new RequestSink(this, this.#writer, body, isChunked));
+    else this.#fail(failure("internal", "the request's head is larger than the send buffer"));
+    return this;
+  }
+
+  /** Closes after the request under way. */
+  retire(): void {
+    this.#closesAfter = true;
+    if (this.isIdle) this.close();
   }
 
   /** Bytes came. */
@@ -97,6 +102,9 @@ export class Http1Client implements ReplyConnection {
   drained(): void {
     this.#writer.drained();
   }
+
+  /** Nothing here waits for time: attempts and the pool do. */
+  sweep(): void {}
 
   /** The upstream sent FIN. It does not read on for long either, so that is its end (RFC 9112 §9.6). */
   ended(): void {

@@ -43,6 +43,8 @@ const RESETS_REMEMBERED = 128;
 /** What is left of a PRIORITY field in a HEADERS frame. */
 const PRIORITY_BYTES = 5;
 const NOTHING = Buffer.alloc(0);
+/** What our PINGs carry. */
+export const PING_PAYLOAD: Buffer = Buffer.from("vespid\0\0", "latin1");
 /** CONTINUATION frames of one block: what a block of the allowed size needs at the smallest frame that any sender makes. */
 const CONTINUATIONS_MAX = 64;
 
@@ -71,6 +73,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   readonly #decoder: HpackDecoder;
   readonly #ownWindow: number;
+  readonly #isWindowOpen: boolean;
   #receiveWindow: number;
   #uncredited = 0;
   #hasSettings = false;
@@ -85,12 +88,16 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   readonly #blockMaxBytes: number;
   readonly #resets = new Int32Array(RESETS_REMEMBERED);
   #resetCount = 0;
+  /** Monotonic; since when nothing came, to the sweep's precision. */
+  #quietSinceMs = 0;
   #blocked: S[] = [];
   #draining: Http2Stream[] = [];
 
-  constructor(transport: Transport, options: Http2Options, limits: HeadLimits) {
+  /** With `isWindowOpen`, what comes is given back at once on the connection, and only streams bound what is held. */
+  constructor(transport: Transport, options: Http2Options, limits: HeadLimits, isWindowOpen = false) {
     this.transport = transport;
     this.options = options;
+    this.#isWindowOpen = isWindowOpen;
     this.writer = new FrameWriter(transport);
     this.writer.onDrain = () => this.#onDrain();
     this.reader = new FrameReader(this);
@@ -125,6 +132,10 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   // What streams ask.
 
   credit(bytes: number): void {
+    if (!this.#isWindowOpen) this.#credit(bytes);
+  }
+
+  #credit(bytes: number): void {
     this.#uncredited += bytes;
     if (this.#uncredited * 2 < this.#ownWindow || this.isOver) return;
     this.#receiveWindow += this.#uncredited;
@@ -191,7 +202,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   /** A whole header block came; `isEnd` is END_STREAM. */
   protected abstract headersIn(id: number, isEnd: boolean, bytes: Buffer, start: number, end: number): void;
   /** Whether that stream was never opened (RFC 9113 §5.1): frames on it are the connection's fault. */
-  protected abstract isIdle(id: number): boolean;
+  protected abstract isIdleId(id: number): boolean;
   protected abstract goAwayIn(lastStreamId: number, code: number, debug: string): void;
   protected abstract settingsChanged(): void;
   protected abstract pongIn(): void;
@@ -226,6 +237,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     this.#receiveWindow -= lengthBytes;
     if (this.#receiveWindow < 0)
       return void this.fail(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window");
+    if (this.#isWindowOpen) this.#credit(lengthBytes);
     const stream = this.streams.get(streamId);
     if (stream === undefined) return this.#strayData(streamId);
     if (stream.isInEnded) {
@@ -325,6 +337,21 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     }
   }
 
+  /** Asks a peer that was silent whether it is still there, and ends the connection where it does not say so. */
+  protected sweepKeepalive(nowMs: number): void {
+    const { connectionKeepaliveIntervalMs, connectionKeepaliveTimeoutMs } = this.options;
+    if (connectionKeepaliveIntervalMs === 0) return;
+    if (this.isActive) {
+      this.isActive = false;
+      this.#quietSinceMs = nowMs;
+    } else if (this.pingedAtMs > 0) {
+      if (nowMs - this.pingedAtMs >= connectionKeepaliveTimeoutMs) this.transport.terminate();
+    } else if (nowMs - this.#quietSinceMs >= connectionKeepaliveIntervalMs) {
+      this.pingedAtMs = nowMs;
+      this.writer.ping(0, PING_PAYLOAD, 0);
+    }
+  }
+
   /** False, and the connection is ended, where there is a flood. */
   #calm(flood: string): boolean {
     return flood === "" || this.fail(ErrorCode.ENHANCE_YOUR_CALM, `too many ${flood}`);
@@ -341,7 +368,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   /** DATA for a stream that is not open: in flight when it was reset, or a fault. */
   #strayData(id: number): void {
-    if (this.isIdle(id)) this.fail(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream");
+    if (this.isIdleId(id)) this.fail(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream");
     else if (!this.wasResetByUs(id)) this.resetId(id, ErrorCode.STREAM_CLOSED);
   }
 
@@ -402,7 +429,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     }
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
-      if (this.isIdle(streamId)) this.fail(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
+      if (this.isIdleId(streamId)) this.fail(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
       return undefined;
     }
     if (increment === 0) stream.broke(ErrorCode.PROTOCOL_ERROR, "a WINDOW_UPDATE of 0");
@@ -417,7 +444,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     if (streamId === 0) return void this.fail(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on stream 0");
     const stream = this.streams.get(streamId);
     if (stream !== undefined) return this.resetIn(stream, readUint32(bytes, start));
-    if (this.isIdle(streamId)) this.fail(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
+    if (this.isIdleId(streamId)) this.fail(ErrorCode.PROTOCOL_ERROR, "RST_STREAM on an idle stream");
     return undefined;
   }
 

@@ -7,7 +7,7 @@ import { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { loadBlock, type FieldBlock } from "./hpack-block.ts";
 import type { Front } from "./http1-server.ts";
-import { Http2Connection } from "./http2-connection.ts";
+import { Http2Connection, PING_PAYLOAD } from "./http2-connection.ts";
 import {
   ENABLE_CONNECT_PROTOCOL,
   ErrorCode,
@@ -29,7 +29,6 @@ const DRAIN_WITHIN_MS = 1000;
 /** Streams opened after the last GOAWAY that are passed over; more is a client that does not read. */
 const STRAYS_MAX = 1000;
 const CONTINUE = new HeaderMap();
-const PING_PAYLOAD = Buffer.from("vespid\0\0", "latin1");
 
 type Drain = "no" | "announced" | "last_said";
 
@@ -138,7 +137,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     }
     if (this.#front.isDraining) this.#sweepDrain(nowMs);
     if (this.isOver) return;
-    this.#sweepKeepalive(nowMs);
+    this.sweepKeepalive(nowMs);
     if (this.streams.size > 0) this.#sweepStreams(nowMs);
     else this.#sweepIdle(nowMs);
   }
@@ -207,7 +206,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     return this.#open(id, isEnd, block);
   }
 
-  protected override isIdle(id: number): boolean {
+  protected override isIdleId(id: number): boolean {
     return id > this.lastPeerStream || (id & 1) === 0;
   }
 
@@ -333,21 +332,6 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     if (this.#idleSinceMs === 0) this.#idleSinceMs = nowMs;
     else if (idleTimeoutMs > 0 && nowMs - this.#idleSinceMs >= idleTimeoutMs) this.#sayLast();
   }
-
-  #sweepKeepalive(nowMs: number): void {
-    const { connectionKeepaliveIntervalMs, connectionKeepaliveTimeoutMs } = this.options;
-    if (connectionKeepaliveIntervalMs === 0) return;
-    if (this.isActive) {
-      this.isActive = false;
-      this.#quietSinceMs = nowMs;
-    } else if (this.pingedAtMs > 0) {
-      if (nowMs - this.pingedAtMs >= connectionKeepaliveTimeoutMs) this.transport.terminate();
-    } else if (nowMs - this.#quietSinceMs >= connectionKeepaliveIntervalMs) {
-      this.pingedAtMs = nowMs;
-      this.writer.ping(0, PING_PAYLOAD, 0);
-    }
-  }
-  #quietSinceMs = 0;
 
   /** RFC 9113 §6.8: first "no more", then, a round trip later, which was the last that is served. */
   #sweepDrain(nowMs: number): void {

@@ -104,7 +104,8 @@ export class FrameWriter {
   }
 
   windowUpdate(streamId: number, increment: number): void {
-    writeUint32(this.#out, this.#frame(4, WINDOW_UPDATE, 0, streamId), increment);
+    const at = this.#frame(4, WINDOW_UPDATE, 0, streamId);
+    writeUint32(this.#out, at, increment);
   }
 
   reset(streamId: number, code: number): void {

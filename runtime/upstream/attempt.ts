@@ -1,11 +1,12 @@
 // One exchange at its cluster: an endpoint, a connection, and another try where that is safe.
 import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
-import type { Requester } from "../codec/http1-client.ts";
+import type { Requester, Sending } from "../codec/upstream-client.ts";
 import type { Clock, Exchange, Outcome } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { timeoutOf } from "../grpc/deadline.ts";
 import type { Reply } from "../exchange/reply.ts";
-import type { Claimant, Pool, PooledConnection } from "./pool.ts";
+import type { Pool } from "./pool.ts";
+import type { Claimant, PooledConnection } from "./pooled-connection.ts";
 
 /** Istio's default for outbound routes: two more tries where the request cannot have been acted on. */
 const RETRIES_MAX = 2;
@@ -22,6 +23,7 @@ export class Attempt implements Claimant, Requester {
   readonly #clock: Clock;
   readonly #resolve: (outcome: Outcome) => void;
   #connection: PooledConnection | undefined = undefined;
+  #sending: Sending | undefined = undefined;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
   #isReused = false;
   #isWaiting = true;
@@ -43,6 +45,10 @@ export class Attempt implements Claimant, Requester {
     this.#resolve = resolve;
   }
 
+  get protocol(): Exchange["protocol"] {
+    return this.#exchange.protocol;
+  }
+
   start(): void {
     const timeoutMs = timeoutOf(this.#exchange);
     this.#exchange.onAbort = (cause) => this.#abort(cause);
@@ -58,7 +64,7 @@ export class Attempt implements Claimant, Requester {
   granted(connection: PooledConnection): void {
     if (!this.#isWaiting) {
       // The request was given up while its connection opened; the next one can have it.
-      this.#pool.release(connection, true);
+      connection.release(true);
       return;
     }
     const { client, endpoint } = connection;
@@ -72,7 +78,9 @@ export class Attempt implements Claimant, Requester {
     exchange.upstreamHost = endpoint.host;
     exchange.upstreamLocalAddress = client.localAddress;
     exchange.sentMonoMs = this.#clock.monotonic();
-    client.send(exchange, this);
+    const sending = client.send(exchange, this);
+    // It may have failed at once, and another try may be under way by now.
+    if (this.#connection === connection) this.#sending = sending;
   }
 
   denied(cause: Failure): void {
@@ -99,10 +107,11 @@ export class Attempt implements Claimant, Requester {
   released(isReusable: boolean): void {
     const connection = this.#connection;
     this.#connection = undefined;
+    this.#sending = undefined;
     if (connection === undefined) return;
     connection.endpoint.activeRequests--;
     if (!this.#isWaiting) this.#finish();
-    this.#pool.release(connection, isReusable);
+    connection.release(isReusable);
   }
 
   #claim(isFresh: boolean): void {
@@ -146,12 +155,12 @@ export class Attempt implements Claimant, Requester {
         this.#finish();
         return;
       }
-      connection.client.abandon();
+      this.#sending?.abandon();
       this.released(false);
       return;
     }
     // The head went downstream: the body is cut so that nobody takes it for whole.
-    if (cause.kind === "response_timeout") this.#connection?.client.broken(cause);
+    if (cause.kind === "response_timeout") this.#sending?.broken(cause);
     else this.#reply?.body.cancel();
   }
 

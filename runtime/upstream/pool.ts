@@ -1,185 +1,110 @@
-// Connections to one cluster, kept open between requests. The most recently used goes first, so that spare ones fall idle
-// and close; a request waits for one only at `maxConnections`, in a queue bounded by `maxPendingRequests`.
+// Connections to one cluster, kept open between requests. A request waits for one only where the cluster's bounds say so,
+// in a queue that has a bound itself. Which protocol a request goes out with is decided here.
 import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
 import { Http1Client } from "../codec/http1-client.ts";
+import { Http2Client, newPeerMemory } from "../codec/http2-client.ts";
 import type { Transport } from "../codec/socket-writer.ts";
-import { failure, type Failure } from "../exchange/failure.ts";
-import { connect, type SocketOwner } from "./connect.ts";
-
-/** A request that wants a connection. Exactly one of the two is called, at once or later. */
-export interface Claimant {
-  /** The endpoint that was picked for it; a waiting request may be given another's connection. */
-  endpoint: LiveEndpoint;
-  granted(connection: PooledConnection): void;
-  denied(failure: Failure): void;
-}
+import { connect } from "./connect.ts";
+import { Http1Pool } from "./http1-pool.ts";
+import { Http2Pool } from "./http2-pool.ts";
+import { PooledConnection, type Claimant, type Lot, type SubPool } from "./pooled-connection.ts";
 
 /** The connections of one cluster from this process. */
-export class Pool {
+export class Pool implements Lot {
   /** Open or opening. */
   openConnections = 0;
   readonly #cluster: LiveCluster;
-  readonly #idle = new Map<LiveEndpoint, PooledConnection[]>();
-  readonly #waiting: Claimant[] = [];
-  #isDraining = false;
+  readonly #http1: Http1Pool;
+  readonly #http2: Http2Pool;
+  readonly #memory = newPeerMemory();
+  /** What the endpoints chose by ALPN, where the cluster leaves it to them. */
+  #chosen: "http1" | "http2" = "http2";
 
   constructor(cluster: LiveCluster) {
     this.#cluster = cluster;
+    this.#http1 = new Http1Pool(this);
+    this.#http2 = new Http2Pool(this);
   }
 
+  get name(): string {
+    return this.#cluster.name;
+  }
+  get maxConnections(): number {
+    return this.#cluster.limits.maxConnections;
+  }
+  get maxPendingRequests(): number {
+    return this.#cluster.limits.maxPendingRequests;
+  }
+  get maxRequestsPerConnection(): number {
+    return this.#cluster.limits.maxRequestsPerConnection;
+  }
   get waitingRequests(): number {
-    return this.#waiting.length;
+    return this.#http1.waitingRequests + this.#http2.waitingRequests;
   }
 
   /** Asks for a connection to the claimant's endpoint. `isFresh` asks for one that was never used. */
   claim(claimant: Claimant, isFresh: boolean): void {
-    const idle = isFresh ? undefined : this.#idle.get(claimant.endpoint)?.pop();
-    if (idle !== undefined) {
-      claimant.granted(idle);
-      return;
-    }
-    const { maxConnections, maxPendingRequests } = this.#cluster.limits;
-    if (this.openConnections < maxConnections || this.#closeOneIdle()) {
-      this.#open(claimant);
-      return;
-    }
-    if (this.#waiting.length < maxPendingRequests) this.#waiting.push(claimant);
-    else
-      claimant.denied(
-        failure(
-          "overloaded",
-          `${this.#waiting.length} requests wait for ${maxConnections} connections of ${this.#cluster.name}`,
-        ),
-      );
+    this.#poolFor(claimant).claim(claimant, isFresh);
   }
 
   /** The claimant no longer wants one. */
   forget(claimant: Claimant): void {
-    const index = this.#waiting.indexOf(claimant);
-    if (index >= 0) this.#waiting.splice(index, 1);
+    this.#http1.forget(claimant);
+    this.#http2.forget(claimant);
   }
 
-  /** A request on it is over. */
-  release(connection: PooledConnection, isReusable: boolean): void {
-    const { maxRequestsPerConnection } = this.#cluster.limits;
-    const isWornOut = maxRequestsPerConnection > 0 && connection.client.requests >= maxRequestsPerConnection;
-    if (!isReusable || isWornOut || this.#isDraining) {
-      connection.client.close();
-      return;
-    }
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) {
-      waiting.endpoint = connection.endpoint;
-      waiting.granted(connection);
-      return;
-    }
-    connection.idleSinceMs = 0;
-    const idle = this.#idle.get(connection.endpoint);
-    if (idle === undefined) this.#idle.set(connection.endpoint, [connection]);
-    else idle.push(connection);
-  }
-
-  /** For a connection: its socket is gone or never came. */
-  gone(connection: PooledConnection): void {
-    this.openConnections--;
-    const idle = this.#idle.get(connection.endpoint);
-    const index = idle?.lastIndexOf(connection) ?? -1;
-    if (index >= 0) idle?.splice(index, 1);
-    const waiting = this.#waiting.shift();
-    if (waiting !== undefined) this.#open(waiting);
-  }
-
-  /** Called about once a second: closes what was idle for too long. `nowMs` is monotonic. */
+  /** Called a few times a second: closes what was idle for too long. `nowMs` is monotonic. */
   sweep(nowMs: number): void {
-    if (this.#cluster.idleTimeoutMs === 0) return;
-    for (const idle of this.#idle.values()) {
-      for (const connection of idle.slice()) {
-        if (connection.idleSinceMs === 0) connection.idleSinceMs = nowMs;
-        else if (nowMs - connection.idleSinceMs >= this.#cluster.idleTimeoutMs) connection.client.close();
-      }
-    }
+    this.#http1.sweep(nowMs, this.#cluster.idleTimeoutMs);
+    this.#http2.sweep(nowMs, this.#cluster.idleTimeoutMs);
   }
 
-  /** No generation uses it any more: idle connections close now, the others after their request. */
+  /** No generation uses it any more: idle connections close now, the others after their requests. */
   drain(): void {
-    this.#isDraining = true;
-    for (const idle of this.#idle.values()) for (const connection of idle.slice()) connection.client.close();
+    this.#http1.drain();
+    this.#http2.drain();
   }
 
-  #open(claimant: Claimant): void {
+  hasRoom(): boolean {
+    const { maxConnections } = this;
+    if (this.openConnections < maxConnections) return true;
+    return (this.#http1.closeOneIdle() || this.#http2.closeOneIdle()) && this.openConnections < maxConnections;
+  }
+
+  open(endpoint: LiveEndpoint, pool: SubPool): PooledConnection {
     this.openConnections++;
-    const { address, port } = claimant.endpoint;
-    connect(address, port, this.#cluster.connectTimeoutMs, new PooledConnection(this, claimant));
+    const connection = new PooledConnection(this, endpoint, pool);
+    connect(endpoint.address, endpoint.port, this.#cluster.connectTimeoutMs, connection);
+    return connection;
   }
 
-  #closeOneIdle(): boolean {
-    for (const idle of this.#idle.values()) {
-      const oldest = idle.shift();
-      if (oldest === undefined) continue;
-      oldest.client.close();
-      return this.openConnections < this.#cluster.limits.maxConnections;
-    }
-    return false;
-  }
-}
-
-/** One connection of a pool, from the wish for it to its end. */
-export class PooledConnection implements SocketOwner {
-  readonly endpoint: LiveEndpoint;
-  /** Monotonic, set by the sweep; 0 while in use or just released. */
-  idleSinceMs = 0;
-  client: Http1Client = UNOPENED;
-  readonly #pool: Pool;
-  #claimant: Claimant | undefined;
-
-  constructor(pool: Pool, claimant: Claimant) {
-    this.#pool = pool;
-    this.#claimant = claimant;
-    this.endpoint = claimant.endpoint;
-  }
-
-  opened(transport: Transport, localAddress: string): void {
-    this.client = new Http1Client(transport, localAddress);
-    const claimant = this.#claimant;
-    this.#claimant = undefined;
-    claimant?.granted(this);
-  }
-
-  refused(kind: "connect_timeout" | "connect_failed", reason: string): void {
-    const claimant = this.#claimant;
-    this.#claimant = undefined;
-    this.#pool.gone(this);
-    claimant?.denied(failure(kind, `${this.endpoint.host}: ${reason}`, "always"));
-  }
-
-  data(chunk: Buffer): void {
-    this.client.data(chunk);
-  }
-
-  drained(): void {
-    this.client.drained();
-  }
-
-  ended(): void {
-    this.client.ended();
+  opened(connection: PooledConnection, transport: Transport, localAddress: string, alpn: string | undefined): void {
+    const isHttp2 = this.#cluster.protocol === "auto" ? alpn === "h2" : connection.pool === this.#http2;
+    const pool = isHttp2 ? this.#http2 : this.#http1;
+    connection.client = isHttp2
+      ? new Http2Client(transport, localAddress, this.#cluster.http2, this.#memory, connection)
+      : new Http1Client(transport, localAddress);
+    const others = connection.pool === pool ? [] : connection.pool.orphan(connection);
+    this.#chosen = isHttp2 ? "http2" : "http1";
+    connection.pool = pool;
+    pool.opened(connection);
+    for (const claimant of others) pool.claim(claimant, false);
   }
 
   closed(): void {
-    // Out of the pool before the exchange hears of it: a retry must not be given this connection.
-    this.#pool.gone(this);
-    this.client.closed();
+    this.openConnections--;
+  }
+
+  #poolFor(claimant: Claimant): SubPool {
+    switch (this.#cluster.protocol) {
+      case "http1":
+        return this.#http1;
+      case "http2":
+        return this.#http2;
+      case "downstream":
+        return claimant.protocol === "HTTP/2" ? this.#http2 : this.#http1;
+      case "auto":
+        return this.#chosen === "http2" ? this.#http2 : this.#http1;
+    }
   }
 }
-
-/** Stands in until the socket opens; nothing is ever sent on it. */
-const UNOPENED = new Http1Client(
-  {
-    write: () => -1,
-    pause: () => undefined,
-    resume: () => undefined,
-    shutdown: () => undefined,
-    end: () => undefined,
-    terminate: () => undefined,
-  },
-  "",
-);

@@ -256,6 +256,8 @@ export class Http2Peer implements Disposable {
     if (decoded.method !== "")
       pseudo.push([":method", decoded.method], [":path", decoded.path], [":authority", decoded.authority]);
     if (decoded.protocol !== "") pseudo.push([":protocol", decoded.protocol]);
+    // Kept for the next hop of HTTP/2, and so no part of the map.
+    if (decoded.teField >= 0) pseudo.push(["te", "trailers"]);
     record.heads.push([...pseudo, ...map]);
   }
 }
