@@ -1,5 +1,5 @@
 // One decoded header block, laid out as a head of HTTP/1.1, so that `HeaderMap` takes it as it is.
-import type { HeaderMap } from "../exchange/headers.ts";
+import type { HeaderMap, ParsedFields } from "../exchange/headers.ts";
 
 /** Which kind of block it is decides which pseudo-header fields it must and may have (RFC 9113 §8.3). */
 export type BlockKind = "request" | "reply" | "trailers";
@@ -8,16 +8,13 @@ export type BlockKind = "request" | "reply" | "trailers";
 export const HTTP2_ONLY = 2;
 
 /** What `HpackDecoder.decode` returns. Nobody changes it: several exchanges may share one. */
-export interface FieldBlock {
+export interface FieldBlock extends ParsedFields {
   /** `name: value CRLF` of each field; the first is `Host` where a request had `:authority`. */
   readonly bytes: Buffer;
-  /** Four numbers a field, as in `HeaderMap`. */
-  readonly offsets: Int32Array;
-  readonly count: number;
+  /** 0 for each field, `HTTP2_ONLY` for `te: trailers`; may be longer than `count`. */
+  readonly marks: Uint8Array;
   /** Field `te: trailers`, -1 where there is none. */
   readonly teField: number;
-  /** By field, 1 where it came as never indexed (RFC 7541 §6.2.3), which every later hop must keep; `undefined` where none did. */
-  readonly neverIndexed: Uint8Array | undefined;
 
   /** Pseudo-header fields, empty where absent. */
   readonly method: string;
@@ -43,10 +40,7 @@ export interface FieldBlock {
   readonly isTooLarge: boolean;
 }
 
-/** Gives the fields to a map, with marks of its own. */
+/** Gives the fields to a map, which shares them until it changes one. */
 export function loadBlock(block: FieldBlock, headers: HeaderMap): void {
-  const marks = new Uint8Array(block.count);
-  if (block.teField >= 0) marks[block.teField] = HTTP2_ONLY;
-  headers.load(block.bytes, block.offsets, marks, block.count);
-  headers.neverIndexed = block.neverIndexed;
+  headers.loadShared(block);
 }

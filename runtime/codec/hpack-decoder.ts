@@ -1,15 +1,18 @@
 // HPACK, receiving (RFC 7541). A block becomes bytes in the layout of HTTP/1.1, a string only where the request path
 // reads one; which messages are malformed is in `hpack-rules.ts`. Work and memory follow the bytes of the block: what a
 // reference expands to is copied only within the limits, while the table stays in step.
-import type { BlockKind, FieldBlock } from "./hpack-block.ts";
+import { HTTP2_ONLY, type BlockKind, type FieldBlock } from "./hpack-block.ts";
 import { decodeHuffman, huffmanMaxBytes } from "./hpack-huffman.ts";
+import { BlockMemo, type Remembered } from "./hpack-memo.ts";
 import { AUTHORITY_MAX_BYTES, MessageRules } from "./hpack-rules.ts";
 import {
   BAD_VALUE,
   COOKIE,
   isCleanValue,
   kindOfName,
+  KIND,
   NOT_IN_TRAILERS,
+  PSEUDO_LAST,
   STATIC_BYTES,
   STATIC_COUNT,
   STATIC_SLOTS,
@@ -34,6 +37,10 @@ let scratchOffsets = new Int32Array(64 * STRIDE);
 let scratchNever = new Uint8Array(64);
 const NO_BYTES = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);
+/** Marks of blocks whose fields are all kept. */
+const NO_MARKS = new Uint8Array(256);
+/** Of blocks that came twice, over all connections. Wraps after 2³⁰, when those of before are long forgotten. */
+let lastId = 0;
 
 /** One direction of one connection. */
 export class HpackDecoder {
@@ -63,6 +70,11 @@ export class HpackDecoder {
   /** Bits of a kind that matter for this block. */
   #kindMask = 0;
 
+  readonly #whole = new BlockMemo();
+  readonly #tails = new BlockMemo();
+  /** Something since `#mark` referred to the dynamic table. */
+  #usesTable = false;
+
   /** `limits` bound each block: name, value and 32 bytes a field (RFC 9113 §6.5.2), and their number. */
   constructor(limits: HeadLimits) {
     this.#limits = limits;
@@ -79,6 +91,33 @@ export class HpackDecoder {
    * COMPRESSION_ERROR; `problem` says why, and the decoder is of no further use.
    */
   decode(bytes: Buffer, start: number, end: number, kind: BlockKind): FieldBlock | undefined {
+    const table = this.#table;
+    const version = table.version;
+    // A block of other kind may look the same and mean something else: replies come on other connections than requests.
+    if (kind !== "trailers") {
+      const known = this.#whole.find(bytes, start, end, table);
+      if (known !== undefined && !this.#needsUpdate) {
+        if (known.slots.length > 0) this.#insertAgain(known);
+        return known.block;
+      }
+    }
+    const isSecondSight = kind !== "trailers" && this.#whole.isSecondSight;
+    const inserted = table.inserted;
+    this.#begin(kind);
+    const from = this.#updates(bytes, start, end);
+    if (from < 0) return undefined;
+    const block = this.#fieldsOf(bytes, from, end);
+    if (block === undefined || !isSecondSight || from !== start || block.isTooLarge || block.malformed !== "")
+      return block;
+    const kept = block.id === 0 ? withId(block) : block;
+    const added = (table.inserted - inserted) & 0x7fffffff;
+    // An entry too large for the table only empties it, which `remember` does not know how to do again.
+    if (added !== ((table.version - version) & 0x7fffffff)) return kept;
+    this.#whole.remember(bytes, start, end, kept, table, this.#usesTable ? version : -1, added, 0, 0);
+    return kept;
+  }
+
+  #begin(kind: BlockKind): void {
     this.#rules.begin(kind);
     this.#position = FIELDS_AT;
     this.#count = 1;
@@ -87,18 +126,113 @@ export class HpackDecoder {
     this.#isTooLarge = false;
     this.#hasNever = false;
     this.#teField = -1;
+    this.#usesTable = false;
     this.#kindMask = kind === "trailers" ? -1 : ~NOT_IN_TRAILERS;
-    let at = this.#updates(bytes, start, end);
-    while (at >= 0 && at < end) {
-      const first = bytes[at] ?? 0;
-      if (first < 128) at = this.#literal(bytes, at, end, first);
-      else if (first < 255) at = this.#indexed(first & 127) ? at + 1 : -1;
-      else {
-        const index = this.#integer(bytes, at, end, 127);
-        at = index >= 0 && this.#indexed(index) ? this.#at : -1;
+  }
+
+  /** Decodes fields up to `end`. */
+  #fieldsOf(bytes: Buffer, start: number, end: number): FieldBlock | undefined {
+    const table = this.#table;
+    let at = start;
+    // Pseudo-header fields first; what follows them is mostly known even where the path is new.
+    if (this.#rules.kind === "request") {
+      while (at >= 0 && at < end && this.#isPseudo(bytes[at] ?? 0)) at = this.#one(bytes, at, end);
+      if (at < 0) return undefined;
+      if (this.#rules.hasAuthority && !this.#isTooLarge && this.#rules.malformed === "" && at < end) {
+        const known = this.#tails.find(bytes, at, end, table);
+        if (known !== undefined && known.block.authority === this.#rules.authority && this.#fits(known)) {
+          if (known.slots.length > 0) this.#insertAgain(known);
+          if (known.version >= 0) this.#usesTable = true;
+          return this.#withTail(known.block);
+        }
+        if (this.#tails.isSecondSight) return this.#rememberTail(bytes, at, end);
       }
     }
+    while (at >= 0 && at < end) at = this.#one(bytes, at, end);
     return at < 0 ? undefined : this.#finish();
+  }
+
+  /** One field; position after it or -1. */
+  #one(bytes: Buffer, at: number, end: number): number {
+    const first = bytes[at] ?? 0;
+    if (first < 128) return this.#literal(bytes, at, end, first);
+    if (first < 255) return this.#indexed(first & 127) ? at + 1 : -1;
+    const index = this.#integer(bytes, at, end, 127);
+    return index >= 0 && this.#indexed(index) ? this.#at : -1;
+  }
+
+  /** Whether a field that begins with this byte has an index whose name is that of a pseudo-header field. */
+  #isPseudo(first: number): boolean {
+    let index: number;
+    if (first >= 128) index = first & 127;
+    else if (first >= 64) index = first & 63;
+    else index = first & 15;
+    if (index <= STATIC_COUNT) return index > 0 && index < 15;
+    const table = this.#table;
+    if (index - STATIC_COUNT > table.count) return false;
+    const kind = (table.slots[table.slotOf(index - STATIC_COUNT) + 3] ?? 0) & KIND;
+    return kind !== 0 && kind <= PSEUDO_LAST;
+  }
+
+  #fits(known: Remembered): boolean {
+    return (
+      this.#sizeBytes + known.sizeBytes <= this.#limits.headMaxBytes &&
+      this.#fields + known.fields <= this.#limits.headersMax
+    );
+  }
+
+  #insertAgain({ lines, slots }: Remembered): void {
+    for (let slot = 0; slot < slots.length; slot += STRIDE)
+      this.#table.insert(lines, slots[slot] ?? 0, slots[slot + 1] ?? 0, slots[slot + 2] ?? 0, slots[slot + 3] ?? 0);
+  }
+
+  /** Fields that are known, after pseudo-header fields that were decoded. */
+  #withTail(tail: FieldBlock): FieldBlock {
+    const rules = this.#rules;
+    rules.finish();
+    if (rules.malformed !== "") return this.#finish();
+    return {
+      bytes: tail.bytes,
+      offsets: tail.offsets,
+      marks: tail.marks,
+      count: tail.count,
+      teField: tail.teField,
+      id: tail.id,
+      neverIndexed: tail.neverIndexed,
+      method: rules.method,
+      path: rules.path,
+      scheme: rules.scheme,
+      authority: rules.authority,
+      protocol: rules.protocol,
+      status: 0,
+      contentLength: tail.contentLength,
+      expectsContinue: tail.expectsContinue,
+      expectsUnknown: tail.expectsUnknown,
+      malformed: "",
+      isTooLarge: false,
+    };
+  }
+
+  #rememberTail(bytes: Buffer, start: number, end: number): FieldBlock | undefined {
+    const table = this.#table;
+    const { inserted, version } = table;
+    const sizeBytes = this.#sizeBytes;
+    const fields = this.#fields;
+    const didUse = this.#usesTable;
+    this.#usesTable = false;
+    let at = start;
+    while (at >= 0 && at < end) at = this.#one(bytes, at, end);
+    if (at < 0) return undefined;
+    const block = this.#finish();
+    const usesTable = this.#usesTable;
+    this.#usesTable = usesTable || didUse;
+    if (block.isTooLarge || block.malformed !== "") return block;
+    const kept = withId(block);
+    const added = (table.inserted - inserted) & 0x7fffffff;
+    if (added !== ((table.version - version) & 0x7fffffff)) return kept;
+    const size = this.#sizeBytes - sizeBytes;
+    this.#tails.remember(bytes, start, end, kept, table, usesTable ? version : -1, added, size, this.#fields - fields);
+    return kept;
   }
 
   #fail(problem: string): -1 {
@@ -145,6 +279,7 @@ export class HpackDecoder {
     }
     const table = this.#table;
     if (index - STATIC_COUNT > table.count) return this.#fail("an index is beyond the table") >= 0;
+    this.#usesTable = true;
     this.#field(table.bytes, table.slots, table.slotOf(index - STATIC_COUNT));
     return true;
   }
@@ -205,6 +340,7 @@ export class HpackDecoder {
     const isStatic = index <= STATIC_COUNT;
     const table = this.#table;
     if (!isStatic && index - STATIC_COUNT > table.count) return this.#fail("a name's index is beyond the table");
+    if (!isStatic) this.#usesTable = true;
     const source = isStatic ? STATIC_BYTES : table.bytes;
     const slots = isStatic ? STATIC_SLOTS : table.slots;
     const slot = isStatic ? index * STRIDE : table.slotOf(index - STATIC_COUNT);
@@ -291,7 +427,10 @@ export class HpackDecoder {
       bytes: count === 0 ? NO_BYTES : copyBytes(start, this.#position),
       offsets: count === 0 ? NO_OFFSETS : copyOffsets(first, count, start),
       count,
+      marks:
+        isKept && (this.#teField >= 0 || count > NO_MARKS.length) ? marksOf(count, this.#teField - first) : NO_MARKS,
       teField: isKept && this.#teField >= 0 ? this.#teField - first : -1,
+      id: 0,
       neverIndexed: isKept && this.#hasNever ? scratchNever.slice(first, first + count) : undefined,
       method: rules.method,
       path: rules.path,
@@ -345,6 +484,18 @@ export class HpackDecoder {
       scratchOffsets[at] = (scratchOffsets[at] ?? 0) - from + FIELDS_AT;
     this.#position += FIELDS_AT - from;
   }
+}
+
+function marksOf(count: number, te: number): Uint8Array {
+  const marks = new Uint8Array(count);
+  if (te >= 0) marks[te] = HTTP2_ONLY;
+  return marks;
+}
+
+/** The block with an id of its own, by which encoders remember what they made of it. */
+function withId(block: FieldBlock): FieldBlock {
+  lastId = (lastId + 1) & 0x3fffffff;
+  return { ...block, id: lastId };
 }
 
 function isCookie(field: number): boolean {

@@ -24,6 +24,19 @@ const BUCKETS = 256;
 /** Shorter cookies could be guessed byte by byte by who sees the size of what is sent (RFC 7541 §7.1.3). */
 const COOKIE_MIN_BYTES = 20;
 
+/** Parsed fields that are remembered, and the most bytes that each may take. */
+const KNOWN = 8;
+const KNOWN_MAX_BYTES = 1024;
+/** Static entry of `:path: /`, whose name a literal refers to. */
+const PATH = 4;
+
+interface Known {
+  readonly id: number;
+  readonly version: number;
+  readonly marks: Uint8Array;
+  readonly encoded: Buffer;
+}
+
 const INDEXING = 0x40;
 const WITHOUT = 0;
 const NEVER = 0x10;
@@ -87,6 +100,12 @@ export class HpackEncoder {
   #out: Buffer = line;
   #position = 0;
 
+  /** What became of fields that came again, by their id. */
+  readonly #known: (Known | undefined)[] = [];
+  #authority = "";
+  /** Insertion of `:authority` with that value, -1 where there was none. */
+  #authorityAt = -1;
+
   /** `tableMaxBytes` bounds the memory of the table, whatever the peer offers. */
   constructor(tableMaxBytes: number = TABLE_DEFAULT_BYTES) {
     this.#ownMaxBytes = tableMaxBytes;
@@ -111,11 +130,17 @@ export class HpackEncoder {
     const { method, path, scheme, authority, headers } = head;
     const strings = method.length + path.length + scheme.length + authority.length + protocol.length;
     if (!this.#begin(out, start, headers, strings)) return -1;
-    this.#text(":method", method, INDEXING);
-    if (method !== "CONNECT" || protocol !== "") this.#text(":scheme", scheme, INDEXING);
-    this.#text(":authority", authority, INDEXING);
-    // Paths are mostly unique; one that is not costs its bytes again.
-    if (method !== "CONNECT" || protocol !== "") this.#text(":path", path, WITHOUT);
+    const hasPath = method !== "CONNECT" || protocol !== "";
+    if (method === "GET") out[this.#position++] = 0x82;
+    else if (method === "POST") out[this.#position++] = 0x83;
+    else this.#text(":method", method, INDEXING);
+    if (hasPath) {
+      if (scheme === "http") out[this.#position++] = 0x86;
+      else if (scheme === "https") out[this.#position++] = 0x87;
+      else this.#text(":scheme", scheme, INDEXING);
+    }
+    this.#writeAuthority(authority);
+    if (hasPath) this.#writePath(path);
     if (protocol !== "") this.#text(":protocol", protocol, INDEXING);
     this.#fields(headers, true);
     return this.#position;
@@ -124,7 +149,8 @@ export class HpackEncoder {
   /** As `encodeRequest`, for a reply or an interim reply. */
   encodeReply(out: Buffer, start: number, status: number, headers: HeaderMap): number {
     if (!this.#begin(out, start, headers, 3)) return -1;
-    this.#text(":status", String(status), INDEXING);
+    if (status === 200) out[this.#position++] = 0x88;
+    else this.#text(":status", String(status), INDEXING);
     this.#fields(headers, false);
     return this.#position;
   }
@@ -155,8 +181,67 @@ export class HpackEncoder {
     return true;
   }
 
+  #writeAuthority(authority: string): void {
+    const table = this.#table;
+    const index = (table.inserted - this.#authorityAt) & 0x7fffffff;
+    if (authority === this.#authority && this.#authorityAt >= 0 && index <= table.count)
+      return this.#integer(0x80, 127, STATIC_COUNT + index);
+    const before = table.inserted;
+    this.#text(":authority", authority, INDEXING);
+    if (table.inserted !== before) {
+      this.#authority = authority;
+      this.#authorityAt = before;
+    }
+    return undefined;
+  }
+
+  /** Paths are mostly unique, so none is inserted; one that is not costs its bytes again. */
+  #writePath(path: string): void {
+    const out = this.#out;
+    if (path === "/") {
+      out[this.#position++] = 0x84;
+      return;
+    }
+    out[this.#position++] = PATH;
+    this.#integer(0, 127, path.length);
+    this.#position += out.latin1Write(path, this.#position);
+  }
+
   #fields(headers: HeaderMap, isRequest: boolean): void {
-    const { bytes, offsets, marks, count, added, neverIndexed } = headers;
+    if (headers.count > 0) this.#parsed(headers, isRequest);
+    const { added } = headers;
+    for (let index = 0; index < added.length; index += 2) this.#added(added[index] ?? "", added[index + 1] ?? "");
+  }
+
+  /** Parsed fields; what became of those that came again is copied while neither they nor the table changed. */
+  #parsed(headers: HeaderMap, isRequest: boolean): void {
+    const { marks, source, count } = headers;
+    const id = source?.id ?? 0;
+    const known = id === 0 ? undefined : this.#known[id & (KNOWN - 1)];
+    if (
+      known !== undefined &&
+      known.id === id &&
+      known.version === this.#table.version &&
+      isSame(known.marks, marks, count)
+    ) {
+      this.#position += known.encoded.copy(this.#out, this.#position, 0, known.encoded.length);
+      return;
+    }
+    const start = this.#position;
+    const { version } = this.#table;
+    this.#each(headers, isRequest);
+    if (id === 0 || version !== this.#table.version || this.#position - start > KNOWN_MAX_BYTES) return;
+    this.#known[id & (KNOWN - 1)] = {
+      id,
+      version,
+      marks: source?.marks === marks ? marks : marks.slice(0, count),
+      encoded: Buffer.from(this.#out.subarray(start, this.#position)),
+    };
+  }
+
+  #each(headers: HeaderMap, isRequest: boolean): void {
+    const { bytes, offsets, marks, count, source } = headers;
+    const neverIndexed = source?.neverIndexed;
     for (let field = 0; field < count; field++) {
       const mark = marks[field] ?? 0;
       if (mark !== 0 && !(mark === HTTP2_ONLY && isRequest)) continue;
@@ -166,11 +251,23 @@ export class HpackEncoder {
       const valueEnd = nameEnd + 2 + bytes.copy(line, nameEnd + 2, valueStart, offsets[field * STRIDE + 3] ?? 0);
       this.#line(nameEnd, valueEnd, (neverIndexed?.[field] ?? 0) !== 0, mark === HTTP2_ONLY);
     }
-    for (let index = 0; index < added.length; index += 2) {
-      const nameEnd = line.latin1Write((added[index] ?? "").toLowerCase(), 0);
-      const valueEnd = nameEnd + 2 + line.latin1Write(added[index + 1] ?? "", nameEnd + 2);
-      this.#line(nameEnd, valueEnd, false, false);
+  }
+
+  /** A field that the proxy added. Those that are new with each message skip the table. */
+  #added(name: string, value: string): void {
+    if (!UNIQUE.has(name)) {
+      const nameEnd = line.latin1Write(name.toLowerCase(), 0);
+      this.#line(nameEnd, nameEnd + 2 + line.latin1Write(value, nameEnd + 2), false, false);
+      return;
     }
+    const index = STATIC_NAMES.get(name) ?? 0;
+    this.#integer(WITHOUT, 15, index);
+    if (index === 0) {
+      this.#integer(0, 127, name.length);
+      this.#position += this.#out.latin1Write(name, this.#position);
+    }
+    this.#integer(0, 127, value.length);
+    this.#position += this.#out.latin1Write(value, this.#position);
   }
 
   /** Encodes the field in `line`, its value two bytes after its name. */
@@ -269,6 +366,12 @@ export class HpackEncoder {
     }
     out[this.#position++] = rest;
   }
+}
+
+function isSame(known: Uint8Array, marks: Uint8Array, count: number): boolean {
+  if (known === marks) return true;
+  for (let field = 0; field < count; field++) if (known[field] !== marks[field]) return false;
+  return true;
 }
 
 /** Copies a name into `line` in lower case; returns its end. */

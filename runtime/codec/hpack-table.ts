@@ -22,6 +22,8 @@ export class FieldTable {
   /** Size as RFC 7541 §4.1 counts it. */
   sizeBytes = 0;
   maxBytes: number;
+  /** Changes with whatever an index could mean. Wraps after 2³¹. */
+  version = 0;
   #end = 0;
   #mask = -1;
 
@@ -37,6 +39,7 @@ export class FieldTable {
   /** Evicts what no longer fits (RFC 7541 §4.3). */
   resize(maxBytes: number): void {
     this.maxBytes = maxBytes;
+    this.version = (this.version + 1) & 0x7fffffff;
     this.#evict(maxBytes);
   }
 
@@ -44,6 +47,7 @@ export class FieldTable {
   insert(source: Buffer, start: number, nameEnd: number, valueEnd: number, kind: number): boolean {
     const length = valueEnd - start + 2;
     const size = length - LINE_BYTES + ENTRY_BYTES;
+    this.version = (this.version + 1) & 0x7fffffff;
     this.#evict(this.maxBytes - size);
     if (size > this.maxBytes) return false;
     if (this.#end + length > this.bytes.length) this.#makeRoom(length);

@@ -9,6 +9,18 @@ declare global {
   }
 }
 
+/** Parsed fields that several maps may share. */
+export interface ParsedFields {
+  readonly bytes: Buffer;
+  readonly offsets: Int32Array;
+  readonly marks: Uint8Array;
+  readonly count: number;
+  /** The same for fields that came again, 0 for those of which nothing is remembered. */
+  readonly id: number;
+  /** By field, 1 where HPACK may not index it on any hop (RFC 7541 §7.1.3). */
+  readonly neverIndexed: Uint8Array | undefined;
+}
+
 /** Four offsets for each field: name start, name end, value start, value end. */
 const STRIDE = 4;
 const KEEP = 0;
@@ -27,8 +39,9 @@ export class HeaderMap {
   #count = 0;
   /** Fields that came later: name, value, name, value, … */
   #added: string[] = [];
-  /** For codecs, by parsed field: 1 where HPACK may not index it on any hop (RFC 7541 §7.1.3). */
-  neverIndexed: Uint8Array | undefined = undefined;
+  /** `#marks` belong to others too: they are copied before one changes. */
+  #sharesMarks = false;
+  #source: ParsedFields | undefined = undefined;
 
   /** A map of these fields, for replies that the proxy makes itself and for tests. */
   static from(fields: Iterable<readonly [string, string]>): HeaderMap {
@@ -43,8 +56,21 @@ export class HeaderMap {
     this.#offsets = offsets;
     this.#marks = marks;
     this.#count = count;
-    this.neverIndexed = undefined;
+    this.#sharesMarks = false;
+    this.#source = undefined;
     if (this.#added.length > 0) this.#added = [];
+  }
+
+  /** For codecs: takes parsed fields that other maps may share, which nobody changes. */
+  loadShared(source: ParsedFields): void {
+    this.load(source.bytes, source.offsets, source.marks, source.count);
+    this.#sharesMarks = true;
+    this.#source = source;
+  }
+
+  /** For codecs: what `loadShared` took. */
+  get source(): ParsedFields | undefined {
+    return this.#source;
   }
 
   /** For codecs, which read the fields where they lie: the bytes and, as in `load`, the parsed fields' offsets and marks. */
@@ -113,7 +139,11 @@ export class HeaderMap {
 
   /** Removes every field of that name. */
   delete(name: string): void {
-    for (let field = this.#next(name, 0); field >= 0; field = this.#next(name, field + 1)) this.#marks[field] = DROP;
+    for (let field = this.#next(name, 0); field >= 0; field = this.#next(name, field + 1)) {
+      if (this.#sharesMarks) this.#marks = this.#marks.slice(0, this.#count);
+      this.#sharesMarks = false;
+      this.#marks[field] = DROP;
+    }
     if (this.#added.length === 0) return;
     for (let index = this.#added.length - 2; index >= 0; index -= 2) {
       if (equalsIgnoreCase(this.#added[index] ?? "", name)) this.#added.splice(index, 2);
