@@ -47,8 +47,8 @@ export class HttpDetect implements Connection {
     else this.#codec.ended();
   }
 
-  closed(): void {
-    this.#codec?.closed();
+  closed(isReset: boolean): void {
+    this.#codec?.closed(isReset);
   }
 
   sweep(nowMs: number): void {

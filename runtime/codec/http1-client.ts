@@ -10,9 +10,14 @@ import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
 import { REPLY_LIMITS, ReplyBody, type ReplyConnection } from "./http1-reply-body.ts";
 import { SocketWriter, type Transport } from "./socket-writer.ts";
 import type { Requester, Sending, UpstreamClient } from "./upstream-client.ts";
+import { acceptWebSocketKey, makeWebSocketKey } from "./websocket-key.ts";
 
 /** Interim replies before the final one; more is an upstream that never answers. */
 const INTERIM_MAX = 100;
+/** An upstream that knows no `Expect` sends no 100: then the body follows all the same (RFC 9110 §10.1.1). */
+const CONTINUE_WAIT_MS = 1000;
+/** What a tunnel's end has queued may take this long. */
+const LINGER_MS = 5000;
 const NO_BYTES = Buffer.alloc(0);
 const CUT = "the upstream closed the connection before its reply was whole";
 
@@ -40,6 +45,13 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   #isReplied = false;
   #closesAfter = false;
   #interims = 0;
+  /** The connection carries what an upgrade or a CONNECT asked for, until both sides have ended. */
+  #isTunnel = false;
+  /** The body waits: for 100, or for a tunnel to be accepted. */
+  #isHeld = false;
+  #continueTimer: ReturnType<typeof setTimeout> | undefined = undefined;
+  /** The `Sec-WebSocket-Key` that was made here; empty where the client has its own. */
+  #webSocketKey = "";
 
   constructor(transport: Transport, localAddress: string) {
     this.#transport = transport;
@@ -72,13 +84,23 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     this.#closesAfter = false;
     this.#interims = 0;
     this.requests++;
-    const { body } = exchange;
-    const isChunked = body.lengthBytes === undefined;
-    const line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
-    const tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+    const { body, upgrade } = exchange;
+    const isChunked = body.lengthBytes === undefined && upgrade === "";
+    let line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
+    let tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
+    if (upgrade === "connect") line = `CONNECT ${exchange.authority} HTTP/1.1\r\n`;
+    else if (upgrade !== "") tail = this.#askUpgrade(exchange);
+    if (exchange.expectsContinue) tail = `Expect: 100-continue\r\n${tail}`;
     const fits = this.#writer.writeHead(line, exchange.headers, tail);
-    if (fits) body.pipe(new RequestSink(this, this.#writer, body, isChunked));
-    else this.#fail(failure("internal", "the request's head is larger than the send buffer"));
+    if (!fits) {
+      this.#fail(failure("internal", "the request's head is larger than the send buffer"));
+      return this;
+    }
+    // Before an upgrade is accepted, what the client sends ahead of it would be read as the next request.
+    this.#isHeld = upgrade !== "" || exchange.expectsContinue;
+    if (!this.#isHeld) body.pipe(new RequestSink(this, this.#writer, body, isChunked ? "chunked" : "plain"));
+    else if (upgrade !== "") this.#isSent = true;
+    else this.#continueTimer = setTimeout(() => this.#pipeHeld(), CONTINUE_WAIT_MS);
     return this;
   }
 
@@ -106,17 +128,24 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** Nothing here waits for time: attempts and the pool do. */
   sweep(): void {}
 
-  /** The upstream sent FIN. It does not read on for long either, so that is its end (RFC 9112 §9.6). */
+  /** The upstream sent FIN. But for a tunnel, it does not read on for long either, so that is its end (RFC 9112 §9.6). */
   ended(): void {
-    this.#transport.end();
+    if (!this.#isTunnel || this.#requester === undefined) return this.#transport.end();
+    this.#isEof = true;
+    if (this.#body?.isPiped === true) this.#readToEnd();
+    return undefined;
   }
 
-  /** The socket is gone; what was read from it still counts. */
-  closed(): void {
+  /** The socket is gone; what was read from it still counts. `isReset` where the upstream did not end it in order. */
+  closed(isReset = false): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#writer.closed();
     if (this.#requester === undefined) return;
+    // A body that only the connection's end delimits is whole after FIN, and cut after RST.
+    const isCut = isReset && (this.#isTunnel || this.#body?.framing === "close");
+    if (this.#isTunnel && this.#body === undefined && this.#isSent && !isCut) return this.#release();
+    if (isCut || (this.#isTunnel && !this.#isSent)) return this.#fail(failure("upstream_closed", CUT));
     if (this.#body !== undefined) {
       this.#isEof = true;
       if (this.#body.isPiped) this.#readToEnd();
@@ -124,6 +153,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     }
     // Nothing of a reply came: the request may never have been read, and an idle connection that closes looks the same.
     this.#fail(failure("upstream_closed", CUT, this.#hasRest ? "never" : "if_reused"));
+    return undefined;
   }
 
   /** Gives up on the exchange; the connection cannot be used again. */
@@ -137,6 +167,13 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   close(): void {
     this.#drop();
     if (this.#isClosed) return;
+    clearTimeout(this.#continueTimer);
+    if (this.#isTunnel && this.#exchange === undefined && this.#writer.isBlocked) {
+      // A tunnel that ended in order: what the upstream has yet to read still goes out, within bounds.
+      this.#writer.end();
+      setTimeout(() => this.#transport.terminate(), LINGER_MS).unref();
+      return;
+    }
     this.#isClosed = true;
     this.#writer.closed();
     if (this.#exchange === undefined) this.#transport.end();
@@ -165,6 +202,9 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** For the request's sink: all of it went out. */
   sent(): void {
     this.#isSent = true;
+    if (!this.#isTunnel) return;
+    this.#writer.shutdown();
+    if (this.#body === undefined) this.#release();
   }
 
   /** For the request's sink: the rest of it will not come, so the upstream must not take it for whole. */
@@ -175,6 +215,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** For the reply's body: it is whole. */
   bodyEnded(): void {
     this.#body = undefined;
+    if (this.#isTunnel) return this.#isSent ? this.#release() : undefined;
     // An early reply: the request's rest is unwanted, and the connection cannot be framed again.
     if (!this.#isSent) return this.abandonAndRelease();
     return this.#release();
@@ -246,33 +287,85 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     }
     this.#restAt = after;
     const { status } = this.#parser;
-    if (status < 200) {
-      if (status === 101 || ++this.#interims > INTERIM_MAX) {
-        this.#fail(
-          failure(
-            "upstream_protocol",
-            status === 101 ? "the upstream switched protocols without being asked" : "too many interim replies",
-          ),
-        );
-        return false;
-      }
+    if (status >= 200) {
+      this.#reply(bytes, this.#exchange?.upgrade === "connect" && status < 300);
       return true;
     }
-    this.#reply(bytes);
+    if (status !== 101) return this.#interim(bytes);
+    const problem = this.#checkSwitch(bytes);
+    if (problem !== undefined) {
+      this.#fail(failure("upstream_protocol", problem));
+      return false;
+    }
+    this.#reply(bytes, true);
     return true;
   }
 
-  #reply(bytes: Buffer): void {
+  /** 1xx goes on to the client; a 100 that nobody asked for ends here, as the proxy says its own. */
+  #interim(bytes: Buffer): boolean {
+    const parser = this.#parser;
+    const exchange = this.#exchange;
+    if (++this.#interims > INTERIM_MAX) {
+      this.#fail(failure("upstream_protocol", "too many interim replies"));
+      return false;
+    }
+    if (parser.status !== 100 || (exchange?.expectsContinue ?? false)) {
+      const headers = new HeaderMap();
+      headers.load(bytes, parser.offsets, parser.marks, parser.count);
+      exchange?.onInterim?.(parser.status, headers);
+    }
+    if (parser.status === 100 && exchange?.upgrade === "") this.#pipeHeld();
+    return true;
+  }
+
+  /** Why a 101 is not what was asked for; `undefined` where it is (RFC 9110 §15.2.2, RFC 6455 §4.1). */
+  #checkSwitch(bytes: Buffer): string | undefined {
+    const { upgrade, offsets, marks, count } = this.#parser;
+    const asked = this.#exchange?.upgrade ?? "";
+    if (asked === "" || asked === "connect") return "the upstream switched protocols without being asked";
+    if (upgrade !== asked) return `the upstream switched to ${JSON.stringify(upgrade)}, asked was ${asked}`;
+    if (this.#webSocketKey === "") return undefined;
+    const headers = new HeaderMap();
+    headers.load(bytes, offsets, marks, count);
+    const isProof = headers.get("sec-websocket-accept") === acceptWebSocketKey(this.#webSocketKey);
+    return isProof ? undefined : "the upstream did not prove that it speaks WebSocket";
+  }
+
+  /** The end of a head that asks for an upgrade; what a client that speaks HTTP/2 does not send is made here (RFC 8441 §5). */
+  #askUpgrade({ protocol, upgrade, headers }: Exchange): string {
+    let tail = `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n\r\n`;
+    this.#webSocketKey = "";
+    if (upgrade !== "websocket" || protocol !== "HTTP/2" || headers.has("sec-websocket-key")) return tail;
+    this.#webSocketKey = makeWebSocketKey();
+    if (!headers.has("sec-websocket-version")) tail = `Sec-WebSocket-Version: 13\r\n${tail}`;
+    return `Sec-WebSocket-Key: ${this.#webSocketKey}\r\n${tail}`;
+  }
+
+  #pipeHeld(): void {
+    const body = this.#exchange?.body;
+    if (!this.#isHeld || body === undefined || this.#isClosed) return;
+    this.#isHeld = false;
+    clearTimeout(this.#continueTimer);
+    const framing = body.lengthBytes === undefined ? "chunked" : "plain";
+    body.pipe(new RequestSink(this, this.#writer, body, this.#isTunnel ? "tunnel" : framing));
+  }
+
+  #reply(bytes: Buffer, isTunnel: boolean): void {
+    clearTimeout(this.#continueTimer);
     const parser = this.#parser;
     const headers = new HeaderMap();
     headers.load(bytes, parser.offsets, parser.marks, parser.count);
     this.#isReplied = true;
     this.#closesAfter = parser.closes;
+    this.#isTunnel = isTunnel;
     const isBodiless = this.#exchange?.method === "HEAD" || parser.status === 204 || parser.status === 304;
-    const body = new ReplyBody(this, parser, isBodiless);
+    const body = new ReplyBody(this, parser, isTunnel ? "tunnel" : isBodiless ? "none" : "plain");
     if (body.framing === "close") this.#closesAfter = true;
     this.#body = body;
     this.#requester?.replied(new Reply(parser.status, parser.reason, headers, body));
+    if (!isTunnel) return;
+    this.#isSent = false;
+    this.#pipeHeld();
   }
 
   #release(): void {
@@ -280,6 +373,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     const isReusable = !this.#closesAfter && !this.#isClosed && !this.#hasRest;
     this.#requester = undefined;
     this.#exchange = undefined;
+    this.#isHeld = false;
     if (isReusable) this.resumeReading();
     else this.close();
     requester?.released(isReusable);
@@ -293,10 +387,14 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     this.close();
     if (requester === undefined) return;
     requester.released(false);
+    if (this.#isTunnel && body === undefined) this.#exchange?.body.cancel();
     if (this.#isReplied) body?.broke(cause);
     else requester.failed(cause);
   }
 }
+
+/** How a request's body is written: as it is, in chunks, or as it is until FIN. */
+type Framing = "plain" | "chunked" | "tunnel";
 
 /** Where a request's body goes: framed, onto the connection. */
 class RequestSink implements BodySink {
@@ -304,10 +402,10 @@ class RequestSink implements BodySink {
   readonly #writer: SocketWriter;
   readonly #isChunked: boolean;
 
-  constructor(client: Http1Client, writer: SocketWriter, body: Body, isChunked: boolean) {
+  constructor(client: Http1Client, writer: SocketWriter, body: Body, framing: Framing) {
     this.#client = client;
     this.#writer = writer;
-    this.#isChunked = isChunked;
+    this.#isChunked = framing === "chunked";
     writer.onDrain = () => body.resume();
   }
 

@@ -62,15 +62,23 @@ export class HeadParser {
   /** `Connection: close`, or HTTP/1.0 without `keep-alive`. */
   closes = false;
   expectsContinue = false;
+  /** An expectation that is not known (RFC 9110 §10.1.1). */
+  expectsMore = false;
+  /** Fields named `Host`. */
+  hosts = 0;
+  /** What `Upgrade` names, in lower case, where `Connection` asks for it and it is one protocol; else empty (RFC 9110 §7.8). */
+  upgrade = "";
   /** Why the last head was refused. */
   problem = "";
 
   #checkedHost = "";
-  #hosts = 0;
   #lengths = 0;
   #encodings = 0;
   #connectionFields = 0;
   #saysKeepAlive = false;
+  #saysUpgrade = false;
+  /** Index of the `Upgrade` field, -1 where there is none, -2 where there are several. */
+  #upgradeField = -1;
   /** A field was refused while it was stored. */
   #isBroken = false;
 
@@ -151,11 +159,15 @@ export class HeadParser {
     this.isChunked = false;
     this.closes = false;
     this.expectsContinue = false;
-    this.#hosts = 0;
+    this.expectsMore = false;
+    this.hosts = 0;
+    this.upgrade = "";
     this.#lengths = 0;
     this.#encodings = 0;
     this.#connectionFields = 0;
     this.#saysKeepAlive = false;
+    this.#saysUpgrade = false;
+    this.#upgradeField = -1;
     this.#isBroken = false;
   }
 
@@ -216,6 +228,7 @@ export class HeadParser {
     }
     if (this.#connectionFields > 0 && !this.#dropNominated(bytes))
       return this.#refuse(`Connection names more than ${OPTIONS_MAX} fields`);
+    if (this.#upgradeField >= 0 && this.#saysUpgrade && this.minor === 1) this.#readUpgrade(bytes);
     return position + 2;
   }
 
@@ -230,11 +243,16 @@ export class HeadParser {
     // Only lengths that a field of this hop or of framing has; most fields leave here.
     switch (nameEnd - nameStart) {
       case 2:
-        if (matchesName(bytes, nameStart, "te")) this.marks[this.count] = DROP;
+        // `trailers` alone goes on, as gRPC needs it: this hop passes them (RFC 9110 §10.1.4). Other codings are its own.
+        if (
+          matchesName(bytes, nameStart, "te") &&
+          !(valueEnd - valueStart === 8 && matchesName(bytes, valueStart, "trailers"))
+        )
+          this.marks[this.count] = DROP;
         break;
       case 4:
         if (matchesName(bytes, nameStart, "host")) {
-          this.#hosts++;
+          this.hosts++;
           this.host = latin1(bytes, valueStart, valueEnd);
         }
         break;
@@ -242,7 +260,10 @@ export class HeadParser {
         if (matchesName(bytes, nameStart, "expect")) this.#expect(bytes, valueStart, valueEnd);
         break;
       case 7:
-        if (matchesName(bytes, nameStart, "upgrade")) this.marks[this.count] = DROP;
+        if (matchesName(bytes, nameStart, "upgrade")) {
+          this.marks[this.count] = DROP;
+          this.#upgradeField = this.#upgradeField === -1 ? this.count : -2;
+        }
         break;
       case 10:
         if (matchesName(bytes, nameStart, "connection")) this.#connection(bytes, valueStart, valueEnd);
@@ -250,6 +271,8 @@ export class HeadParser {
         break;
       case 14:
         if (matchesName(bytes, nameStart, "content-length")) this.#length(bytes, valueStart, valueEnd);
+        // Half of an upgrade to h2c: passed on, it could open a connection past every policy (RFC 9113 §3.1).
+        else if (matchesName(bytes, nameStart, "http2-settings")) this.marks[this.count] = DROP;
         break;
       case 16:
         if (matchesName(bytes, nameStart, "proxy-connection")) this.marks[this.count] = DROP;
@@ -276,11 +299,11 @@ export class HeadParser {
     this.#isBroken = true;
   }
 
-  /** RFC 9110 §10.1.1: an expectation that is not known may be answered with 417; it is refused as it cannot be met. */
+  /** RFC 9110 §10.1.1: an expectation that is not known cannot be met, and may be answered with 417. */
   #expect(bytes: Buffer, start: number, end: number): void {
     this.marks[this.count] = DROP;
     if (end - start === 12 && matchesName(bytes, start, "100-continue")) this.expectsContinue = true;
-    else this.#break("the expectation is not 100-continue");
+    else this.expectsMore = true;
   }
 
   /** RFC 9112 §6.3: one field, digits only. Two fields are refused even where they agree. */
@@ -337,7 +360,8 @@ export class HeadParser {
   #dropOption(bytes: Buffer, option: string): void {
     if (option === "close") this.closes = true;
     else if (option === "keep-alive") this.#saysKeepAlive = true;
-    if (option === "" || option === "host" || option === "content-length") return;
+    else if (option === "upgrade") this.#saysUpgrade = true;
+    if (option === "" || option === "host" || option === "content-length" || option === "te") return;
     for (let field = 0; field < this.count; field++) {
       const start = this.offsets[field * 4] ?? 0;
       if ((this.offsets[field * 4 + 1] ?? 0) - start === option.length && matchesName(bytes, start, option))
@@ -345,12 +369,19 @@ export class HeadParser {
     }
   }
 
+  /** A list is a choice that the client leaves open; nothing is chosen for it. */
+  #readUpgrade(bytes: Buffer): void {
+    const at = this.#upgradeField * 4;
+    const value = latin1(bytes, this.offsets[at + 2] ?? 0, this.offsets[at + 3] ?? 0).toLowerCase();
+    if (UPGRADE.test(value)) this.upgrade = value;
+  }
+
   #frameRequest(): boolean {
     if (!this.#frame()) return false;
     if (this.isChunked && this.minor === 0) return this.#refuse("Transfer-Encoding came with HTTP/1.0") > 0;
     // RFC 9112 §3.2: exactly one Host in HTTP/1.1.
-    if (this.#hosts > 1) return this.#refuse("there are two Host fields") > 0;
-    if (this.#hosts === 0 && this.minor === 1) return this.#refuse("there is no Host field") > 0;
+    if (this.hosts > 1) return this.#refuse("there are two Host fields") > 0;
+    if (this.hosts === 0 && this.minor === 1) return this.#refuse("there is no Host field") > 0;
     // A connection nearly always names the same host.
     if (this.host === this.#checkedHost) return true;
     if (!AUTHORITY.test(this.host)) return this.#refuse("Host is not a host and a port") > 0;
@@ -368,6 +399,9 @@ export class HeadParser {
 
 /** RFC 3986 §3.2.2 and §3.2.3, without user information: what a Host field may hold. May be empty (RFC 9110 §7.2). */
 export const AUTHORITY: RegExp = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]*)(?::\d{0,5})?$/u;
+
+/** RFC 9110 §7.8: a protocol's name, and a version where it has one. */
+const UPGRADE = /^[a-z0-9!#$%&'*+\-.^_`|~]+(?:\/[a-z0-9!#$%&'*+\-.^_`|~]+)?$/u;
 
 const NOT_IN_TRAILERS = new Set([
   "authorization",

@@ -38,10 +38,12 @@ export class ReplyBody implements Body {
   /** Why it was cut before anyone read it. */
   #cut: Failure | undefined = undefined;
 
-  constructor(client: ReplyConnection, parser: HeadParser, isBodiless: boolean) {
+  /** `kind` is `none` for a reply that has no body whatever it says, `tunnel` for one whose body is all that follows. */
+  constructor(client: ReplyConnection, parser: HeadParser, kind: "plain" | "none" | "tunnel") {
     this.#client = client;
-    this.#remaining = isBodiless ? 0 : Math.max(0, parser.contentLength);
-    if (isBodiless || parser.contentLength >= 0) this.framing = "length";
+    this.#remaining = kind === "none" ? 0 : Math.max(0, parser.contentLength);
+    if (kind === "tunnel") this.framing = "close";
+    else if (kind === "none" || parser.contentLength >= 0) this.framing = "length";
     else this.framing = parser.isChunked ? "chunked" : "close";
     this.#decoder = this.framing === "chunked" ? new ChunkedDecoder(REPLY_LIMITS) : undefined;
     this.lengthBytes = this.framing === "length" ? this.#remaining : undefined;

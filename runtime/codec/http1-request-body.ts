@@ -4,7 +4,6 @@ import type { Body, BodySink } from "../exchange/body.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import { ChunkedDecoder } from "./http1-chunked.ts";
-import type { HeadParser } from "./http1-grammar.ts";
 
 /** What a body asks of its connection. */
 export interface RequestConnection {
@@ -14,7 +13,26 @@ export interface RequestConnection {
   resumeReading(): void;
   /** `100 Continue`, where it still makes sense. */
   sayContinue(): void;
+  /** Nobody takes what flows in a tunnel. */
+  tunnelCancelled(): void;
 }
+
+/** How a request's body is framed; what `HeadParser` knows of one. */
+export interface RequestFraming {
+  readonly isChunked: boolean;
+  /** -1 where there is none; `Infinity` for what flows until FIN (a tunnel). */
+  readonly contentLength: number;
+  readonly expectsContinue: boolean;
+  readonly minor: number;
+}
+
+/** What a client sends in a tunnel: everything until its FIN. */
+export const TUNNEL_FRAMING: RequestFraming = {
+  isChunked: false,
+  contentLength: Infinity,
+  expectsContinue: false,
+  minor: 1,
+};
 
 /** The body of a request: fed by its connection, read by whoever answers. */
 export class RequestBody implements Body {
@@ -23,24 +41,29 @@ export class RequestBody implements Body {
   /** The framing broke, or the body is beyond its limit. */
   isRefused = false;
   isDiscarding = false;
+  readonly isTunnel: boolean;
   /** The sink asked to wait. */
   isBlocked = false;
 
   readonly #server: RequestConnection;
   readonly #decoder: ChunkedDecoder | undefined;
   readonly #bodyMaxBytes: number;
-  readonly #expectsContinue: boolean;
+  /** The client may wait for 100, which nobody said yet. */
+  #awaitsContinue: boolean;
   #remaining: number;
   #receivedBytes = 0;
   #sink: BodySink | undefined = undefined;
 
-  constructor(server: RequestConnection, parser: HeadParser, limits: ListenerLimits) {
+  constructor(server: RequestConnection, framing: RequestFraming, limits: ListenerLimits) {
+    const isTunnel = framing === TUNNEL_FRAMING;
+    this.isTunnel = isTunnel;
     this.#server = server;
-    this.#decoder = parser.isChunked ? new ChunkedDecoder(limits) : undefined;
-    this.#bodyMaxBytes = limits.bodyMaxBytes;
-    this.#expectsContinue = parser.expectsContinue && parser.minor === 1;
-    this.#remaining = Math.max(0, parser.contentLength);
-    this.lengthBytes = parser.isChunked ? undefined : this.#remaining;
+    this.#decoder = framing.isChunked ? new ChunkedDecoder(limits) : undefined;
+    this.#bodyMaxBytes = isTunnel ? 0 : limits.bodyMaxBytes;
+    // RFC 9110 §10.1.1: in HTTP/1.0 the expectation is not heard.
+    this.#awaitsContinue = framing.expectsContinue && framing.minor === 1;
+    this.#remaining = Math.max(0, framing.contentLength);
+    this.lengthBytes = framing.isChunked || isTunnel ? undefined : this.#remaining;
     this.isComplete = this.lengthBytes === 0;
   }
 
@@ -50,7 +73,7 @@ export class RequestBody implements Body {
 
   /** What follows cannot be framed: the body broke, or the client may leave it out since nobody said 100 (RFC 9110 §10.1.1). */
   get isUncertain(): boolean {
-    return this.isRefused || (this.#expectsContinue && !this.isWanted && !this.isComplete);
+    return this.isRefused || (this.#awaitsContinue && this.#receivedBytes === 0 && !this.isComplete);
   }
 
   get receivedBytes(): number {
@@ -60,7 +83,8 @@ export class RequestBody implements Body {
   pipe(sink: BodySink): void {
     if (this.lengthBytes === 0) return sink.end(undefined);
     this.#sink = sink;
-    if (this.#expectsContinue) this.#server.sayContinue();
+    if (this.#awaitsContinue) this.#server.sayContinue();
+    this.#awaitsContinue = false;
     this.#server.resumeReading();
     this.#server.pump();
     return undefined;
@@ -77,9 +101,22 @@ export class RequestBody implements Body {
     this.#sink = undefined;
     this.isBlocked = false;
     if (this.isComplete) return;
+    // What follows an upgrade that was refused is the next request.
+    if (this.isTunnel) return this.#server.tunnelCancelled();
     this.isDiscarding = true;
     this.#server.resumeReading();
     this.#server.pump();
+    return undefined;
+  }
+
+  /** The client was told 100. */
+  continued(): void {
+    this.#awaitsContinue = false;
+  }
+
+  /** For a tunnel: the client sent FIN. */
+  finish(): void {
+    if (!this.isComplete) this.#complete(undefined);
   }
 
   fail(gone: Failure): void {

@@ -50,9 +50,9 @@ async function sentFor(method: string, reply: Reply): Promise<string> {
 // A 304 says the length of what it stands for; a filter that makes a 200 of it must not announce bytes that never come:
 // the client would take the next reply on the connection for them.
 test.each([
-  ["GET", 200, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"],
-  ["GET", 304, "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n"],
-  ["HEAD", 200, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"],
+  ["GET", 200, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"],
+  ["GET", 304, "HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"],
+  ["HEAD", 200, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"],
 ])("%s answered %p without a body says a length that holds", async (method, status, expected) => {
   expect(await sentFor(method, new Reply(status, "", HeaderMap.from([["Content-Length", "100"]]), EMPTY_BODY))).toBe(
     expected,

@@ -1,17 +1,21 @@
 // One downstream connection: bytes in, exchanges out, replies back, one after the other in the order they came (RFC 9112
 // §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
 import type { ListenerHttp, ListenerLimits } from "../contract/listener.ts";
-import { EMPTY_BODY, type BodySink } from "../exchange/body.ts";
+import { EMPTY_BODY } from "../exchange/body.ts";
 import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
-import { writeChunk, writeLastChunk } from "./http1-chunked.ts";
-import { AUTHORITY, HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { renderDate } from "./http-date.ts";
+import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
+import { reasonFor } from "./http1-reasons.ts";
+import { ReplySink } from "./http1-reply-sink.ts";
+import { RequestBody, TUNNEL_FRAMING, type RequestConnection } from "./http1-request-body.ts";
+import { readTarget } from "./http1-target.ts";
 import { normalizePath } from "./normalize.ts";
-import { RequestBody, type RequestConnection } from "./http1-request-body.ts";
 import { SocketWriter, type Transport } from "./socket-writer.ts";
+import { acceptWebSocketKey } from "./websocket-key.ts";
 
 /** What connections of one listener share; a new generation replaces its parts. */
 export interface Front {
@@ -28,6 +32,8 @@ export interface Front {
 
 /** A reply may end before its request has: this much of the rest is read and dropped to keep the connection, then it closes. */
 const DISCARD_MAX_BYTES = 1024 * 1024;
+/** …and for this long. */
+const DISCARD_MAX_MS = 5000;
 /** While draining, a connection without a request closes after this long, so that a request under way still lands. */
 const DRAIN_IDLE_MS = 1000;
 /** After FIN, the client has this long to close its side; what it still sends is dropped, so that no RST eats the reply (RFC 9112 §9.6). */
@@ -46,6 +52,7 @@ export class Http1Server implements RequestConnection {
   readonly #sink: ReplySink;
   readonly #onOutcome: (outcome: Outcome) => void;
   readonly #onBug: (error: unknown) => void;
+  readonly #onInterim: (status: number, headers: HeaderMap) => void;
 
   #exchange: Exchange | undefined = undefined;
   #body: RequestBody | undefined = undefined;
@@ -59,6 +66,12 @@ export class Http1Server implements RequestConnection {
   #isClosed = false;
   #closesAfter = false;
   #discardedBytes = 0;
+  /** Monotonic; when the rest of a request nobody wants began to be dropped. */
+  #discardingSinceMs = 0;
+  /** The connection carries what an upgrade or a CONNECT asked for, until both sides have ended. */
+  #isTunnel = false;
+  /** In a tunnel: the upstream half-closed, and so did we. */
+  #isReplyOver = false;
   /** Monotonic; the last time a byte moved, to the sweep's precision. */
   #activeAtMs: number;
   #headStartedAtMs = 0;
@@ -73,6 +86,7 @@ export class Http1Server implements RequestConnection {
     this.#sink = new ReplySink(this, this.#writer);
     this.#onOutcome = (outcome) => this.#answer(outcome);
     this.#onBug = (error) => this.#answer({ ok: false, error: failure("internal", String(error)) });
+    this.#onInterim = (status, headers) => this.#interim(status, headers);
     this.#activeAtMs = front.clock.monotonic();
   }
 
@@ -103,21 +117,30 @@ export class Http1Server implements RequestConnection {
     this.#writer.drained();
   }
 
-  /** The client sent FIN: it left, unless the last reply is still on its way. */
+  /** The client sent FIN: it left, unless this is a tunnel or the last reply is still on its way. */
   ended(): void {
     // Once that is out our own FIN follows, and the socket closes by itself.
     if (this.#endedAtMs > 0 && !this.#writer.isIdle) return;
-    this.#transport.end();
+    if (!this.#isTunnel || this.#exchange === undefined) return this.#transport.end();
+    this.#activeAtMs = 0;
+    this.#body?.finish();
+    return undefined;
   }
 
-  /** The socket is gone. */
-  closed(): void {
+  /** The socket is gone; `isReset` where the client did not end it in order. */
+  closed(isReset = false): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#writer.closed();
     this.#drop();
     const exchange = this.#exchange;
     if (exchange === undefined) return;
+    if (this.#isReplyOver && !isReset) {
+      // After our own FIN the client's closes the socket, and this is how it is told.
+      this.#body?.finish();
+      this.#endExchange(exchange);
+      return;
+    }
     const gone = failure("downstream_closed", "the downstream closed the connection");
     exchange.aborted = true;
     exchange.flags = "DC";
@@ -139,14 +162,22 @@ export class Http1Server implements RequestConnection {
       else this.#transport.terminate();
       return;
     }
-    if (this.#activeAtMs === 0) {
-      this.#activeAtMs = nowMs;
-      return;
-    }
+    // A client that drips its bytes is never idle: the other bounds hold for it all the same.
+    if (this.#activeAtMs === 0) this.#activeAtMs = nowMs;
     const idleMs = nowMs - this.#activeAtMs;
     const { limits } = this.#front;
-    if (this.#exchange !== undefined) {
-      if (limits.streamIdleTimeoutMs > 0 && idleMs >= limits.streamIdleTimeoutMs) this.#stall(this.#exchange);
+    const exchange = this.#exchange;
+    if (exchange !== undefined) {
+      if (limits.streamIdleTimeoutMs > 0 && idleMs >= limits.streamIdleTimeoutMs)
+        this.#stall(exchange, `no byte moved for ${limits.streamIdleTimeoutMs} ms`);
+      else if (
+        limits.requestTimeoutMs > 0 &&
+        this.#isUpload &&
+        nowMs - exchange.startedMonoMs >= limits.requestTimeoutMs
+      )
+        this.#stall(exchange, `no whole request within ${limits.requestTimeoutMs} ms`);
+    } else if (this.#discardingSinceMs > 0 && !(this.#body?.isComplete ?? true)) {
+      if (nowMs - this.#discardingSinceMs >= DISCARD_MAX_MS) this.#close();
     } else if (this.#headStartedAtMs > 0) {
       if (limits.headTimeoutMs > 0 && nowMs - this.#headStartedAtMs >= limits.headTimeoutMs) {
         this.#refuse(failure("request_timeout", `no whole head within ${limits.headTimeoutMs} ms`));
@@ -184,6 +215,14 @@ export class Http1Server implements RequestConnection {
     this.#writer.flush();
   }
 
+  /** For the body of a tunnel: before it was accepted there is none; after, the upstream is gone. */
+  tunnelCancelled(): void {
+    const exchange = this.#exchange;
+    if (!this.#isTunnel) this.#dropTunnel();
+    else if (exchange !== undefined && this.#isReplyOver)
+      this.replied(failure("upstream_closed", "the tunnel was cut"));
+  }
+
   /** For the reply's sink: bytes went out. */
   moved(bytes: number): void {
     this.#activeAtMs = 0;
@@ -195,6 +234,7 @@ export class Http1Server implements RequestConnection {
     const exchange = this.#exchange;
     if (exchange === undefined || this.#isClosed) return;
     exchange.replyTrailers = trailers;
+    if (this.#isTunnel && cut === undefined) return this.#halfClose(exchange);
     if (cut !== undefined) {
       exchange.flags = cut.kind === "response_timeout" ? "UT" : cut.kind === "stream_idle" ? "SI" : "UC";
       exchange.details =
@@ -202,8 +242,9 @@ export class Http1Server implements RequestConnection {
           ? "response_timeout"
           : "upstream_reset_after_response_started{connection_termination}";
       this.#endExchange(exchange);
+      if (this.#isTunnel) this.#body?.fail(cut);
       // A body that only the connection's end delimits would look whole after FIN.
-      if (this.#sink.framing === "close") this.#transport.terminate();
+      if (this.#sink.framing === "close" || this.#isTunnel) this.#transport.terminate();
       // What the client asks from here on must not be answered: it would read the answer as the rest of the cut body.
       else this.#close();
       return;
@@ -212,6 +253,7 @@ export class Http1Server implements RequestConnection {
     if (this.#closesAfter || (this.#body?.isRefused ?? false)) return this.#close();
     if (this.#body !== undefined && !this.#body.isComplete) {
       this.#discardedBytes = 0;
+      this.#discardingSinceMs = this.#front.clock.monotonic();
       this.#body.cancel();
     }
     if (!this.#isReading) this.#read();
@@ -280,21 +322,30 @@ export class Http1Server implements RequestConnection {
 
   #start(bytes: Buffer): void {
     const parser = this.#parser;
-    const { limits } = this.#front;
+    const { http, limits } = this.#front;
     const headers = new HeaderMap();
     headers.load(bytes, parser.offsets, parser.marks, parser.count);
-    const target = readTarget(parser.method, parser.target, parser.host);
-    if (target === undefined) {
-      this.#refuse(failure("bad_request", `the target ${JSON.stringify(parser.target.slice(0, 100))} is not a path`));
+    const hasContent = parser.isChunked || parser.contentLength > 0;
+    const target = readTarget(parser.method, parser.target, parser.hosts === 0 ? http.hostForHttp10 : parser.host);
+    const path = target === undefined ? undefined : normalizePath(target.path, http.pathNormalization);
+    if (target === undefined || path === undefined) {
+      const problem = target === undefined ? "is not of a form that its method may have" : "holds %00";
+      this.#refuse(failure("bad_request", `the target ${JSON.stringify(parser.target.slice(0, 100))} ${problem}`));
       return;
     }
-    if (target.authority !== parser.host) headers.set("Host", target.authority);
-    const path = normalizePath(target.path, this.#front.http.pathNormalization);
-    if (path === undefined) {
-      this.#refuse(failure("bad_request", "the path holds %00"));
-      return;
-    }
-    const body = parser.isChunked || parser.contentLength > 0 ? new RequestBody(this, parser, limits) : undefined;
+    // Only HTTP/1.0 may leave it out, and an upstream must not have to guess.
+    if (parser.hosts === 0 && target.authority === "")
+      return this.#refuse(failure("bad_request", "there is no Host field"));
+    if (target.authority !== parser.host || parser.hosts === 0) headers.set("Host", target.authority);
+    const isConnect = parser.method === "CONNECT";
+    // RFC 9110 §9.3.6: it has no content, and what would look like one is the tunnel.
+    if (isConnect && (hasContent || parser.contentLength === 0))
+      return this.#refuse(failure("bad_request", "a CONNECT came with a length"));
+    let upgrade = isConnect ? "connect" : parser.upgrade;
+    // One with content goes on as a plain request: the rest of its content and the tunnel would follow each other.
+    if (upgrade !== "" && (hasContent || !http.upgrades.includes(upgrade))) upgrade = "";
+    const framing = upgrade === "" ? parser : TUNNEL_FRAMING;
+    const body = hasContent || upgrade !== "" ? new RequestBody(this, framing, limits) : undefined;
     const exchange = new Exchange(
       this.#downstream,
       parser.method,
@@ -305,9 +356,20 @@ export class Http1Server implements RequestConnection {
       body ?? EMPTY_BODY,
       this.#front.clock,
     );
+    exchange.upgrade = upgrade;
+    // RFC 9110 §15.2: an HTTP/1.0 client knows no interim replies.
+    if (parser.minor === 1) exchange.onInterim = this.#onInterim;
     this.#exchange = exchange;
     this.#body = body;
     this.#closesAfter = parser.closes;
+    const expectsContinue = parser.expectsContinue && hasContent && parser.minor === 1;
+    if (parser.expectsMore || (expectsContinue && http.expectContinue === "refuse"))
+      return this.#answer({ ok: false, error: failure("expectation_failed", "the expectation cannot be met") });
+    exchange.expectsContinue = expectsContinue && http.expectContinue === "upstream";
+    if (isConnect && upgrade === "") {
+      this.#closesAfter = true;
+      return this.#answer({ ok: false, error: failure("no_route", "CONNECT is not allowed here") });
+    }
     if (limits.bodyMaxBytes > 0 && parser.contentLength > limits.bodyMaxBytes) {
       this.#closesAfter = true;
       this.#answer({
@@ -337,13 +399,22 @@ export class Http1Server implements RequestConnection {
       reply.body.cancel();
       return;
     }
+    if (exchange.upgrade !== "")
+      this.#isTunnel = reply.status === 101 || (reply.status < 300 && exchange.method === "CONNECT");
+    if (reply.status < 200 && !this.#isTunnel) {
+      // A filter's mistake: an interim status ends nothing, and the client would wait for more.
+      reply.body.cancel();
+      return this.#answer({ ok: false, error: failure("internal", `${reply.status} is not a final status`) });
+    }
+    if (exchange.upgrade !== "" && !this.#isTunnel) this.#dropTunnel();
     this.#reply = reply;
     exchange.status = reply.status;
     exchange.flags = reply.flags;
     exchange.details = reply.details;
     if (reply.closes || this.#front.isDraining || (this.#body?.isUncertain ?? false)) this.#closesAfter = true;
     const hasBody = exchange.method !== "HEAD" && reply.status !== 204 && reply.status !== 304;
-    this.#sink.begin(hasBody ? reply.body.lengthBytes : 0, exchange.protocol, reply);
+    if (this.#isTunnel) this.#sink.beginTunnel(reply);
+    else this.#sink.begin(hasBody ? reply.body.lengthBytes : 0, exchange.protocol, reply);
     if (this.#sink.framing === "close") this.#closesAfter = true;
     if (!this.#encode(exchange, reply, hasBody)) {
       reply.body.cancel();
@@ -364,20 +435,64 @@ export class Http1Server implements RequestConnection {
     else if (isLength && !fitsLength(reply.headers, reply.body.lengthBytes))
       reply.headers.set("Content-Length", String(reply.body.lengthBytes));
     let tail = "\r\n";
-    if (this.#closesAfter) tail = "Connection: close\r\n\r\n";
+    if (this.#isTunnel) tail = this.#openTunnel(exchange, reply);
+    else if (this.#closesAfter) tail = "Connection: close\r\n\r\n";
     else if (exchange.protocol === "HTTP/1.0") tail = "Connection: keep-alive\r\n\r\n";
     if (hasBody && this.#sink.framing === "chunked") tail = `Transfer-Encoding: chunked\r\n${tail}`;
-    const line = `HTTP/1.1 ${reply.status} ${reply.reason === "" ? (REASONS[reply.status] ?? "") : reply.reason}\r\n`;
+    // RFC 9110 §6.6.1: whoever passes on a reply without a date gives it one.
+    if (!reply.headers.has("date")) tail = `Date: ${renderDate(this.#front.clock.now())}\r\n${tail}`;
+    const line = `HTTP/1.1 ${reply.status} ${reply.reason === "" ? reasonFor(reply.status) : reply.reason}\r\n`;
     return this.#writer.writeHead(line, reply.headers, tail);
   }
 
-  /** No byte moved for too long. Before the reply the waiting stage fails; after its head only the connection can tell. */
-  #stall(exchange: Exchange): void {
-    const isUpload = this.#body !== undefined && !this.#body.isComplete && this.#reply === undefined;
-    const stalled = failure(
-      isUpload ? "request_timeout" : "stream_idle",
-      `no byte moved for ${this.#front.limits.streamIdleTimeoutMs} ms`,
-    );
+  /** Fields of this hop for the head that opens a tunnel. */
+  #openTunnel(exchange: Exchange, reply: Reply): string {
+    // RFC 9110 §9.3.6, §15.2.2: no content, whatever it says; the tunnel begins after the head.
+    reply.headers.delete("content-length");
+    if (exchange.upgrade === "connect") return "\r\n";
+    const key = exchange.upgrade === "websocket" ? exchange.headers.get("sec-websocket-key") : undefined;
+    // An upstream that speaks HTTP/2 has no answer to the client's key.
+    if (key !== undefined && !reply.headers.has("sec-websocket-accept"))
+      reply.headers.set("Sec-WebSocket-Accept", acceptWebSocketKey(key));
+    return `Connection: Upgrade\r\nUpgrade: ${exchange.upgrade}\r\n\r\n`;
+  }
+
+  /** Passes an interim reply on; one that the client has no room for is left out, as it may be (RFC 9110 §15.2). */
+  #interim(status: number, headers: HeaderMap): void {
+    if (this.#isClosed || this.#exchange === undefined || this.#reply !== undefined || this.#writer.isBlocked) return;
+    if (status === 100) this.#body?.continued();
+    headers.delete("content-length");
+    this.#writer.writeHead(`HTTP/1.1 ${status} ${reasonFor(status)}\r\n`, headers, "\r\n");
+  }
+
+  /** The upgrade was not accepted: the exchange is as any other, and the next request follows it. */
+  #dropTunnel(): void {
+    if (this.#body !== undefined) this.#body.isComplete = true;
+    // Whether these bytes are the next request or the tunnel's, only the client knows.
+    if (this.#hasRest) this.#closesAfter = true;
+  }
+
+  /** The upstream sent FIN in a tunnel: so do we, and what the client still says goes on its way. */
+  #halfClose(exchange: Exchange): void {
+    if (this.#body?.isComplete ?? true) {
+      this.#endExchange(exchange);
+      this.#close();
+      return;
+    }
+    this.#isReplyOver = true;
+    this.#writer.shutdown();
+  }
+
+  /** A request's body is under way and nobody answered yet. */
+  get #isUpload(): boolean {
+    const body = this.#body;
+    return body !== undefined && !body.isComplete && !body.isTunnel && this.#reply === undefined;
+  }
+
+  /** Time is up for the whole exchange. Before the reply the waiting stage fails; after its head only the connection can tell. */
+  #stall(exchange: Exchange, problem: string): void {
+    const isUpload = this.#isUpload;
+    const stalled = failure(isUpload ? "request_timeout" : "stream_idle", problem);
     this.#activeAtMs = 0;
     if (this.#reply === undefined) {
       if (isUpload) this.#closesAfter = true;
@@ -404,6 +519,7 @@ export class Http1Server implements RequestConnection {
     this.#exchange = undefined;
     this.#reply = undefined;
     exchange.onAbort = undefined;
+    exchange.onInterim = undefined;
     exchange.bytesReceived = this.#body?.receivedBytes ?? 0;
     this.#front.observer.exchangeEnded(exchange);
   }
@@ -416,44 +532,6 @@ export class Http1Server implements RequestConnection {
   }
 }
 
-/** Where a reply's body goes: framed, onto the connection. One for each connection. */
-class ReplySink implements BodySink {
-  framing: "length" | "chunked" | "close" = "length";
-  readonly #server: Http1Server;
-  readonly #writer: SocketWriter;
-  #reply: Reply | undefined = undefined;
-
-  constructor(server: Http1Server, writer: SocketWriter) {
-    this.#server = server;
-    this.#writer = writer;
-    writer.onDrain = () => this.#reply?.body.resume();
-  }
-
-  begin(lengthBytes: number | undefined, protocol: Exchange["protocol"], reply: Reply): void {
-    this.#reply = reply;
-    if (lengthBytes !== undefined) this.framing = "length";
-    else this.framing = protocol === "HTTP/1.1" ? "chunked" : "close";
-  }
-
-  write(chunk: Buffer, start: number, end: number): boolean {
-    this.#server.moved(end - start);
-    return this.framing === "chunked"
-      ? writeChunk(this.#writer, chunk, start, end)
-      : this.#writer.write(chunk, start, end);
-  }
-
-  end(trailers: HeaderMap | undefined): void {
-    this.#reply = undefined;
-    if (this.framing === "chunked") writeLastChunk(this.#writer, trailers);
-    this.#server.replied(undefined, trailers);
-  }
-
-  abort(cut: Failure): void {
-    this.#reply = undefined;
-    this.#server.replied(cut);
-  }
-}
-
 /**
  * Whether the length that a head says is its body's. Only a reply without a body may say another (RFC 9110 §8.6), and a
  * filter that gives it a status which has one must not make the client take the next reply for it.
@@ -461,51 +539,3 @@ class ReplySink implements BodySink {
 function fitsLength(headers: HeaderMap, lengthBytes: number | undefined): boolean {
   return lengthBytes === 0 ? headers.get("content-length") === "0" : headers.has("content-length");
 }
-
-/** Path and authority of a request target (RFC 9112 §3.2); `undefined` where it is of no form that is served. */
-function readTarget(
-  method: string,
-  target: string,
-  host: string,
-): { readonly path: string; readonly authority: string } | undefined {
-  if (method === "CONNECT") return undefined;
-  if (target.charCodeAt(0) === 47) return { path: target, authority: host };
-  if (target === "*") return method === "OPTIONS" ? { path: "*", authority: host } : undefined;
-  // RFC 9112 §3.2.2: the authority of an absolute target counts, not the Host field.
-  const absolute = /^https?:\/\/([^/?]+)([/?].*)?$/iu.exec(target);
-  const authority = absolute?.[1] ?? "";
-  if (authority === "" || !AUTHORITY.test(authority)) return undefined;
-  const path = absolute?.[2] ?? "/";
-  return { path: path.startsWith("/") ? path : `/${path}`, authority };
-}
-
-/** Reason phrases for replies that brought none (RFC 9110 §15). */
-const REASONS: Readonly<Record<number, string>> = {
-  200: "OK",
-  201: "Created",
-  202: "Accepted",
-  204: "No Content",
-  206: "Partial Content",
-  301: "Moved Permanently",
-  302: "Found",
-  303: "See Other",
-  304: "Not Modified",
-  307: "Temporary Redirect",
-  308: "Permanent Redirect",
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  408: "Request Timeout",
-  409: "Conflict",
-  413: "Content Too Large",
-  417: "Expectation Failed",
-  429: "Too Many Requests",
-  431: "Request Header Fields Too Large",
-  500: "Internal Server Error",
-  501: "Not Implemented",
-  502: "Bad Gateway",
-  503: "Service Unavailable",
-  504: "Gateway Timeout",
-};

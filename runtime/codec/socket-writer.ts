@@ -63,6 +63,11 @@ export class SocketWriter {
     return this.#queuedBytes === 0 && owner !== this;
   }
 
+  /** The kernel takes no more: what is written waits in the queue. */
+  get isBlocked(): boolean {
+    return this.#queuedBytes > 0;
+  }
+
   /** Gathers a head: a start line, the fields, then `tail`. False when it is larger than the whole buffer. */
   writeHead(line: string, headers: HeaderMap, tail: string): boolean {
     this.#own();

@@ -41,7 +41,8 @@ export interface UpstreamClient {
   data(chunk: Buffer): void;
   drained(): void;
   ended(): void;
-  closed(): void;
+  /** `isReset` where the upstream or the network ended it, not a FIN. */
+  closed(isReset: boolean): void;
   /** `nowMs` is monotonic. */
   sweep(nowMs: number): void;
 }

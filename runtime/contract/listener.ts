@@ -60,7 +60,15 @@ export const ListenerHttp = z
      * as Istio.
      */
     upgrades: z
-      .array(z.string().regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u))
+      .array(
+        z
+          .string()
+          .regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u)
+          .refine((name) => name !== "h2c", {
+            error:
+              "an upgrade to h2c would carry requests past every route and filter; HTTP/2 is spoken from the first byte",
+          }),
+      )
       .max(100)
       .default(["websocket"]),
     /** `Host` for HTTP/1.0 requests that have none; empty, the default, answers them 400. Envoy's `default_host_for_http_10`. */

@@ -67,6 +67,8 @@ export class Exchange {
    * upgrade and 2xx for `connect`, in every protocol: the HTTP/2 codecs translate, as 200 is what accepts on their wire.
    */
   upgrade = "";
+  /** The upstream is asked for 100 (`Expect`), and the body is held until it says so or answers. */
+  expectsContinue = false;
   /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
   onInterim: ((status: number, headers: HeaderMap) => void) | undefined = undefined;
   readonly headers: HeaderMap;

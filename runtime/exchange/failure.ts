@@ -5,6 +5,7 @@ export type FailureKind =
   | "head_too_large"
   | "body_too_large"
   | "request_timeout"
+  | "expectation_failed"
   | "no_route"
   | "no_cluster"
   | "no_healthy_endpoint"
@@ -38,6 +39,7 @@ const SOURCES: Readonly<Record<FailureKind, Failure["source"]>> = {
   head_too_large: "downstream",
   body_too_large: "downstream",
   request_timeout: "downstream",
+  expectation_failed: "downstream",
   no_route: "proxy",
   no_cluster: "proxy",
   no_healthy_endpoint: "upstream",

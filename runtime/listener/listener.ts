@@ -8,7 +8,8 @@ export interface Connection {
   drained(): void;
   /** The downstream sent FIN: nothing more comes, and what is written still arrives. The codec closes the socket, now or later. */
   ended(): void;
-  closed(): void;
+  /** The socket is gone; `isReset` where the peer or the network ended it, not a FIN. */
+  closed(isReset: boolean): void;
   /** `nowMs` is monotonic. */
   sweep(nowMs: number): void;
 }
@@ -81,14 +82,14 @@ export function startListener(options: ListenerOptions): RunningListener {
         if (connection === undefined) socket.end();
         else connection.ended();
       },
-      close(socket) {
+      close(socket, error) {
         const { connection } = socket.data;
         if (connection === undefined) return;
         socket.data.connection = undefined;
         connections.delete(connection);
         sockets.delete(socket);
         options.closed();
-        connection.closed();
+        connection.closed(error !== undefined && error !== null);
       },
       error(socket) {
         // `close` follows.

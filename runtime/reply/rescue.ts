@@ -27,6 +27,8 @@ export function replyFor(error: Failure): Reply {
       return closing(reply(413, "Payload Too Large", "-", "request_payload_too_large"));
     case "request_timeout":
       return closing(reply(408, "request timeout", "DPE", "request_header_timeout"));
+    case "expectation_failed":
+      return closing(reply(417, "", "DPE", "expectation_failed"));
     case "no_route":
       return reply(404, "", "NR", "route_not_found");
     case "no_cluster":

@@ -96,6 +96,8 @@ export class Attempt implements Claimant, Requester {
     exchange.repliedMonoMs = this.#clock.monotonic();
     this.#reply = reply;
     if (reply.status >= 500) this.endpoint.failedRequests++;
+    // A tunnel lives as long as its ends want it to.
+    if (exchange.upgrade !== "" && reply.status < 300) clearTimeout(this.#timer);
     this.#settle({ ok: true, value: reply });
   }
 

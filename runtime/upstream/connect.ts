@@ -11,7 +11,8 @@ export interface SocketOwner {
   drained(): void;
   /** The upstream sent FIN: nothing more comes, and what is written still arrives. The owner closes the socket, now or later. */
   ended(): void;
-  closed(): void;
+  /** The socket is gone; `isReset` where the peer or the network ended it, not a FIN. */
+  closed(isReset: boolean): void;
 }
 
 /** Connects to an address or a host name; after `timeoutMs` (0 is no bound) it is refused. */
@@ -62,9 +63,9 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
     if (socket.data.isOpen) socket.data.owner.ended();
     else socket.end();
   },
-  close(socket) {
+  close(socket, error) {
     // One that opened after it was refused is of no concern to its owner, who has counted it out already.
-    if (socket.data.isOpen) socket.data.owner.closed();
+    if (socket.data.isOpen) socket.data.owner.closed(error !== undefined && error !== null);
   },
   error(socket) {
     // `close` follows; what the error says is not told to clients.

@@ -109,11 +109,11 @@ export class PooledConnection implements SocketOwner {
     this.client.ended();
   }
 
-  closed(): void {
+  closed(isReset: boolean): void {
     // Out of the pool before the exchange hears of it: a retry must not be given this connection.
     this.#lot.closed();
     this.pool.gone(this);
-    this.client.closed();
+    this.client.closed(isReset);
   }
 }
 

@@ -145,7 +145,7 @@ function visit(port: number, { asks, pipelines, leavesAfterMs, resets }: Visitor
   const socket = connect({ host: "127.0.0.1", port, noDelay: true });
   let text = "";
   let sent = 0;
-  const heads = (): readonly string[] => text.match(/HTTP\/1\.1 \d{3} [^]*?\r\n\r\n/gu) ?? [];
+  const heads = (): readonly string[] => text.match(/HTTP\/1\.1 [2-5]\d{2} [^]*?\r\n\r\n/gu) ?? [];
   const leave = (): void => void (resets ? socket.resetAndDestroy() : socket.destroy());
   const next = (): void => {
     if (sent < requests.length) socket.write(requests[sent++]?.text ?? "", "latin1");
