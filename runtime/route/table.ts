@@ -3,6 +3,7 @@ import type { Destination, Route, RouteMatch, StringMatch, VirtualHost } from ".
 import { compileWeights } from "../balance/balancer.ts";
 import type { Decision } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
+import { PathIndex, type PathNeed } from "./path-index.ts";
 
 /** What a match looks at. */
 export interface Requested {
@@ -21,12 +22,16 @@ export type HeaderEditor = (headers: HeaderMap) => void;
 /** Finds the route of a request; `undefined` where none matches. */
 export type RouteTable = (authority: string, requested: Requested) => CompiledRoute | undefined;
 
-interface CompiledHost {
-  readonly routes: readonly {
-    readonly route: CompiledRoute;
-    readonly matches: (requested: Requested, path: string) => boolean;
-  }[];
+interface Rule {
+  readonly route: CompiledRoute;
+  readonly matches: (requested: Requested, path: string) => boolean;
 }
+
+/** The first rule of a host that matches; `path` is without the query. */
+type CompiledHost = (requested: Requested, path: string) => CompiledRoute | undefined;
+
+/** Up to so many rules are asked one after the other: that takes less than the index. */
+const ASKED_IN_TURN_MAX = 8;
 
 /** Builds the table. Hosts: exact before the longest suffix wildcard before `*`; routes: the first that matches. */
 export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable {
@@ -66,9 +71,7 @@ export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable 
   return function matchRoute(authority, requested) {
     const host = recallHost(authority);
     if (host === undefined) return undefined;
-    const path = withoutQuery(requested.path);
-    for (const { route, matches } of host.routes) if (matches(requested, path)) return route;
-    return undefined;
+    return host(requested, withoutQuery(requested.path));
   };
 }
 
@@ -85,9 +88,29 @@ function withoutQuery(path: string): string {
 }
 
 function compileHost(host: VirtualHost): CompiledHost {
-  return {
-    routes: host.routes.map((route) => ({ route: compileRoute(route), matches: compileMatches(route.matches) })),
-  };
+  const rules = host.routes.map((route) => ({ route: compileRoute(route), matches: compileMatches(route.matches) }));
+  if (rules.length <= ASKED_IN_TURN_MAX) {
+    return function askInTurn(requested, path) {
+      for (const { route, matches } of rules) if (matches(requested, path)) return route;
+      return undefined;
+    };
+  }
+  const index = new PathIndex<Rule, Requested>(({ matches }, requested, path) => matches(requested, path));
+  rules.forEach((rule, order) => {
+    for (const need of neededPaths(host.routes[order]?.matches ?? [])) index.add(order, rule, need);
+  });
+  return (requested, path) => index.first(requested, path)?.route;
+}
+
+/** What a path must be for one of a route's matches to hold. */
+function neededPaths(matches: readonly RouteMatch[]): readonly PathNeed[] {
+  if (matches.length === 0) return [{ kind: "prefix", text: "", isAll: true }];
+  return matches.map(({ path, ignoreCase, method, headers, withoutHeaders }) => {
+    if (path === undefined || ignoreCase || path.kind === "regex") return { kind: "prefix", text: "", isAll: false };
+    const isAll = method === undefined && Object.keys(headers).length === 0 && Object.keys(withoutHeaders).length === 0;
+    if (path.kind !== "path_separated_prefix") return { kind: path.kind, text: path.value, isAll };
+    return { kind: "segments", text: path.value.replace(/\/$/u, ""), isAll };
+  });
 }
 
 function compileRoute(route: Route): CompiledRoute {
@@ -197,7 +220,12 @@ function compileMatch(match: RouteMatch): (requested: Requested, path: string) =
     const matchesValue = compileString(value);
     conditions.push(({ headers }) => !matchesValue(headers.get(name)));
   }
-  return (requested, path) => conditions.every((holds) => holds(requested, path));
+  const [first, second] = conditions;
+  if (first !== undefined && second === undefined) return first;
+  return function holdsAll(requested, path) {
+    for (const holds of conditions) if (!holds(requested, path)) return false;
+    return true;
+  };
 }
 
 /** Compares a path without its query. */
@@ -205,6 +233,10 @@ export function compilePath(match: NonNullable<RouteMatch["path"]>, ignoreCase =
   if (match.kind === "regex") return compileString(match);
   const fold = (text: string): string => (ignoreCase ? text.toLowerCase() : text);
   const value = fold(match.value);
+  if (!ignoreCase) {
+    if (match.kind === "exact") return (path) => path === value;
+    if (match.kind === "prefix") return (path) => path.startsWith(value);
+  }
   switch (match.kind) {
     case "exact":
       return (path) => fold(path) === value;
