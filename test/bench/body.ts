@@ -2,18 +2,10 @@
 import { startCannedHttp1 } from "../harness/canned.ts";
 import { startNginxProxy, startNginxUpstream } from "../harness/peers.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
-import {
-  contenderOf,
-  contenderOfPeer,
-  place,
-  renderCosts,
-  renderRatio,
-  runContest,
-  type Contender,
-} from "./contest.ts";
+import { contenderOfPeer, place, renderCosts, renderRatio, runContest, type Contender } from "./contest.ts";
 import { runWrk } from "./load.ts";
 import type { BenchOptions, BenchResult, BenchRow } from "./result.ts";
-import { startSidecar } from "./sidecar.ts";
+import { contenderOf, startSidecar } from "./sidecar.ts";
 
 export const question = "What does a byte cost in the proxy, in 64 KB replies and in 1 MB uploads, beside nginx?";
 export const parts: readonly string[] = ["reply", "upload"];

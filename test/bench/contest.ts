@@ -1,7 +1,6 @@
 // Proxies measured beside each other: the same load on each in turn, round by round, so that what else the machine does
 // falls on all of them; and the rows that come of it.
 import type { Peer } from "../harness/peers.ts";
-import type { RunningProxy } from "../harness/proxy.ts";
 import { cpuTimeUs, moveToCore } from "./cpu.ts";
 import type { LoadReport } from "./load.ts";
 import { median, type BenchOptions, type BenchRow } from "./result.ts";
@@ -131,15 +130,10 @@ function medianOfKnown(values: readonly number[]): number {
   return known.length * 2 > values.length ? median(known) : Number.NaN;
 }
 
-/** A sidecar as a contender; several are one chain, entered at the first. */
-export function contenderOf(...proxies: readonly RunningProxy[]): Contender {
-  const [first] = proxies;
-  return { name: "vespid", port: first?.inboundPort ?? 0, pids: proxies.map(({ program }) => program.pid) };
-}
-
-/** A peer as a contender. */
-export function contenderOfPeer({ name, port, program }: Peer): Contender {
-  return { name, port, pids: [program.pid] };
+/** A peer as a contender; several are one chain, entered at the first. */
+export function contenderOfPeer(...peers: readonly Peer[]): Contender {
+  const [first] = peers;
+  return { name: first?.name ?? "", port: first?.port ?? 0, pids: peers.map(({ program }) => program.pid) };
 }
 
 /** Where the processes of a contest run. */

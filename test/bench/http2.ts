@@ -4,7 +4,6 @@ import { startEnvoy } from "../harness/envoy.ts";
 import { startHaproxy } from "../harness/peers.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
 import {
-  contenderOf,
   contenderOfPeer,
   place,
   renderCosts,
@@ -16,7 +15,7 @@ import {
 } from "./contest.ts";
 import { runH2load, runOpenLoop, TEN_HEADERS, type LoadReport } from "./load.ts";
 import type { BenchOptions, BenchResult, BenchRow } from "./result.ts";
-import { http2Snapshot, startSidecar } from "./sidecar.ts";
+import { contenderOf, startSidecar } from "./sidecar.ts";
 
 export const question = "What does one HTTP/2 request cost in the proxy, beside HAProxy and Envoy?";
 export const parts: readonly string[] = ["own-core", "same", "unique", "post", "fixed", "connections"];
@@ -41,15 +40,13 @@ export async function run({ isQuick, hasPart, progress }: BenchOptions): Promise
   await using folder = await makeTempFolder();
   await using programs = new AsyncDisposableStack();
   const upstream = programs.use(await startCannedHttp2({ kind: "plain", bodyBytes: 100 }));
-  const vespid = programs.use(
-    await startSidecar({ folder, applicationPort: upstream.port, snapshot: http2Snapshot(upstream.port) }),
-  );
+  const vespid = programs.use(await startSidecar({ folder, applicationPort: upstream.port }));
   const options = { folder, upstreamPort: upstream.port };
   const peers = [
     programs.use(await startHaproxy({ ...options, kind: "h2" })),
     programs.use(await startEnvoy({ ...options, downstream: "h2", upstream: "h2" })),
   ];
-  const contenders = [contenderOf(vespid), ...peers.map(contenderOfPeer)];
+  const contenders = [contenderOf(vespid), ...peers.map((peer) => contenderOfPeer(peer))];
 
   const load = { connections: CONNECTIONS, streams: STREAMS, headers: TEN_HEADERS, folder };
   const atRate =

@@ -2,19 +2,11 @@
 import { startEnvoy } from "../harness/envoy.ts";
 import { startHaproxy, startNginxProxy, startNginxUpstream } from "../harness/peers.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
-import {
-  contenderOf,
-  contenderOfPeer,
-  place,
-  renderCosts,
-  renderRatio,
-  runContest,
-  type Contender,
-} from "./contest.ts";
+import { contenderOfPeer, place, renderCosts, renderRatio, runContest, type Contender } from "./contest.ts";
 import { residentBytes } from "./cpu.ts";
 import { runOpenLoop, runWrk, TEN_HEADERS } from "./load.ts";
 import type { BenchOptions, BenchResult, BenchRow } from "./result.ts";
-import { startSidecar } from "./sidecar.ts";
+import { contenderOf, startSidecar } from "./sidecar.ts";
 
 export const question = "What does one HTTP/1.1 request cost in the proxy, beside nginx, HAProxy and Envoy?";
 export const parts: readonly string[] = ["own-core", "saturated", "fixed"];
@@ -36,7 +28,7 @@ export async function run({ isQuick, hasPart, progress }: BenchOptions): Promise
   const options = { folder, upstreamPort: upstream.port };
   const peers = await Promise.all([startNginxProxy(options), startHaproxy(options), startEnvoy(options)]);
   for (const peer of peers) programs.use(peer);
-  const contenders = [contenderOf(vespid), ...peers.map(contenderOfPeer)];
+  const contenders = [contenderOf(vespid), ...peers.map((peer) => contenderOfPeer(peer))];
   const load = { connections: CONNECTIONS, headers: TEN_HEADERS, folder };
   const rows: BenchRow[] = [];
 

@@ -1,17 +1,19 @@
 // The sidecar as benchmarks run it: one worker, access log to a file, request id and metrics on, as its peers have them.
+import { mkdir } from "node:fs/promises";
 import { startProxy, type ProxyOptions, type RunningProxy } from "../harness/proxy.ts";
 import type { TempFolder } from "../harness/temp-folder.ts";
+import type { Contender } from "./contest.ts";
 import type { BenchRow } from "./result.ts";
 
 /** What a benchmark says of it. */
 export interface SidecarOptions {
   readonly folder: TempFolder;
-  readonly applicationPort: number;
+  /** Without it the sidecar has its outbound side alone. */
+  readonly applicationPort?: number;
   /** Tells apart two of them in one folder. Default `vespid`. */
   readonly name?: string;
   /** What it is told to run. */
-  readonly snapshot?: unknown;
-  readonly flags?: readonly string[];
+  readonly snapshot?: NonNullable<ProxyOptions["snapshot"]>;
 }
 
 /** A running sidecar under measurement. */
@@ -22,20 +24,17 @@ export interface Sidecar extends RunningProxy {
 
 /** Starts it. */
 export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
-  const { folder, name = "vespid" } = options;
-  const proxyOptions: ProxyOptions = {
+  const { folder, applicationPort, snapshot, name = "vespid" } = options;
+  await mkdir(folder.file(name), { recursive: true });
+  const proxy = await startProxy({
     service: name,
-    applicationPort: options.applicationPort,
     accessLog: folder.file(`${name}-access.log`),
     cwd: folder.file(name),
     // Peers have one worker each.
     env: { VESPID_CONCURRENCY: "1" },
-    ...(options.flags === undefined ? {} : { flags: options.flags }),
-  };
-  await Bun.write(folder.file(`${name}/snapshot.json`), JSON.stringify(options.snapshot ?? {}));
-  const proxy = await startProxy(
-    options.snapshot === undefined ? proxyOptions : { ...proxyOptions, config: folder.file(`${name}/snapshot.json`) },
-  );
+    ...(applicationPort === undefined ? { hasOutbound: true } : { applicationPort }),
+    ...(snapshot === undefined ? {} : { snapshot }),
+  });
   return {
     ...proxy,
     countDroppedLines: async () => {
@@ -46,15 +45,9 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
   };
 }
 
-/** A snapshot whose application speaks HTTP/2 by prior knowledge. */
-export function http2Snapshot(applicationPort: number): unknown {
-  return {
-    clusters: [
-      {
-        name: `inbound|${applicationPort}||`,
-        endpoints: [{ address: "127.0.0.1", port: applicationPort }],
-        protocol: "http2",
-      },
-    ],
-  };
+/** A sidecar as a contender; several are one chain, entered at the first. */
+export function contenderOf(...sidecars: readonly Sidecar[]): Contender {
+  const [first] = sidecars;
+  const port = first === undefined ? 0 : first.inboundPort || first.outboundPort;
+  return { name: "vespid", port, pids: sidecars.map(({ program }) => program.pid) };
 }

@@ -49,7 +49,7 @@ export async function startNginxProxy(options: PeerProxyOptions & { tls?: Certif
   upstream app { server 127.0.0.1:${options.upstreamPort}; keepalive ${KEPT_CONNECTIONS}; keepalive_requests 100000000; }
   server {
     listen 127.0.0.1:${port}${tls === undefined ? "" : " ssl"};
-    ${tls === undefined ? "" : `ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
+    ${tls === undefined ? "" : `ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`}
     client_max_body_size 0;
     location / {
       proxy_request_buffering off;
