@@ -7,7 +7,8 @@ import { BUILTIN_FILTERS } from "./builtin-filters.ts";
 import { compileChain } from "./chain/chain.ts";
 import type { BundleFile } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
-import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
+import { parseSnapshot, type Version } from "./contract/snapshot.ts";
+import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Random } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
@@ -47,8 +48,8 @@ export interface DataPath {
   readonly serving: Serving;
   /** Checks a snapshot as it was sent and builds all of it; problems are told from `at` on. */
   prepare(snapshot: unknown, version: Version, at?: string): Promise<Parsed<Prepared>>;
-  /** What runs. */
-  config(): { readonly version: Version | undefined; readonly snapshot: Snapshot | undefined };
+  /** What runs; keys are not in it. */
+  config(): { readonly version: Version | undefined; readonly snapshot: unknown };
   /** The `/clusters` page. */
   clusters(): string;
   /** One scrape. */
@@ -69,7 +70,12 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     namespace: bootstrap.namespace,
     version: bootstrap.labels["version"] ?? "latest",
   };
-  const metrics = new Metrics(workload, clock, (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs));
+  const metrics = new Metrics(
+    workload,
+    clock,
+    (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs),
+    (session, nowMonoMs) => accessLog?.logTcp(session, nowMonoMs),
+  );
   const filterFailures = new FilterFailures(clock, (fields, message) => log.warn(fields, message));
   function filterRan(run: FilterRun): void {
     metrics.filterRan(run);
@@ -101,7 +107,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const value: DataPath = {
     serving,
     prepare,
-    config: () => ({ version: serving.generation?.version, snapshot: serving.generation?.snapshot }),
+    config: () => ({ version: serving.generation?.version, snapshot: redactKeys(serving.generation?.snapshot) }),
     clusters: () => renderClusters(serving.generation?.targets.values() ?? []),
     stats: () =>
       renderExposition(metrics, [...(serving.generation?.targets.values() ?? [])], {

@@ -9,13 +9,19 @@ import type { FilterUse } from "./contract/filter.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
 import type { VirtualHost } from "./contract/route.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
-import type { Clock, Decision, Layer, Random, Service } from "./exchange/exchange.ts";
+import { ClientTls } from "./contract/tls.ts";
+import type { Clock, Decision, Direction, Layer, Random, Service } from "./exchange/exchange.ts";
 import { compose } from "./exchange/service.ts";
 import { answerGrpc } from "./grpc/local-reply.ts";
+import type { Reception } from "./listener/arrival.ts";
+import { ContextCache } from "./listener/secure-context.ts";
+import { inlinePems } from "./pem-files.ts";
+import { compileReception } from "./reception.ts";
 import { cleanReply } from "./reply/hygiene.ts";
 import { rescue } from "./reply/rescue.ts";
 import { applyRoute, matchRoute } from "./route/match-route.ts";
 import { compileRoutes } from "./route/table.ts";
+import { compileClientTls, type TlsClient } from "./upstream/client-tls.ts";
 import { compileForward } from "./upstream/forward.ts";
 import { Pool } from "./upstream/pool.ts";
 
@@ -41,7 +47,9 @@ export interface GenerationDeps {
 
 /** A cluster with its connections, shared by the generations that name it alike. */
 export interface Target {
+  readonly config: Cluster;
   readonly cluster: LiveCluster;
+  readonly tls: TlsClient | undefined;
   readonly pool: Pool;
 }
 
@@ -54,6 +62,8 @@ export interface Generation {
   /** For requests that came in at that port. */
   inbound(port: number): Service;
   readonly outbound: Service;
+  /** What becomes of connections to a port of that direction, before they are exchanges or where they never are. */
+  reception(direction: Direction, application: Application | undefined): Reception;
   /** Exchanges under way. */
   readonly exchanges: () => number;
   /** Not the current one any more: lets go of what it holds once its exchanges have ended. */
@@ -66,6 +76,7 @@ export interface Generation {
 interface Shares {
   readonly targets: Map<string, Shared<Target>>;
   readonly filters: Map<string, Shared<Filter>>;
+  readonly contexts: ContextCache;
 }
 
 interface Shared<T> {
@@ -105,15 +116,57 @@ export async function buildGeneration(
     for (const shared of filters.values()) if (shared.holders === 0) shared.value.stop();
     return { ok: false, problems };
   }
-  const targets = new Map<string, Shared<Target>>();
-  for (const config of [...deps.applications.map(applicationCluster), ...snapshot.clusters]) {
-    const fingerprint = JSON.stringify(config);
-    targets.set(
-      fingerprint,
-      previous?.shares.targets.get(fingerprint) ?? { value: buildTarget(config, deps.random), holders: 0 },
-    );
+  const transport = buildTransport(snapshot, deps, previous);
+  if (!transport.ok) {
+    for (const shared of filters.values()) if (shared.holders === 0) shared.value.stop();
+    return transport;
   }
-  return { ok: true, value: assemble(snapshot, version, deps, { targets, filters }, chains) };
+  const { targets, contexts, receptions } = transport.value;
+  return { ok: true, value: assemble(snapshot, version, deps, { targets, filters, contexts }, chains, receptions) };
+}
+
+type Receptions = Readonly<Record<"inbound" | "outbound", (application: string | undefined) => Reception>>;
+
+/** Everything below requests: clusters with their keys, and who is let in. Keys in files are read here. */
+function buildTransport(
+  given: Snapshot,
+  deps: GenerationDeps,
+  previous: Generation | undefined,
+): Parsed<{
+  readonly targets: Map<string, Shared<Target>>;
+  readonly contexts: ContextCache;
+  readonly receptions: Receptions;
+}> {
+  const inlined = inlinePems(given);
+  if (!inlined.ok) return inlined;
+  const { identity, inbound, outbound, clusters } = inlined.value;
+  const problems: Problem[] = [];
+  const contexts = new ContextCache(previous?.shares.contexts);
+  const targets = new Map<string, Shared<Target>>();
+  for (const [index, config] of [...deps.applications.map(applicationCluster), ...clusters].entries()) {
+    const fingerprint = JSON.stringify(config.tls.mode === "ISTIO_MUTUAL" ? [config, identity] : config);
+    const path = `clusters[${index - deps.applications.length}].tls`;
+    const tls = compileClientTls(config.tls, identity, path, contexts);
+    if (tls.ok) {
+      const shared = previous?.shares.targets.get(fingerprint);
+      targets.set(fingerprint, shared ?? { value: buildTarget(config, tls.value, deps.random), holders: 0 });
+    } else {
+      problems.push(...tls.problems);
+    }
+  }
+  const byName = new Map([...targets.values()].map(({ value }) => [value.cluster.name, value]));
+  const shared = { identity, clusters: byName, contexts, random: deps.random };
+  const compiled = {
+    inbound: compileReception(inbound, { ...shared, direction: "inbound" }),
+    outbound: compileReception(outbound, { ...shared, direction: "outbound" }),
+  };
+  contexts.seal();
+  if (compiled.inbound.ok && compiled.outbound.ok && problems.length === 0) {
+    const receptions = { inbound: compiled.inbound.value, outbound: compiled.outbound.value };
+    return { ok: true, value: { targets, contexts, receptions } };
+  }
+  for (const result of Object.values(compiled)) if (!result.ok) problems.push(...result.problems);
+  return { ok: false, problems };
 }
 
 function assemble(
@@ -122,6 +175,7 @@ function assemble(
   deps: GenerationDeps,
   shares: Shares,
   chains: Readonly<Record<"inbound" | "outbound", readonly Filter[]>>,
+  receptions: Receptions,
 ): Generation {
   for (const shared of shares.targets.values()) shared.holders++;
   for (const shared of shares.filters.values()) shared.holders++;
@@ -182,6 +236,8 @@ function assemble(
     filters: [...chains.inbound, ...chains.outbound],
     inbound: (port) => inbound.get(port) ?? outbound,
     outbound,
+    reception: (direction, application) =>
+      receptions[direction](application === undefined ? undefined : applicationCluster(application).name),
     exchanges: () => exchanges,
     retire: () => {
       if (isRetired) return;
@@ -193,6 +249,7 @@ function assemble(
 }
 
 const HTTP2_DEFAULTS = Http2Client.parse(undefined);
+const PLAINTEXT = ClientTls.parse({});
 
 /** Istio's name and defaults for the way to the application itself. */
 function applicationCluster(application: Application): Cluster {
@@ -207,6 +264,7 @@ function applicationCluster(application: Application): Cluster {
     // Istio gives the application what the client spoke (`use_downstream_protocol_config`).
     protocol: "downstream",
     http2: HTTP2_DEFAULTS,
+    tls: PLAINTEXT,
   };
 }
 
@@ -214,9 +272,9 @@ function defaultDecision(cluster: string): Decision {
   return { routeName: "default", cluster, timeoutMs: 0, prepare: undefined, editReply: undefined };
 }
 
-function buildTarget(config: Cluster, random: Random): Target {
+function buildTarget(config: Cluster, tls: TlsClient | undefined, random: Random): Target {
   const cluster = new LiveCluster(config, random);
-  return { cluster, pool: new Pool(cluster) };
+  return { config, cluster, tls, pool: new Pool(cluster, tls) };
 }
 
 function joinPath(root: string, path: string): string {

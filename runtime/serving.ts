@@ -1,11 +1,11 @@
 // The current generation and the ports that serve it: a new one is swapped in between two requests.
-import { HttpDetect } from "./codec/http-detect.ts";
 import type { Front } from "./codec/http1-server.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import type { Clock, Direction } from "./exchange/exchange.ts";
 import type { Observer } from "./exchange/observer.ts";
 import { buildGeneration, type Application, type Generation, type GenerationDeps } from "./generation.ts";
+import { Arrival, type Desk } from "./listener/arrival.ts";
 import { startListener, type RunningListener } from "./listener/listener.ts";
 import { reasonOf } from "./reason.ts";
 import { replyFor } from "./reply/rescue.ts";
@@ -33,6 +33,7 @@ export interface Prepared {
 interface OpenDoor {
   readonly door: Door;
   readonly front: Front;
+  readonly desk: Desk;
   readonly listener: RunningListener;
 }
 
@@ -86,7 +87,8 @@ export class Serving {
   #swap(next: Generation): void {
     const previous = this.#generation;
     this.#generation = next;
-    for (const { door, front } of this.#open) {
+    for (const { door, front, desk } of this.#open) {
+      desk.reception = next.reception(door.direction, door.application);
       front.service = serviceFor(next, door);
       front.limits = next.snapshot[door.direction].limits;
       front.http = next.snapshot[door.direction].http;
@@ -156,17 +158,18 @@ export class Serving {
       clock: this.#clock,
       observer,
     };
+    const desk: Desk = { front, reception: generation.reception(direction, door.application) };
     const listener = startListener({
       hostname,
       port,
       fd,
       direction,
       connectionsMax: () => front.limits.connectionsMax,
-      accept: (transport, downstream) => new HttpDetect(transport, downstream, front),
+      accept: (seat) => new Arrival(seat, desk).begin(),
       opened: () => observer.connectionOpened(direction),
       closed: () => observer.connectionClosed(direction),
     });
-    return { door, front, listener };
+    return { door, front, desk, listener };
   }
 }
 

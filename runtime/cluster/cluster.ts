@@ -36,6 +36,8 @@ export class LiveCluster {
   /** Names the connections that may be shared across generations: same cluster, same addresses, same limits. */
   readonly fingerprint: string;
   activeRequests = 0;
+  /** Connections that are passed on without being read. */
+  tcpConnections = 0;
 
   constructor(config: Cluster, random: Random) {
     this.name = config.name;

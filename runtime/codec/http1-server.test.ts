@@ -27,6 +27,8 @@ async function sentFor(method: string, reply: Reply): Promise<string> {
     remoteAddress: "127.0.0.1:1",
     localAddress: "127.0.0.1:2",
     localPort: 2,
+    originalDestination: undefined,
+    tls: undefined,
   };
   const server = new Http1Server(transport, downstream, {
     service: () => ({ ok: true, value: reply }),
@@ -40,6 +42,10 @@ async function sentFor(method: string, reply: Reply): Promise<string> {
       connectionClosed: () => undefined,
       exchangeEnded: () => undefined,
       filterRan: () => undefined,
+      connectionRefused: () => undefined,
+      tlsSecured: () => undefined,
+      tcpOpened: () => undefined,
+      tcpEnded: () => undefined,
     },
   });
   server.data(Buffer.from(`${method} / HTTP/1.1\r\nHost: a\r\n\r\n`));

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { durationMs } from "./duration.ts";
 import { Http2Client } from "./http2.ts";
+import { ClientTls } from "./tls.ts";
 
 /** One address that serves a cluster. */
 export const Endpoint = z.strictObject({
@@ -49,5 +50,9 @@ export const Cluster = z.strictObject({
   protocol: z.enum(["http1", "http2", "downstream", "auto"]).default("http1"),
   /** HTTP/2 connections. */
   http2: Http2Client,
+  /** TLS to its endpoints. */
+  tls: ClientTls.prefault({}),
+  /** Each TCP connection begins with a PROXY protocol header that names the downstream. HTTP connections are shared, and have none. */
+  proxyProtocol: z.strictObject({ version: z.enum(["V1", "V2"]).default("V1") }).optional(),
 });
 export type Cluster = z.infer<typeof Cluster>;

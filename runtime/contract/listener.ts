@@ -4,6 +4,8 @@ import { durationMs } from "./duration.ts";
 import { FilterUse } from "./filter.ts";
 import { Http2Server } from "./http2.ts";
 import { AuthorityRewrite, VirtualHost } from "./route.ts";
+import { OutboundPolicy, Port, ProxyProtocolIn, TcpRoute } from "./tcp.ts";
+import { ServerTls } from "./tls.ts";
 
 /** Bounds on one downstream connection. Defaults are Envoy's where it has one. */
 export const ListenerLimits = z
@@ -86,6 +88,18 @@ export const Listener = z
     filters: z.array(FilterUse).max(100).default([]),
     limits: ListenerLimits,
     http: ListenerHttp,
+    /** What ports speak; one that is not here is `auto`. */
+    ports: z.array(Port).max(1000).default([]),
+    /** TLS from downstream. Default none: it passes as TCP. */
+    tls: ServerTls.prefault({}),
+    /** Connections that are not HTTP. Inbound, what none takes goes to the application. */
+    tcpRoutes: z.array(TcpRoute).max(10_000).default([]),
+    /** Outbound connections that no route takes, where the client's own destination is known. Default `ALLOW_ANY`, as Istio. */
+    outboundPolicy: OutboundPolicy.default("ALLOW_ANY"),
+    /** A client that says nothing for this long is taken for one of TCP whose server speaks first. `0`, the default as in Istio, is never. */
+    protocolDetectionTimeoutMs: durationMs(0),
+    /** Default `OFF`. */
+    proxyProtocol: ProxyProtocolIn.default("OFF"),
   })
   .prefault({});
 export type Listener = z.infer<typeof Listener>;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { Cluster } from "./cluster.ts";
 import { Listener } from "./listener.ts";
 import { parseWith, type Parsed, type Problem } from "./problem.ts";
+import { Identity } from "./tls.ts";
 
 /** Names a snapshot by what it says: the first 16 hex digits of the SHA-256 of its canonical JSON. */
 export const Version = z.string().min(1).max(128).brand<"Version">();
@@ -12,6 +13,8 @@ export type Version = z.infer<typeof Version>;
 export const Snapshot = z.strictObject({
   /** The service that this is for, as `--service` says it. */
   service: z.string().min(1).max(253).default("unknown"),
+  /** What mesh TLS is done with; without it no port ends mesh TLS. */
+  identity: Identity.optional(),
   inbound: Listener,
   outbound: Listener,
   clusters: z.array(Cluster).max(10_000).default([]),
@@ -35,6 +38,13 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
     if (clusters.has(name))
       problems.push({ path: `${root}clusters[${index}].name`, message: `${JSON.stringify(name)} is used twice` });
     clusters.add(name);
+  });
+  snapshot.clusters.forEach(({ tls }, index) => {
+    if (tls.mode !== "ISTIO_MUTUAL" || snapshot.identity !== undefined) return;
+    problems.push({
+      path: `${root}clusters[${index}].tls.mode`,
+      message: "ISTIO_MUTUAL needs an identity in the snapshot",
+    });
   });
   for (const direction of ["inbound", "outbound"] as const) {
     const { virtualHosts, filters } = snapshot[direction];
@@ -61,6 +71,7 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
         }
       });
     });
+    problems.push(...checkTransport(snapshot, direction, clusters, `${root}${direction}`));
     const names = new Set<string>();
     filters.forEach(({ name }, index) => {
       if (names.has(name))
@@ -71,5 +82,43 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
       names.add(name);
     });
   }
+  return problems;
+}
+
+/** TLS and TCP of one direction. */
+function checkTransport(
+  snapshot: Snapshot,
+  direction: "inbound" | "outbound",
+  clusters: ReadonlySet<string>,
+  path: string,
+): readonly Problem[] {
+  const { tls, ports, tcpRoutes } = snapshot[direction];
+  const problems: Problem[] = [];
+  const modes = [tls.mode, ...ports.map(({ tlsMode }) => tlsMode)];
+  const ends = modes.find((mode) => mode !== undefined && mode !== "DISABLE" && mode !== "PASSTHROUGH");
+  if (ends !== undefined && tls.certificates.length === 0 && snapshot.identity === undefined) {
+    const message = `${ends} needs a certificate: name one here, or give the snapshot an identity`;
+    problems.push({ path: `${path}.tls.certificates`, message });
+  }
+  const needsRoots = modes.some((mode) => mode !== undefined && /^(?:PERMISSIVE|STRICT|.*MUTUAL)$/u.test(mode));
+  if (needsRoots && tls.caCertificates === undefined && snapshot.identity === undefined) {
+    problems.push({ path: `${path}.tls.caCertificates`, message: "is required to check client certificates" });
+  }
+  const seen = new Set<number>();
+  ports.forEach(({ port }, index) => {
+    if (seen.has(port)) problems.push({ path: `${path}.ports[${index}].port`, message: `${port} is used twice` });
+    seen.add(port);
+  });
+  tcpRoutes.forEach(({ destinations }, routeIndex) => {
+    const routePath = `${path}.tcpRoutes[${routeIndex}].destinations`;
+    destinations.forEach(({ cluster }, index) => {
+      if (clusters.has(cluster) || (direction === "inbound" && /^inbound\|\d+\|\|$/u.test(cluster))) return;
+      const message = `${JSON.stringify(cluster)} is not a cluster of this snapshot`;
+      problems.push({ path: `${routePath}[${index}].cluster`, message });
+    });
+    if (destinations.every(({ weight }) => weight === 0)) {
+      problems.push({ path: routePath, message: "every weight is 0, one must be above" });
+    }
+  });
   return problems;
 }

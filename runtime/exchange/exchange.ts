@@ -37,16 +37,40 @@ export interface Decision {
 /** How the request's head was framed on the downstream connection. */
 export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
 
+/** What TLS told of a downstream. */
+export interface TlsPeer {
+  /** SNI in lower case; empty where the client sent none. */
+  readonly serverName: string;
+  /** `TLSv1.3` */
+  readonly version: string;
+  /** The protocol that ALPN chose; empty for none. */
+  readonly alpn: string;
+  /** URI of the client's verified certificate, as Istio's `source.principal` without `spiffe://`; empty where it has shown none. */
+  readonly principal: string;
+  /** The verified certificate, DER; `undefined` where there is none. */
+  readonly certificate: Buffer | undefined;
+}
+
+/** An address and port. */
+export interface Destination {
+  readonly ip: string;
+  readonly port: number;
+}
+
 /** Where the request came in. */
 export interface Downstream {
   readonly direction: Direction;
-  /** `127.0.0.1` */
+  /** `127.0.0.1`. Behind a PROXY protocol header it is the one that the header says. */
   readonly remoteIp: string;
   /** `127.0.0.1:40112` */
   readonly remoteAddress: string;
   /** `127.0.0.1:8080` */
   readonly localAddress: string;
   readonly localPort: number;
+  /** Whom the client called, where its connection was redirected to us or a PROXY protocol header says so. */
+  readonly originalDestination: Destination | undefined;
+  /** `undefined` for plaintext. */
+  readonly tls: TlsPeer | undefined;
 }
 
 /** Everything known of one request while it is answered. Codecs create it; each stage fills in its own part. */
@@ -59,7 +83,7 @@ export class Exchange {
   authority: string;
   readonly protocol: Protocol;
   /** `https` where the request came over TLS. */
-  scheme: "http" | "https" = "http";
+  scheme: "http" | "https";
   /**
    * What the connection is asked to become, in lower case (`websocket`, or `connect` for a CONNECT request); empty for a
    * plain request. With it, bytes flow both ways: the request's body is what the downstream sends until it half-closes,
@@ -126,6 +150,7 @@ export class Exchange {
     clock: Clock,
   ) {
     this.downstream = downstream;
+    this.scheme = downstream.tls === undefined ? "http" : "https";
     this.method = method;
     this.path = path;
     this.authority = authority;

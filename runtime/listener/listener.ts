@@ -1,6 +1,8 @@
-// A connection arrives. Listeners know sockets and addresses; what speaks on them is given in.
+// A connection arrives. Listeners know sockets and addresses; what speaks on them is given in, and may change: a connection
+// is served by whoever holds its seat, so that telling protocols apart costs nothing once it is done.
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Direction, Downstream } from "../exchange/exchange.ts";
+import type { SecureContext } from "./secure-context.ts";
 
 /** One connection's codec. */
 export interface Connection {
@@ -23,7 +25,8 @@ export interface ListenerOptions {
   readonly direction: Direction;
   /** Connections open at once; one more is closed at once. Read for each, since a new generation may change it. */
   readonly connectionsMax: () => number;
-  readonly accept: (transport: Transport, downstream: Downstream) => Connection;
+  /** Gives the seat to whom its first bytes go. */
+  readonly accept: (seat: Seat) => void;
   readonly opened: () => void;
   readonly closed: () => void;
 }
@@ -33,7 +36,7 @@ export interface RunningListener {
   readonly direction: Direction;
   readonly hostname: string;
   readonly port: number;
-  readonly connections: ReadonlySet<Connection>;
+  readonly connections: ReadonlySet<Seat>;
   /** No new connections; those that are open go on. */
   stopAccepting(): void;
   sweep(nowMs: number): void;
@@ -41,15 +44,147 @@ export interface RunningListener {
   kill(): void;
 }
 
-interface Slot {
-  connection: Connection | undefined;
+/** How TLS is ended on a connection. */
+export interface Upgrade {
+  readonly context: SecureContext;
+  /** In wire format; empty for none. */
+  readonly alpn: Buffer;
+  readonly clientCertificate: "none" | "optional" | "required";
+  /** The ClientHello, and whatever came with it. */
+  readonly firstBytes: Buffer;
+  /** Called once where the handshake succeeds; where it does not, the seat's connection is closed. */
+  readonly secured: (socket: SecuredSocket) => void;
+  /** The handshake failed: OpenSSL's reason. */
+  readonly failed: (reason: string) => void;
 }
+
+/** What a handshake told. */
+export interface SecuredSocket {
+  readonly alpn: string;
+  readonly version: string;
+  /** The names in the client's certificate, which its roots verify, as OpenSSL writes them; `undefined` where it has shown none. */
+  readonly peerNames: string | undefined;
+  readonly peerCertificate: Buffer | undefined;
+}
+
+/** One accepted connection: its socket, and who serves it. */
+export class Seat {
+  connection: Connection | undefined = undefined;
+  /** Where to write to; TLS replaces it. */
+  transport: Transport;
+  readonly downstream: Downstream;
+  /** TLS has taken the socket over: what the plain one still tells is ciphertext. */
+  isUpgraded = false;
+  #isGone = false;
+  #upgrade: Upgrade | undefined = undefined;
+  readonly #socket: Bun.Socket<Seat>;
+  readonly #onGone: (seat: Seat) => void;
+
+  constructor(socket: Bun.Socket<Seat>, downstream: Downstream, onGone: (seat: Seat) => void) {
+    this.transport = socket;
+    this.#socket = socket;
+    this.downstream = downstream;
+    this.#onGone = onGone;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  /** Ends TLS on the socket from here on. */
+  upgrade(upgrade: Upgrade): void {
+    this.isUpgraded = true;
+    const { context, alpn, clientCertificate, firstBytes } = upgrade;
+    this.#upgrade = upgrade;
+    // Bun's types know neither a context nor bytes that were read before.
+    const options = {
+      data: this,
+      tls: {
+        secureContext: context,
+        ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
+        requestCert: clientCertificate !== "none",
+        // With this the client is told by an alert. Whether it holds is looked at again below.
+        rejectUnauthorized: clientCertificate === "required",
+      },
+      socket: TLS_HANDLERS,
+      initialData: firstBytes,
+      isServer: true,
+    };
+    const [, secure] = this.#socket.upgradeTLS(options);
+    // A handshake that failed at once has closed it by now.
+    if (!this.#isGone) this.transport = secure;
+  }
+
+  /** For the handlers: the handshake is over. */
+  secured(socket: Bun.Socket<Seat>, isDone: boolean, error: Error | null): void {
+    const upgrade = this.#upgrade;
+    this.#upgrade = undefined;
+    if (upgrade === undefined || this.#isGone) return;
+    this.transport = socket;
+    const { clientCertificate } = upgrade;
+    const shown = clientCertificate === "none" ? undefined : readPeer(socket);
+    // For a certificate that does not verify Bun says that the handshake is done, and has an error beside.
+    const isVerified = error === null && socket.authorized;
+    const isRefused =
+      (clientCertificate === "required" && (shown === undefined || !isVerified)) ||
+      (clientCertificate === "optional" && shown !== undefined && !isVerified);
+    if (!isDone || isRefused) {
+      upgrade.failed(isDone && shown === undefined ? "no client certificate" : (error?.message ?? "not verified"));
+      socket.terminate();
+      return;
+    }
+    upgrade.secured({
+      alpn: "alpnProtocol" in socket && typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "",
+      version: socket.getTLSVersion(),
+      peerNames: shown?.names,
+      peerCertificate: shown?.raw,
+    });
+  }
+
+  /** For the handlers: the socket is gone, whichever of the two tells it first. */
+  gone(isReset: boolean): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    const { connection } = this;
+    const upgrade = this.#upgrade;
+    this.#upgrade = undefined;
+    this.connection = undefined;
+    this.#onGone(this);
+    upgrade?.failed("closed during the handshake");
+    connection?.closed(isReset);
+  }
+}
+
+function readPeer(socket: Bun.Socket<Seat>): { readonly names: string; readonly raw: Buffer } | undefined {
+  const peer: unknown = socket.getPeerCertificate();
+  if (typeof peer !== "object" || peer === null || !("raw" in peer) || !Buffer.isBuffer(peer.raw)) return undefined;
+  return { names: "subjectaltname" in peer ? String(peer.subjectaltname) : "", raw: peer.raw };
+}
+
+const TLS_HANDLERS: Bun.SocketHandler<Seat> = {
+  binaryType: "buffer",
+  handshake: (socket, isDone, error) => socket.data.secured(socket, isDone, error),
+  data: (socket, chunk) => socket.data.connection?.data(chunk),
+  drain: (socket) => socket.data.connection?.drained(),
+  end: (socket) => {
+    const { connection } = socket.data;
+    if (connection === undefined) socket.end();
+    else connection.ended();
+  },
+  close: (socket, error) => socket.data.gone(error instanceof Error),
+  error: (socket) => {
+    socket.terminate();
+  },
+};
 
 /** Opens a port. Throws with the system's code (`EADDRINUSE`) where it cannot. */
 export function startListener(options: ListenerOptions): RunningListener {
-  const connections = new Set<Connection>();
-  const sockets = new Set<Bun.Socket<Slot>>();
-  const server = Bun.listen<Slot>({
+  const seats = new Set<Seat>();
+  function gone(seat: Seat): void {
+    seats.delete(seat);
+    options.closed();
+  }
+  const server = Bun.listen<Seat>({
     hostname: options.hostname,
     port: options.port,
     // Bun does not document that it takes a descriptor.
@@ -59,37 +194,33 @@ export function startListener(options: ListenerOptions): RunningListener {
     socket: {
       binaryType: "buffer",
       open(socket) {
-        socket.data = { connection: undefined };
-        if (connections.size >= options.connectionsMax()) {
+        const downstream = readAddresses(socket, options.direction);
+        if (seats.size >= options.connectionsMax()) {
+          socket.data = new Seat(socket, downstream, () => undefined);
           socket.terminate();
           return;
         }
         socket.setNoDelay(true);
-        const connection = options.accept(socket, readAddresses(socket, options.direction));
-        socket.data.connection = connection;
-        connections.add(connection);
-        sockets.add(socket);
+        const seat = new Seat(socket, downstream, gone);
+        socket.data = seat;
+        seats.add(seat);
         options.opened();
+        options.accept(seat);
       },
-      data(socket, chunk) {
-        socket.data.connection?.data(chunk);
+      data({ data: seat }, chunk) {
+        if (!seat.isUpgraded) seat.connection?.data(chunk);
       },
-      drain(socket) {
-        socket.data.connection?.drained();
+      drain({ data: seat }) {
+        if (!seat.isUpgraded) seat.connection?.drained();
       },
       end(socket) {
-        const { connection } = socket.data;
-        if (connection === undefined) socket.end();
-        else connection.ended();
+        const { data: seat } = socket;
+        if (seat.isUpgraded) return;
+        if (seat.connection === undefined) socket.end();
+        else seat.connection.ended();
       },
-      close(socket, error) {
-        const { connection } = socket.data;
-        if (connection === undefined) return;
-        socket.data.connection = undefined;
-        connections.delete(connection);
-        sockets.delete(socket);
-        options.closed();
-        connection.closed(error !== undefined && error !== null);
+      close({ data: seat }, error) {
+        seat.gone(error instanceof Error);
       },
       error(socket) {
         // `close` follows.
@@ -102,27 +233,30 @@ export function startListener(options: ListenerOptions): RunningListener {
     hostname: options.hostname,
     // Of a descriptor Bun does not say the port.
     port: options.fd === undefined ? server.port : options.port,
-    connections,
+    connections: seats,
     stopAccepting: () => server.stop(false),
     sweep: (nowMs) => {
-      for (const connection of connections) connection.sweep(nowMs);
+      for (const { connection } of seats) connection?.sweep(nowMs);
     },
     kill: () => {
-      for (const socket of sockets) socket.terminate();
+      for (const { transport } of seats) transport.terminate();
     },
   };
 }
 
-function readAddresses(socket: Bun.Socket<Slot>, direction: Direction): Downstream {
+function readAddresses(socket: Bun.Socket<Seat>, direction: Direction): Downstream {
   return {
     direction,
     remoteIp: socket.remoteAddress,
-    remoteAddress: `${bracket(socket.remoteAddress)}:${socket.remotePort}`,
-    localAddress: `${bracket(socket.localAddress)}:${socket.localPort}`,
+    remoteAddress: renderAddress(socket.remoteAddress, socket.remotePort),
+    localAddress: renderAddress(socket.localAddress, socket.localPort),
     localPort: socket.localPort,
+    originalDestination: undefined,
+    tls: undefined,
   };
 }
 
-function bracket(address: string): string {
-  return address.includes(":") ? `[${address}]` : address;
+/** `127.0.0.1:80`, `[::1]:80` */
+export function renderAddress(ip: string, port: number): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }

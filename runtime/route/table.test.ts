@@ -19,7 +19,15 @@ function get(path: string, headers: readonly (readonly [string, string])[] = [],
 }
 
 function exchangeOf(path: string, headers: HeaderMap): Exchange {
-  const downstream = { direction: "inbound", remoteIp: "", remoteAddress: "", localAddress: "", localPort: 0 } as const;
+  const downstream = {
+    direction: "inbound",
+    remoteIp: "",
+    remoteAddress: "",
+    localAddress: "",
+    localPort: 0,
+    originalDestination: undefined,
+    tls: undefined,
+  } as const;
   const clock = { now: () => 0, monotonic: () => 0 };
   return new Exchange(downstream, "GET", path, "h", "HTTP/1.1", headers, EMPTY_BODY, clock);
 }

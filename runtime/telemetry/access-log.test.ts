@@ -10,6 +10,8 @@ const downstream = {
   remoteAddress: "127.0.0.1:40112",
   localAddress: "127.0.0.1:8080",
   localPort: 8080,
+  originalDestination: undefined,
+  tls: undefined,
 };
 const clock = { now: () => Date.UTC(2026, 10, 23, 12, 0, 0, 7), monotonic: () => 100 };
 

@@ -1,6 +1,7 @@
 // One line for each exchange, in Istio's default format, so that parsers made for it read ours.
 import { closeSync, openSync, write, writeSync } from "node:fs";
 import type { Exchange } from "../exchange/exchange.ts";
+import type { TcpSession } from "../exchange/tcp-session.ts";
 
 /** Lines are written when this much has gathered, or after `FLUSH_AFTER_MS`. */
 const FLUSH_BYTES = 32 * 1024;
@@ -25,11 +26,21 @@ export class AccessLog {
   }
 
   log(exchange: Exchange, nowMonoMs: number): void {
-    if (this.#pending.length > PENDING_MAX_BYTES) {
-      this.droppedLines++;
-      return;
-    }
-    this.#pending += renderAccessLine(exchange, nowMonoMs);
+    if (this.#hasRoom()) this.#add(renderAccessLine(exchange, nowMonoMs));
+  }
+
+  logTcp(session: TcpSession, nowMonoMs: number): void {
+    if (this.#hasRoom()) this.#add(renderTcpLine(session, nowMonoMs));
+  }
+
+  #hasRoom(): boolean {
+    if (this.#pending.length <= PENDING_MAX_BYTES) return true;
+    this.droppedLines++;
+    return false;
+  }
+
+  #add(line: string): void {
+    this.#pending += line;
     if (this.#pending.length >= FLUSH_BYTES) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
   }
@@ -75,9 +86,25 @@ export function renderAccessLine(exchange: Exchange, nowMonoMs: number): string 
     `${Math.round(nowMonoMs - exchange.startedMonoMs)} ${serviceTime} "${headers.get("x-forwarded-for") ?? "-"}" ` +
     `"${headers.get("user-agent") ?? "-"}" "${exchange.requestId === "" ? "-" : exchange.requestId}" "${exchange.authority}" ` +
     `"${exchange.upstreamHost === "" ? "-" : exchange.upstreamHost}" ${decision?.cluster ?? "-"} ` +
-    `${exchange.upstreamLocalAddress === "" ? "-" : exchange.upstreamLocalAddress} ${downstream.localAddress} ${downstream.remoteAddress} - ` +
+    `${exchange.upstreamLocalAddress === "" ? "-" : exchange.upstreamLocalAddress} ${downstream.localAddress} ${downstream.remoteAddress} ${orDash(downstream.tls?.serverName)} ` +
     `${decision === undefined || decision.routeName === "" ? "-" : decision.routeName}\n`
   );
+}
+
+/** The same format for a connection that was passed on, as Envoy fills it in. */
+export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
+  const { downstream, flags } = session;
+  const serverName = session.serverName === "" ? downstream.tls?.serverName : session.serverName;
+  return (
+    `[${renderInstant(session.startedAtMs)}] "- - -" 0 ${flags} - - "${orDash(session.upstreamFailure)}" ` +
+    `${session.bytesReceived} ${session.bytesSent} ${Math.round(nowMonoMs - session.startedMonoMs)} - "-" "-" "-" "-" ` +
+    `"${orDash(session.upstreamHost)}" ${orDash(session.cluster)} ${orDash(session.upstreamLocalAddress)} ` +
+    `${downstream.localAddress} ${downstream.remoteAddress} ${orDash(serverName)} ${orDash(session.routeName)}\n`
+  );
+}
+
+function orDash(value: string | undefined): string {
+  return value === undefined || value === "" ? "-" : value;
 }
 
 let lastSecond = -1;

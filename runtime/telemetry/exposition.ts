@@ -1,6 +1,7 @@
 // Prometheus' text format (version 0.0.4) of everything that is counted.
 import type { LiveCluster } from "../cluster/cluster.ts";
-import { BUCKETS, renderLabels, type FilterSeries, type Histogram, type Metrics } from "./metrics.ts";
+import { renderLabels } from "./labels.ts";
+import { BUCKETS, type FilterSeries, type Histogram, type Metrics } from "./metrics.ts";
 
 /** A cluster and what it has open. */
 export interface ClusterStats {
@@ -35,6 +36,8 @@ export function renderExposition(
   for (const [direction, active] of Object.entries(metrics.connectionsActive)) {
     lines.push(`envoy_http_downstream_cx_active{direction="${direction}"} ${active}`);
   }
+  pushTcp(lines, metrics);
+  pushConnections(lines, metrics);
   pushClusters(lines, clusters);
   pushFilters(lines, metrics);
   for (const [name, value] of Object.entries(extras)) lines.push(`# TYPE ${name} gauge`, `${name} ${value}`);
@@ -54,9 +57,35 @@ function pushHistogram(lines: string[], name: string, labels: string, histogram:
   );
 }
 
+function pushTcp(lines: string[], { tcp }: Metrics): void {
+  const all = tcp.totals();
+  const counters = [
+    ["istio_tcp_connections_opened_total", "opened"],
+    ["istio_tcp_connections_closed_total", "closed"],
+    ["istio_tcp_received_bytes_total", "received"],
+    ["istio_tcp_sent_bytes_total", "sent"],
+  ] as const;
+  for (const [name, field] of counters) {
+    lines.push(`# TYPE ${name} counter`, ...all.map((totals) => `${name}{${totals.labels}} ${totals[field]}`));
+  }
+}
+
+function pushConnections(lines: string[], metrics: Metrics): void {
+  lines.push("# TYPE envoy_listener_ssl_handshake counter");
+  for (const [direction, total] of Object.entries(metrics.tlsHandshakes)) {
+    lines.push(`envoy_listener_ssl_handshake{direction="${direction}"} ${total}`);
+  }
+  lines.push("# TYPE vespid_connections_refused_total counter");
+  for (const [direction, faults] of Object.entries(metrics.connectionFaults)) {
+    for (const [fault, total] of faults) {
+      lines.push(`vespid_connections_refused_total{direction="${direction}",reason="${fault}"} ${total}`);
+    }
+  }
+}
+
 function pushClusters(lines: string[], clusters: readonly ClusterStats[]): void {
   const gauges: readonly (readonly [string, (stats: ClusterStats) => number])[] = [
-    ["envoy_cluster_upstream_cx_active", ({ pool }) => pool.openConnections],
+    ["envoy_cluster_upstream_cx_active", ({ pool, cluster }) => pool.openConnections + cluster.tcpConnections],
     ["envoy_cluster_upstream_rq_active", ({ cluster }) => cluster.activeRequests],
     ["envoy_cluster_upstream_rq_pending_active", ({ pool }) => pool.waitingRequests],
     ["envoy_cluster_membership_total", ({ cluster }) => cluster.endpoints.length],

@@ -1,13 +1,9 @@
 // Counts, by Istio's names and labels. A series is found by one look-up for each exchange; labels are rendered once.
 import type { Clock, Direction, Exchange } from "../exchange/exchange.ts";
-import type { FilterRun, Observer } from "../exchange/observer.ts";
-
-/** Who this proxy stands before, as labels say it. */
-export interface Workload {
-  readonly service: string;
-  readonly namespace: string;
-  readonly version: string;
-}
+import type { ConnectionFault, FilterRun, Observer } from "../exchange/observer.ts";
+import type { TcpSession } from "../exchange/tcp-session.ts";
+import { peerLabels, renderLabels, securityPolicy, type Workload } from "./labels.ts";
+import { TcpMetrics } from "./tcp-metrics.ts";
 
 /** Istio's bounds, milliseconds and bytes alike. */
 export const BUCKETS: readonly number[] = [
@@ -74,10 +70,18 @@ export class Metrics implements Observer {
   readonly requests: Map<string, RequestSeries> = new Map();
   readonly connectionsTotal: Record<Direction, number> = { inbound: 0, outbound: 0 };
   readonly connectionsActive: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  readonly tcp: TcpMetrics;
+  /** Handshakes that succeeded, and connections closed before they were served, by direction. */
+  readonly tlsHandshakes: Record<Direction, number> = { inbound: 0, outbound: 0 };
+  readonly connectionFaults: Record<Direction, Map<ConnectionFault, number>> = {
+    inbound: new Map(),
+    outbound: new Map(),
+  };
   /** The series of the exchange before: mostly the same again, and found without building its key. */
   #last: Recalled = {
     direction: "inbound",
     service: "",
+    principal: "",
     status: -1,
     flags: "-",
     isGrpc: false,
@@ -88,8 +92,17 @@ export class Metrics implements Observer {
   readonly #clock: Clock;
   readonly #onEnded: (exchange: Exchange, nowMonoMs: number) => void;
 
-  /** `onEnded` is told of each exchange after it was counted: the access log. */
-  constructor(workload: Workload, clock: Clock, onEnded: (exchange: Exchange, nowMonoMs: number) => void) {
+  readonly #onTcpEnded: (session: TcpSession, nowMonoMs: number) => void;
+
+  /** `onEnded` and `onTcpEnded` are told of each after it was counted: the access log. */
+  constructor(
+    workload: Workload,
+    clock: Clock,
+    onEnded: (exchange: Exchange, nowMonoMs: number) => void,
+    onTcpEnded: (session: TcpSession, nowMonoMs: number) => void = () => undefined,
+  ) {
+    this.tcp = new TcpMetrics(workload);
+    this.#onTcpEnded = onTcpEnded;
     this.#workload = workload;
     this.#clock = clock;
     this.#onEnded = onEnded;
@@ -113,6 +126,24 @@ export class Metrics implements Observer {
 
   connectionClosed(direction: Direction): void {
     this.connectionsActive[direction]--;
+  }
+
+  connectionRefused(direction: Direction, fault: ConnectionFault): void {
+    const faults = this.connectionFaults[direction];
+    faults.set(fault, (faults.get(fault) ?? 0) + 1);
+  }
+
+  tlsSecured(direction: Direction): void {
+    this.tlsHandshakes[direction]++;
+  }
+
+  tcpOpened(session: TcpSession): void {
+    this.tcp.opened(session);
+  }
+
+  tcpEnded(session: TcpSession): void {
+    this.tcp.ended(session);
+    this.#onTcpEnded(session, this.#clock.monotonic());
   }
 
   filterRan(run: FilterRun): void {
@@ -142,13 +173,15 @@ export class Metrics implements Observer {
   }
 
   #series(exchange: Exchange): RequestSeries {
-    const { direction } = exchange.downstream;
+    const { direction, tls } = exchange.downstream;
+    const principal = tls?.principal ?? "";
     const last = this.#last;
     if (
       last.status === exchange.status &&
       last.service === exchange.service &&
       last.flags === exchange.flags &&
       last.direction === direction &&
+      last.principal === principal &&
       !last.isGrpc &&
       !exchange.isGrpc
     ) {
@@ -156,12 +189,12 @@ export class Metrics implements Observer {
     }
     const series = this.#find(exchange);
     const { service, status, flags, isGrpc } = exchange;
-    this.#last = { direction, service, status, flags, isGrpc, series };
+    this.#last = { direction, principal, service, status, flags, isGrpc, series };
     return series;
   }
 
   #find(exchange: Exchange): RequestSeries {
-    const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags} ${grpcStatus(exchange) ?? "http"}`;
+    const key = `${exchange.downstream.direction} ${exchange.service} ${exchange.status} ${exchange.flags} ${grpcStatus(exchange) ?? "http"} ${securityPolicy(exchange.downstream)} ${exchange.downstream.tls?.principal ?? ""}`;
     const known = this.requests.get(key);
     if (known !== undefined) return known;
     const isFull = this.requests.size >= SERIES_MAX;
@@ -174,6 +207,7 @@ export class Metrics implements Observer {
 
 interface Recalled {
   readonly direction: Direction;
+  readonly principal: string;
   readonly service: string;
   readonly status: number;
   readonly flags: string;
@@ -190,51 +224,14 @@ function grpcStatus(exchange: Exchange): string | undefined {
   return /^\d{1,2}$/u.test(status) ? status : "";
 }
 
-/** Istio's labels in Istio's order; what is not known is `unknown`. */
+/** Istio's labels in Istio's order. */
 function requestLabels(exchange: Exchange, workload: Workload): string {
-  const isInbound = exchange.downstream.direction === "inbound";
-  const unknown: Workload = { service: "unknown", namespace: "unknown", version: "unknown" };
-  const source = isInbound ? unknown : workload;
-  const service = isInbound ? `${workload.service}.${workload.namespace}` : exchange.service;
-  const [name = "unknown", namespace = "unknown"] = service.split(".");
-  const destination = isInbound
-    ? workload
-    : { service: name, namespace: service.includes(".") ? namespace : "unknown", version: "unknown" };
-  const pairs: readonly (readonly [string, string])[] = [
-    ["reporter", isInbound ? "destination" : "source"],
-    ["source_workload", source.service],
-    ["source_canonical_service", source.service],
-    ["source_canonical_revision", source.version],
-    ["source_workload_namespace", source.namespace],
-    ["source_principal", "unknown"],
-    ["source_app", source.service],
-    ["source_version", source.version],
-    ["source_cluster", "unknown"],
-    ["destination_workload", destination.service],
-    ["destination_workload_namespace", destination.namespace],
-    ["destination_principal", "unknown"],
-    ["destination_app", destination.service],
-    ["destination_version", destination.version],
-    ["destination_service", service],
-    ["destination_canonical_service", destination.service],
-    ["destination_canonical_revision", destination.version],
-    ["destination_service_name", destination.service],
-    ["destination_service_namespace", destination.namespace],
-    ["destination_cluster", "unknown"],
+  return renderLabels([
+    ...peerLabels(exchange.downstream, exchange.service, workload),
     ["request_protocol", exchange.isGrpc ? "grpc" : "http"],
     ["response_code", String(exchange.status)],
     ["grpc_response_status", grpcStatus(exchange) ?? ""],
     ["response_flags", exchange.flags],
-    ["connection_security_policy", isInbound ? "none" : "unknown"],
-  ];
-  return renderLabels(pairs);
-}
-
-/** `a="x",b="y"`, escaped as the exposition format asks. */
-export function renderLabels(pairs: readonly (readonly [string, string])[]): string {
-  return pairs
-    .map(
-      ([name, value]) => `${name}="${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")}"`,
-    )
-    .join(",");
+    ["connection_security_policy", securityPolicy(exchange.downstream)],
+  ]);
 }

@@ -12,7 +12,7 @@ export function observe(newId: NewId): Layer {
       const given = headers.get("x-request-id");
       exchange.requestId = given ?? newId();
       if (given === undefined) headers.append("x-request-id", exchange.requestId);
-      if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", "http");
+      if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
       headers.set("x-envoy-attempt-count", "1");
       return next(exchange);
     };

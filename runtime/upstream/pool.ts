@@ -4,6 +4,7 @@ import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
 import { Http1Client } from "../codec/http1-client.ts";
 import { Http2Client, newPeerMemory } from "../codec/http2-client.ts";
 import type { Transport } from "../codec/socket-writer.ts";
+import type { TlsClient } from "./client-tls.ts";
 import { connect } from "./connect.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
@@ -14,14 +15,16 @@ export class Pool implements Lot {
   /** Open or opening. */
   openConnections = 0;
   readonly #cluster: LiveCluster;
+  readonly #tls: TlsClient | undefined;
   readonly #http1: Http1Pool;
   readonly #http2: Http2Pool;
   readonly #memory = newPeerMemory();
   /** What the endpoints chose by ALPN, where the cluster leaves it to them. */
   #chosen: "http1" | "http2" = "http2";
 
-  constructor(cluster: LiveCluster) {
+  constructor(cluster: LiveCluster, tls?: TlsClient) {
     this.#cluster = cluster;
+    this.#tls = tls;
     this.#http1 = new Http1Pool(this);
     this.#http2 = new Http2Pool(this);
   }
@@ -74,7 +77,9 @@ export class Pool implements Lot {
   open(endpoint: LiveEndpoint, pool: SubPool): PooledConnection {
     this.openConnections++;
     const connection = new PooledConnection(this, endpoint, pool);
-    connect(endpoint.address, endpoint.port, this.#cluster.connectTimeoutMs, connection);
+    const { protocol, connectTimeoutMs } = this.#cluster;
+    const offers = protocol === "auto" ? "auto" : pool === this.#http2 ? "http2" : "http1";
+    connect(endpoint.address, endpoint.port, connectTimeoutMs, connection, { tls: this.#tls, offers });
     return connection;
   }
 

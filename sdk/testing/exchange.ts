@@ -43,6 +43,8 @@ export function makeExchange(init: RequestInit = {}, clock: Clock = startClock()
       remoteAddress: `${remoteIp}:40000`,
       localAddress: "10.0.0.8:8080",
       localPort: 8080,
+      originalDestination: undefined,
+      tls: undefined,
     },
     init.method ?? "GET",
     init.path ?? "/",

@@ -2,9 +2,10 @@
 import { versionOf } from "../../runtime/contract/version.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
 import type { Exchange, Layer } from "../../runtime/exchange/exchange.ts";
+import type { TcpSession } from "../../runtime/exchange/tcp-session.ts";
 import type { Application } from "../../runtime/generation.ts";
 import { Serving } from "../../runtime/serving.ts";
-import { renderAccessLine } from "../../runtime/telemetry/access-log.ts";
+import { renderAccessLine, renderTcpLine } from "../../runtime/telemetry/access-log.ts";
 import { Metrics } from "../../runtime/telemetry/metrics.ts";
 import { observe } from "../../runtime/telemetry/observe.ts";
 
@@ -14,7 +15,10 @@ export interface ServingUnderTest extends Disposable {
   readonly port: number;
   /** Each exchange as it ended, the oldest first. */
   readonly ended: readonly Exchange[];
-  /** Its access-log line. */
+  /** Each connection that was passed on, as it ended. */
+  readonly sessions: readonly TcpSession[];
+  readonly metrics: Metrics;
+  /** Their access-log lines. */
   readonly lines: readonly string[];
   /** Applies another snapshot; the problems, if any. */
   apply(snapshot: unknown): Promise<readonly { readonly path: string; readonly message: string }[]>;
@@ -28,11 +32,20 @@ export async function startServing(
 ): Promise<ServingUnderTest> {
   const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const ended: Exchange[] = [];
+  const sessions: TcpSession[] = [];
   const lines: string[] = [];
-  const metrics = new Metrics({ service: "test", namespace: "default", version: "v1" }, clock, (exchange, nowMs) => {
-    ended.push(exchange);
-    lines.push(renderAccessLine(exchange, nowMs));
-  });
+  const metrics = new Metrics(
+    { service: "test", namespace: "default", version: "v1" },
+    clock,
+    (exchange, nowMs) => {
+      ended.push(exchange);
+      lines.push(renderAccessLine(exchange, nowMs));
+    },
+    (session, nowMs) => {
+      sessions.push(session);
+      lines.push(renderTcpLine(session, nowMs));
+    },
+  );
   const inbound = application === undefined ? undefined : { port: 0, ...application };
   const serving = new Serving(
     {
@@ -61,6 +74,8 @@ export async function startServing(
     serving,
     port: serving.listeners[0]?.port ?? 0,
     ended,
+    sessions,
+    metrics,
     lines,
     apply,
     [Symbol.dispose]: () => {

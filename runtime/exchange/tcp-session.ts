@@ -1,0 +1,35 @@
+// One downstream connection whose bytes are passed on as they are, and what is told of it when it ends.
+import type { Clock, Downstream } from "./exchange.ts";
+
+/** Envoy's response flags that a TCP session can end with. */
+export type TcpFlags = "-" | "UF,URX" | "UH" | "UO" | "NR" | "NC" | "UC" | "DC";
+
+/** Everything known of it. The proxy fills it in; metrics and the access log read it. */
+export class TcpSession {
+  readonly downstream: Downstream;
+  readonly startedAtMs: number;
+  /** Monotonic. */
+  readonly startedMonoMs: number;
+  /** SNI, where the bytes are TLS that is not ours to end; empty without. */
+  readonly serverName: string;
+  /** Name of the route and of its cluster; empty where there is none. */
+  routeName = "";
+  cluster = "";
+  /** `destination_service` of the cluster. */
+  service = "unknown";
+  upstreamHost = "";
+  upstreamLocalAddress = "";
+  /** Why the upstream could not be reached, for the log. */
+  upstreamFailure = "";
+  flags: TcpFlags = "-";
+  /** From the downstream, and to it. */
+  bytesReceived = 0;
+  bytesSent = 0;
+
+  constructor(downstream: Downstream, serverName: string, clock: Clock) {
+    this.downstream = downstream;
+    this.serverName = serverName;
+    this.startedAtMs = clock.now();
+    this.startedMonoMs = clock.monotonic();
+  }
+}
