@@ -84,6 +84,20 @@ describe("every mistake is told at once, with its place", () => {
   });
 });
 
+test("interception needs no port to be named", async () => {
+  const asked = await readBootstrap(["--service", "reviews", "--interception", "redirect"], {});
+  expect(asked).toMatchObject({
+    ok: true,
+    value: { interception: "redirect", inboundCapturePort: 15_006, inbound: [] },
+  });
+  const wrong = await readBootstrap([...REVIEWS, "--interception", "tproxy"], {});
+  expect(problemsOf(wrong)).toEqual([
+    'interception: is "tproxy", must be "redirect" (the rules of vespid intercept) or "none"',
+  ]);
+  const twice = await readBootstrap([...REVIEWS, "--interception", "redirect", "--inbound-capture-port", "8080"], {});
+  expect(problemsOf(twice)).toEqual(["inbound: port 8080 is used twice"]);
+});
+
 test("ports and labels are told with their value and what is right", async () => {
   const asked = await readBootstrap([...REVIEWS, "--outbound", "70000", "--label", "=v1"], {});
   expect(problemsOf(asked)).toEqual([

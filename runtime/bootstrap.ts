@@ -61,6 +61,15 @@ const Settings = z.strictObject({
   inbound: z.array(inbound).max(100).default([]),
   /** The application sends its own calls to this port. Off by default. */
   outbound: port.optional(),
+  /** `redirect`: iptables leads connections here, by the rules of `vespid intercept`. Default `none`. */
+  interception: z
+    .enum(["none", "redirect"], {
+      error: (issue) =>
+        `is ${JSON.stringify(issue.input)}, must be "redirect" (the rules of vespid intercept) or "none"`,
+    })
+    .default("none"),
+  /** With interception: where connections from outside are led, whatever their port. Default `15006`. */
+  inboundCapturePort: port.prefault("15006"),
   /** Address of the control service. */
   control: z
     .url({
@@ -129,6 +138,11 @@ function buildCommand(): Command {
     .option("--label <key=value...>", "workload labels, such as version=v1")
     .option("--inbound <port:host:port...>", "listen on PORT, send to the application at HOST:PORT")
     .option("--outbound <port>", "listen on 127.0.0.1:PORT for the application's own calls")
+    .option("--interception <mode>", 'redirect: serve what the rules of "vespid intercept" lead here (default "none")')
+    .option(
+      "--inbound-capture-port <port>",
+      "with --interception: where they lead connections from outside (default 15006)",
+    )
     .option("--control <url>", "control service that says what to run")
     .option("--config <file>", "snapshot to run without a control service (YAML or JSON)")
     .option("--bind <address>", 'where inbound ports listen (default "0.0.0.0")')
@@ -141,7 +155,8 @@ function buildCommand(): Command {
     .addHelpText(
       "after",
       "\nEvery flag is a variable too: VESPID_SERVICE, VESPID_INBOUND (several with commas), …\n" +
-        "\nExample:\n  proxy --service reviews --inbound 8080:127.0.0.1:9080\n",
+        "\nExample:\n  proxy --service reviews --inbound 8080:127.0.0.1:9080\n" +
+        "  proxy --service reviews --interception redirect\n",
     );
 }
 
@@ -195,8 +210,9 @@ function checkPresence(settings: Readonly<Record<string, unknown>>): readonly Pr
   }
   const listed = settings["inbound"];
   const hasInbound = listed !== undefined && !(Array.isArray(listed) && listed.length === 0);
-  if (!hasInbound && settings["outbound"] === undefined) {
-    const message = "nothing to listen on; pass --inbound PORT:HOST:PORT or --outbound PORT";
+  const intercepts = settings["interception"] !== undefined && settings["interception"] !== "none";
+  if (!hasInbound && settings["outbound"] === undefined && !intercepts) {
+    const message = "nothing to listen on; pass --inbound PORT:HOST:PORT, --outbound PORT or --interception redirect";
     problems.push({ path: "inbound", message });
   }
   return problems;
@@ -207,6 +223,7 @@ function checkPorts(bootstrap: Bootstrap): readonly Problem[] {
     ...bootstrap.inbound.map((application) => application.port),
     bootstrap.outbound ?? 0,
     bootstrap.admin.port,
+    bootstrap.interception === "redirect" ? bootstrap.inboundCapturePort : 0,
   ].filter((number) => number > 0);
   const twice = ports.find((number, index) => ports.indexOf(number) !== index);
   return twice === undefined ? [] : [{ path: "inbound", message: `port ${twice} is used twice` }];

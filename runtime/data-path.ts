@@ -1,5 +1,6 @@
 // The data path of one process, whole: what serves and what counts it. Who tells it what to run (sync, a file, a supervisor)
 // and who asks about it (the admin port, a supervisor) are given in, so that a lone proxy and a worker serve alike.
+import { networkInterfaces } from "node:os";
 import type { Logger } from "pino";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
@@ -12,7 +13,7 @@ import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Random } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
-import type { GenerationDeps } from "./generation.ts";
+import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
 import { reasonOf } from "./reason.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
@@ -20,6 +21,7 @@ import { renderExposition } from "./telemetry/exposition.ts";
 import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
+import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
 import { jscEngine } from "./wasm/jsc-engine.ts";
 import type { LogLevel } from "../sdk/wit/world.ts";
@@ -84,11 +86,17 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
     log[level](fields, message);
   }
+  const originalDestinations = new OriginalDestinations<Target>({
+    build: (config, sourceAddress) => buildTarget(config, undefined, random, sourceAddress),
+    hasAddress: (address) =>
+      Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address)),
+  });
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     buildFilter: (use) =>
       buildFilter(use, { builtins: BUILTIN_FILTERS, engine: jscEngine, fetchFile, clock, log: logFilter }),
+    originalDestinations,
     compileChain: (filters) => compileChain(filters, { filterRan }, clock),
     clock,
     random,
@@ -108,9 +116,9 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     serving,
     prepare,
     config: () => ({ version: serving.generation?.version, snapshot: redactKeys(serving.generation?.snapshot) }),
-    clusters: () => renderClusters(serving.generation?.targets.values() ?? []),
+    clusters: () => renderClusters([...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()]),
     stats: () =>
-      renderExposition(metrics, [...(serving.generation?.targets.values() ?? [])], {
+      renderExposition(metrics, [...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()], {
         vespid_process_resident_memory_bytes: process.memoryUsage.rss(),
         vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
         vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,

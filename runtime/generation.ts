@@ -7,7 +7,7 @@ import type { Cluster } from "./contract/cluster.ts";
 import { Http2Client } from "./contract/http2.ts";
 import type { FilterUse } from "./contract/filter.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
-import type { VirtualHost } from "./contract/route.ts";
+import { Route, type VirtualHost } from "./contract/route.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import { ClientTls } from "./contract/tls.ts";
 import type { Clock, Decision, Direction, Layer, Random, Service } from "./exchange/exchange.ts";
@@ -19,10 +19,16 @@ import { inlinePems } from "./pem-files.ts";
 import { compileReception } from "./reception.ts";
 import { cleanReply } from "./reply/hygiene.ts";
 import { rescue } from "./reply/rescue.ts";
-import { applyRoute, matchRoute } from "./route/match-route.ts";
+import { applyRoute, matchRoute, type Fallback } from "./route/match-route.ts";
 import { compileRoutes } from "./route/table.ts";
 import { compileClientTls, type TlsClient } from "./upstream/client-tls.ts";
 import { compileForward } from "./upstream/forward.ts";
+import {
+  BLACK_HOLE_CLUSTER,
+  destinationOf,
+  PASSTHROUGH_CLUSTER,
+  type OriginalDestinations,
+} from "./upstream/original-dst.ts";
 import { Pool } from "./upstream/pool.ts";
 
 /** The application behind an inbound port. */
@@ -40,6 +46,8 @@ export interface GenerationDeps {
   /** Outermost layer: request ids and what is told of each exchange. */
   readonly observe: Layer;
   readonly buildFilter: (use: FilterUse) => Promise<Parsed<Filter>>;
+  /** Where redirected connections were going; shared by all generations. */
+  readonly originalDestinations: OriginalDestinations<Target>;
   readonly compileChain: (filters: readonly Filter[]) => Layer;
   readonly clock: Clock;
   readonly random: Random;
@@ -61,6 +69,8 @@ export interface Generation {
   readonly filters: readonly Filter[];
   /** For requests that came in at that port. */
   inbound(port: number): Service;
+  /** For requests that were redirected to the inbound capture port. */
+  readonly captured: Service;
   readonly outbound: Service;
   /** What becomes of connections to a port of that direction, before they are exchanges or where they never are. */
   reception(direction: Direction, application: Application | undefined): Reception;
@@ -180,7 +190,11 @@ function assemble(
   for (const shared of shares.targets.values()) shared.holders++;
   for (const shared of shares.filters.values()) shared.holders++;
   const targets = new Map([...shares.targets.values()].map(({ value }) => [value.cluster.name, value]));
-  const forward = compileForward(targets, deps.clock);
+  const forward = compileForward(
+    targets,
+    (name, exchange) => deps.originalDestinations.find(name, exchange),
+    deps.clock,
+  );
   let exchanges = 0;
   let isRetired = false;
 
@@ -203,7 +217,7 @@ function assemble(
   function compilePath(
     direction: "inbound" | "outbound",
     virtualHosts: readonly VirtualHost[],
-    fallback: Decision | undefined,
+    fallback: Fallback,
   ): Service {
     const hasFilters = chains[direction].length > 0;
     return compose(
@@ -225,16 +239,18 @@ function assemble(
   const inbound = new Map(
     deps.applications.map((application) => [
       application.port,
-      compilePath("inbound", snapshot.inbound.virtualHosts, defaultDecision(applicationCluster(application).name)),
+      compilePath("inbound", snapshot.inbound.virtualHosts, always(defaultDecision(inboundCluster(application.port)))),
     ]),
   );
-  const outbound = compilePath("outbound", snapshot.outbound.virtualHosts, undefined);
+  const captured = compilePath("inbound", snapshot.inbound.virtualHosts, compileCaptured());
+  const outbound = compilePath("outbound", snapshot.outbound.virtualHosts, compileOutboundPolicy(snapshot));
   return {
     version,
     snapshot,
     targets,
     filters: [...chains.inbound, ...chains.outbound],
     inbound: (port) => inbound.get(port) ?? outbound,
+    captured,
     outbound,
     reception: (direction, application) =>
       receptions[direction](application === undefined ? undefined : applicationCluster(application).name),
@@ -254,7 +270,7 @@ const PLAINTEXT = ClientTls.parse({});
 /** Istio's name and defaults for the way to the application itself. */
 function applicationCluster(application: Application): Cluster {
   return {
-    name: `inbound|${application.port}||`,
+    name: inboundCluster(application.port),
     service: "unknown",
     endpoints: [{ address: application.address, port: application.applicationPort, weight: 1, labels: {} }],
     balance: "round_robin",
@@ -268,12 +284,56 @@ function applicationCluster(application: Application): Cluster {
   };
 }
 
-function defaultDecision(cluster: string): Decision {
-  return { routeName: "default", cluster, timeoutMs: 0, prepare: undefined, editReply: undefined };
+function inboundCluster(port: number): string {
+  return `inbound|${port}||`;
 }
 
-function buildTarget(config: Cluster, tls: TlsClient | undefined, random: Random): Target {
-  const cluster = new LiveCluster(config, random);
+function always(decision: Decision): Fallback {
+  return () => decision;
+}
+
+/** Ports whose decision is kept; a caller that tries every port cannot grow the proxy. */
+const CAPTURED_PORTS_MAX = 1024;
+
+/** To the application, at the port that the connection was for: declared by `--inbound` or not. */
+function compileCaptured(): Fallback {
+  const decisions = new Map<number, Decision>();
+  return function decideCaptured({ downstream }) {
+    const known = decisions.get(downstream.localPort);
+    if (known !== undefined) return known;
+    if (decisions.size >= CAPTURED_PORTS_MAX) decisions.clear();
+    const decision = defaultDecision(inboundCluster(downstream.localPort));
+    decisions.set(downstream.localPort, decision);
+    return decision;
+  };
+}
+
+/** Istio's virtual host `allow_any` or `block_all`: it takes the hosts that no other does, and nothing of theirs. */
+function compileOutboundPolicy({ outbound }: Snapshot): Fallback {
+  const everything = Route.parse({ destinations: [{ cluster: PASSTHROUGH_CLUSTER }] });
+  const hosts = compileRoutes(outbound.virtualHosts.map((host) => ({ ...host, routes: [everything] })));
+  const allowAny = defaultDecision(PASSTHROUGH_CLUSTER, "allow_any");
+  const blockAll = defaultDecision(BLACK_HOLE_CLUSTER, "block_all");
+  return function decideUnknown(exchange) {
+    if (hosts(exchange.authority, exchange) !== undefined) return undefined;
+    if (outbound.outboundPolicy === "REGISTRY_ONLY") return blockAll;
+    // Sent to the outbound port itself, it says only a host, which nobody knows.
+    return destinationOf(exchange) === undefined ? undefined : allowAny;
+  };
+}
+
+function defaultDecision(cluster: string, routeName = "default"): Decision {
+  return { routeName, cluster, timeoutMs: 0, prepare: undefined, editReply: undefined };
+}
+
+/** A cluster and its connections, which leave from `sourceAddress` where there is one. */
+export function buildTarget(
+  config: Cluster,
+  tls: TlsClient | undefined,
+  random: Random,
+  sourceAddress?: string,
+): Target {
+  const cluster = new LiveCluster(config, random, sourceAddress);
   return { config, cluster, tls, pool: new Pool(cluster, tls) };
 }
 

@@ -56,6 +56,9 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Amb
     log.info({ control: bootstrap.control }, "waiting for the first snapshot");
     await sync.ready;
   }
+  if (bootstrap.interception === "redirect" && process.getuid?.() === 0) {
+    log.warn("runs as root, and the rules of vespid intercept leave out user 1337: what it sends may come back to it");
+  }
   const refused = serving.open(doorsOf(bootstrap));
   if (refused.length > 0) return refuse(refused);
 

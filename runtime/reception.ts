@@ -12,6 +12,7 @@ import type { ContextCache } from "./listener/secure-context.ts";
 import { compileTlsServer, MODE_RULES } from "./listener/tls.ts";
 import { compileTcpRoutes } from "./route/tcp-table.ts";
 import type { TlsClient } from "./upstream/client-tls.ts";
+import { INBOUND_SOURCE } from "./upstream/original-dst.ts";
 import { TcpAttempt, type TcpTarget } from "./upstream/tcp.ts";
 
 /** A cluster as TCP needs it. */
@@ -138,13 +139,18 @@ function splitAddress(address: string): { readonly ip: string; readonly port: nu
 function passthroughPlan(direction: Direction, random: Random): TcpPlan {
   const name = direction === "inbound" ? "InboundPassthroughCluster" : "PassthroughCluster";
   const cluster = new LiveCluster(Cluster.parse({ name, service: name, endpoints: [] }), random);
+  // To the application from the address that the rules know; from another it would come back here for ever.
+  function sourceFor(ip: string): string | undefined {
+    if (direction === "outbound") return undefined;
+    return ip.includes(":") ? INBOUND_SOURCE.ipv6 : INBOUND_SOURCE.ipv4;
+  }
   const target: NamedTarget = {
     cluster,
     tls: undefined,
     pick: ({ downstream: { originalDestination } }) =>
       originalDestination === undefined
         ? undefined
-        : new LiveEndpoint(originalDestination.ip, originalDestination.port, 1),
+        : new LiveEndpoint(originalDestination.ip, originalDestination.port, 1, sourceFor(originalDestination.ip)),
     connectAttemptsMax: 1,
     preambleFor: undefined,
     routeName: "",

@@ -7,6 +7,7 @@ import type { Observer } from "./exchange/observer.ts";
 import { buildGeneration, type Application, type Generation, type GenerationDeps } from "./generation.ts";
 import { Arrival, type Desk } from "./listener/arrival.ts";
 import { startListener, type RunningListener } from "./listener/listener.ts";
+import { openOriginalDst } from "./listener/original-dst.ts";
 import { reasonOf } from "./reason.ts";
 import { replyFor } from "./reply/rescue.ts";
 
@@ -18,8 +19,12 @@ export interface Door {
   readonly port: number;
   /** A socket that listens there already: one of those that the workers of a proxy share. */
   readonly fd?: number | undefined;
-  /** Whom inbound requests are for; outbound has none. */
+  /** Whom inbound requests are for; outbound and capture ports have none. */
   readonly application: Application | undefined;
+  /** iptables redirects connections here: they say where they were going. */
+  readonly isCapture?: boolean | undefined;
+  /** On `::`: leaves IPv4 to a door of its own. */
+  readonly ipv6Only?: boolean | undefined;
 }
 
 /** A generation that was built and does not serve yet. Exactly one of its two is called. */
@@ -117,6 +122,7 @@ export class Serving {
     const nowMs = this.#clock.monotonic();
     for (const { listener } of this.#open) listener.sweep(nowMs);
     for (const { pool } of this.#generation?.targets.values() ?? []) pool.sweep(nowMs);
+    this.#deps.originalDestinations.sweep(nowMs);
   }
 
   /** Accepts no more; replies close their connections. */
@@ -144,10 +150,11 @@ export class Serving {
       listener.kill();
     }
     this.#generation?.retire();
+    this.#deps.originalDestinations.drain();
   }
 
   #openDoor(generation: Generation, door: Door): OpenDoor {
-    const { direction, hostname, port, fd } = door;
+    const { direction, hostname, port, fd, ipv6Only } = door;
     const observer = this.#observer;
     const front: Front = {
       service: serviceFor(generation, door),
@@ -163,6 +170,8 @@ export class Serving {
       hostname,
       port,
       fd,
+      ipv6Only,
+      readOriginalDestination: door.isCapture === true ? openOriginalDst() : undefined,
       direction,
       connectionsMax: () => front.limits.connectionsMax,
       accept: (seat) => new Arrival(seat, desk).begin(),
@@ -174,5 +183,6 @@ export class Serving {
 }
 
 function serviceFor(generation: Generation, door: Door): Front["service"] {
-  return door.application === undefined ? generation.outbound : generation.inbound(door.application.port);
+  if (door.direction === "outbound") return generation.outbound;
+  return door.application === undefined ? generation.captured : generation.inbound(door.application.port);
 }

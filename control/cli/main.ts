@@ -6,6 +6,7 @@ import { apply, type Printed } from "./apply.ts";
 import type { Target } from "./client.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { get, remove, removeFiles, type GetOptions } from "./get.ts";
+import { interceptCommand } from "./intercept.ts";
 import { proxies } from "./proxies.ts";
 
 /** Flags of every command that talks to control. */
@@ -44,7 +45,7 @@ function targetOf({ control, token }: ConnectionFlags): Target {
   throw new CommandFailure(EXIT.usage, [`--control ${control} is not a URL such as http://127.0.0.1:15010`]);
 }
 
-function print({ json, lines, notes }: Printed, flags: ConnectionFlags): void {
+function print({ json, lines, notes }: Printed, flags: Pick<ConnectionFlags, "json">): void {
   const text = flags.json === true ? [JSON.stringify(json)] : lines;
   if (text.length > 0) process.stdout.write(`${text.join("\n")}\n`);
   if (notes.length > 0) process.stderr.write(`${notes.join("\n")}\n`);
@@ -85,6 +86,7 @@ command("proxies", "show who runs which version, and what was refused and why").
   print(await proxies(targetOf(flags), Date.now()), flags),
 );
 
+program.addCommand(interceptCommand(print));
 program.addCommand(filterCommand());
 
 interface DeleteFlags extends ConnectionFlags {

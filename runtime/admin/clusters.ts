@@ -3,7 +3,7 @@ import type { LiveCluster } from "../cluster/cluster.ts";
 
 /** A cluster and what it has open. */
 export interface ClusterView {
-  readonly cluster: LiveCluster;
+  readonly cluster: Pick<LiveCluster, "name" | "limits" | "endpoints">;
   readonly pool: { readonly openConnections: number; readonly waitingRequests: number };
 }
 

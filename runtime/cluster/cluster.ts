@@ -10,11 +10,14 @@ export class LiveEndpoint {
   readonly weight: number;
   /** `127.0.0.1:9080`, as logs and metrics print it. */
   readonly host: string;
+  /** As a cluster's, for this endpoint alone. */
+  readonly sourceAddress: string | undefined;
   activeRequests = 0;
   totalRequests = 0;
   failedRequests = 0;
 
-  constructor(address: string, port: number, weight: number) {
+  constructor(address: string, port: number, weight: number, sourceAddress?: string) {
+    this.sourceAddress = sourceAddress;
     this.address = address;
     this.port = port;
     this.weight = weight;
@@ -35,11 +38,14 @@ export class LiveCluster {
   readonly pick: Balancer<LiveEndpoint>;
   /** Names the connections that may be shared across generations: same cluster, same addresses, same limits. */
   readonly fingerprint: string;
+  /** One of our addresses, from which its connections are opened; `undefined` leaves it to the system. */
+  readonly sourceAddress: string | undefined;
   activeRequests = 0;
   /** Connections that are passed on without being read. */
   tcpConnections = 0;
 
-  constructor(config: Cluster, random: Random) {
+  constructor(config: Cluster, random: Random, sourceAddress?: string) {
+    this.sourceAddress = sourceAddress;
     this.name = config.name;
     this.service = config.service;
     this.connectTimeoutMs = config.connectTimeoutMs;

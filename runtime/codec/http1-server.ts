@@ -359,6 +359,7 @@ export class Http1Server implements RequestConnection {
     exchange.upgrade = upgrade;
     // RFC 9110 §15.2: an HTTP/1.0 client knows no interim replies.
     if (parser.minor === 1) exchange.onInterim = this.#onInterim;
+    exchange.isProxyForm = parser.target.charCodeAt(0) !== 47 && parser.target !== "*";
     this.#exchange = exchange;
     this.#body = body;
     this.#closesAfter = parser.closes;

@@ -93,6 +93,8 @@ export class Exchange {
   upgrade = "";
   /** The upstream is asked for 100 (`Expect`), and the body is held until it says so or answers. */
   expectsContinue = false;
+  /** The target names its destination, as requests to a forward proxy do: `GET http://shop/`. */
+  isProxyForm = false;
   /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
   onInterim: ((status: number, headers: HeaderMap) => void) | undefined = undefined;
   readonly headers: HeaderMap;

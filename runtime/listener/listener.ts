@@ -3,6 +3,7 @@
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Direction, Downstream } from "../exchange/exchange.ts";
 import type { SecureContext } from "./secure-context.ts";
+import type { ReadOriginalDestination } from "./original-dst.ts";
 
 /** One connection's codec. */
 export interface Connection {
@@ -22,7 +23,11 @@ export interface ListenerOptions {
   readonly port: number;
   /** A socket that listens there already: accepted from, and closed when accepting stops. Without it one is opened. */
   readonly fd?: number | undefined;
+  /** On `::`: leaves IPv4 to a listener of its own. */
+  readonly ipv6Only?: boolean | undefined;
   readonly direction: Direction;
+  /** For a capture port, to which iptables redirects connections: reads where they were going. */
+  readonly readOriginalDestination?: ReadOriginalDestination | undefined;
   /** Connections open at once; one more is closed at once. Read for each, since a new generation may change it. */
   readonly connectionsMax: () => number;
   /** Gives the seat to whom its first bytes go. */
@@ -189,13 +194,15 @@ export function startListener(options: ListenerOptions): RunningListener {
     port: options.port,
     // Bun does not document that it takes a descriptor.
     ...(options.fd === undefined ? {} : { fd: options.fd }),
+    ...(options.ipv6Only === true ? { ipv6Only: true } : {}),
     // Otherwise Bun answers FIN with FIN, and a tunnel could not half-close.
     allowHalfOpen: true,
     socket: {
       binaryType: "buffer",
       open(socket) {
-        const downstream = readAddresses(socket, options.direction);
-        if (seats.size >= options.connectionsMax()) {
+        const downstream = readAddresses(socket, options);
+        // Nobody but iptables leads to an inbound capture port: there is no application to ask for (Istio's black hole).
+        if (seats.size >= options.connectionsMax() || isStray(downstream, options)) {
           socket.data = new Seat(socket, downstream, () => undefined);
           socket.terminate();
           return;
@@ -244,16 +251,22 @@ export function startListener(options: ListenerOptions): RunningListener {
   };
 }
 
-function readAddresses(socket: Bun.Socket<Seat>, direction: Direction): Downstream {
+function readAddresses(socket: Bun.Socket<Seat>, options: ListenerOptions): Downstream {
+  const originalDestination = options.readOriginalDestination?.(socket);
+  const { ip, port } = originalDestination ?? { ip: socket.localAddress, port: socket.localPort };
   return {
-    direction,
+    direction: options.direction,
     remoteIp: socket.remoteAddress,
     remoteAddress: renderAddress(socket.remoteAddress, socket.remotePort),
-    localAddress: renderAddress(socket.localAddress, socket.localPort),
-    localPort: socket.localPort,
-    originalDestination: undefined,
+    localAddress: renderAddress(ip, port),
+    localPort: port,
+    originalDestination,
     tls: undefined,
   };
+}
+
+function isStray({ direction, originalDestination }: Downstream, options: ListenerOptions): boolean {
+  return originalDestination === undefined && direction === "inbound" && options.readOriginalDestination !== undefined;
 }
 
 /** `127.0.0.1:80`, `[::1]:80` */

@@ -1,14 +1,17 @@
 // Stage 3: the route is found on the way down, before the filters; what it changes is applied after them.
-import type { Decision, Layer, Random } from "../exchange/exchange.ts";
+import type { Decision, Exchange, Layer, Random } from "../exchange/exchange.ts";
 import { failure } from "../exchange/failure.ts";
 import { whenReady } from "../exchange/service.ts";
 import type { RouteTable } from "./table.ts";
 
-/** Sets `exchange.decision`. `fallback` is for requests that no route matches; without one they fail as `no_route`. */
-export function matchRoute(table: RouteTable, fallback: Decision | undefined, random: Random): Layer {
+/** What happens to a request that no route matches; `undefined` fails it as `no_route`. */
+export type Fallback = (exchange: Exchange) => Decision | undefined;
+
+/** Sets `exchange.decision`. */
+export function matchRoute(table: RouteTable, fallback: Fallback, random: Random): Layer {
   return (next) => {
     return function routeExchange(exchange) {
-      const decision = table(exchange.authority, exchange)?.(random()) ?? fallback;
+      const decision = table(exchange.authority, exchange)?.(random()) ?? fallback(exchange);
       if (decision === undefined) {
         return { ok: false, error: failure("no_route", `no route for ${exchange.authority}${exchange.path}`) };
       }

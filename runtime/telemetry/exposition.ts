@@ -5,7 +5,7 @@ import { BUCKETS, type FilterSeries, type Histogram, type Metrics } from "./metr
 
 /** A cluster and what it has open. */
 export interface ClusterStats {
-  readonly cluster: LiveCluster;
+  readonly cluster: Pick<LiveCluster, "name" | "activeRequests" | "tcpConnections" | "endpoints">;
   readonly pool: { readonly openConnections: number; readonly waitingRequests: number };
 }
 

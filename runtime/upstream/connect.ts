@@ -23,6 +23,8 @@ export interface Security {
   readonly offers: Offer;
   /** Sent before anything else, TLS included: a PROXY protocol header. */
   readonly preamble?: Buffer | undefined;
+  /** One of our addresses, to open it from. */
+  readonly sourceAddress?: string | undefined;
 }
 
 const PLAIN: Security = { tls: undefined, offers: "http1" };
@@ -35,7 +37,7 @@ export function connect(
   owner: SocketOwner,
   security: Security = PLAIN,
 ): void {
-  const { tls, offers, preamble } = security;
+  const { tls, offers, preamble, sourceAddress } = security;
   const pending: Pending = {
     owner,
     tls,
@@ -50,11 +52,19 @@ export function connect(
   if (timeoutMs > 0) pending.timer = setTimeout(timedOut, timeoutMs, pending, timeoutMs);
   // TLS from the start, unless something goes before it.
   const secure = tls === undefined || preamble !== undefined ? {} : { tls: tlsOptions(tls, offers) };
+  // Bun does not document that it takes one.
+  const source = sourceAddress === undefined ? {} : { localAddress: sourceAddress };
   // The handlers tell of a failure too; the promise's rejection would be told twice.
   // Half-open, or Bun would answer FIN with FIN and a tunnel could not half-close.
-  Bun.connect<Pending>({ hostname, port, allowHalfOpen: true, data: pending, socket: HANDLERS, ...secure }).catch(
-    (error: unknown) => settle(pending, "connect_failed", reasonOf(error)),
-  );
+  Bun.connect<Pending>({
+    hostname,
+    port,
+    allowHalfOpen: true,
+    data: pending,
+    socket: HANDLERS,
+    ...secure,
+    ...source,
+  }).catch((error: unknown) => settle(pending, "connect_failed", reasonOf(error)));
 }
 
 function timedOut(pending: Pending, timeoutMs: number): void {

@@ -11,12 +11,15 @@ export interface Target {
   readonly pool: Pool;
 }
 
+/** For a cluster that is not listed: where the exchange goes all the same, or its outcome. */
+export type FindTarget = (name: string, exchange: Exchange) => Target | Outcome;
+
 /** Sends an exchange to the cluster that its route named. */
-export function compileForward(targets: ReadonlyMap<string, Target>, clock: Clock): Service {
+export function compileForward(targets: ReadonlyMap<string, Target>, findTarget: FindTarget, clock: Clock): Service {
   return function forward(exchange: Exchange): Outcome | Promise<Outcome> {
     const name = exchange.decision?.cluster ?? "";
-    const target = targets.get(name);
-    if (target === undefined) return deny("no_cluster", `${JSON.stringify(name)} is not a cluster`);
+    const target = targets.get(name) ?? findTarget(name, exchange);
+    if ("ok" in target) return target;
     const { cluster, pool } = target;
     exchange.service = cluster.service;
     // The downstream may leave while a filter waits. Nobody would read the reply, and its body would never end.

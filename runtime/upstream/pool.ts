@@ -77,9 +77,9 @@ export class Pool implements Lot {
   open(endpoint: LiveEndpoint, pool: SubPool): PooledConnection {
     this.openConnections++;
     const connection = new PooledConnection(this, endpoint, pool);
-    const { protocol, connectTimeoutMs } = this.#cluster;
+    const { protocol, connectTimeoutMs, sourceAddress } = this.#cluster;
     const offers = protocol === "auto" ? "auto" : pool === this.#http2 ? "http2" : "http1";
-    connect(endpoint.address, endpoint.port, connectTimeoutMs, connection, { tls: this.#tls, offers });
+    connect(endpoint.address, endpoint.port, connectTimeoutMs, connection, { tls: this.#tls, offers, sourceAddress });
     return connection;
   }
 

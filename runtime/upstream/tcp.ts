@@ -92,7 +92,12 @@ export class TcpAttempt implements TcpUpstream, SocketOwner {
     endpoint.totalRequests++;
     proxy.session.upstreamHost = endpoint.host;
     const preamble = preambleFor?.(proxy.session);
-    connect(endpoint.address, endpoint.port, cluster.connectTimeoutMs, this, { tls, offers: "tcp", preamble });
+    connect(endpoint.address, endpoint.port, cluster.connectTimeoutMs, this, {
+      tls,
+      offers: "tcp",
+      preamble,
+      sourceAddress: endpoint.sourceAddress,
+    });
   }
 
   #refuse(proxy: TcpProxy, flags: TcpSession["flags"]): void {

@@ -3,7 +3,8 @@ import { versionOf } from "../../runtime/contract/version.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
 import type { Exchange, Layer } from "../../runtime/exchange/exchange.ts";
 import type { TcpSession } from "../../runtime/exchange/tcp-session.ts";
-import type { Application } from "../../runtime/generation.ts";
+import { buildTarget, type Application, type Target } from "../../runtime/generation.ts";
+import { OriginalDestinations } from "../../runtime/upstream/original-dst.ts";
 import { Serving } from "../../runtime/serving.ts";
 import { renderAccessLine, renderTcpLine } from "../../runtime/telemetry/access-log.ts";
 import { Metrics } from "../../runtime/telemetry/metrics.ts";
@@ -52,6 +53,10 @@ export async function startServing(
       applications: inbound === undefined ? [] : [inbound],
       observe: (next) => observe(() => crypto.randomUUID())(chain(next)),
       buildFilter: () => Promise.resolve({ ok: false, problems: [{ path: "", message: "no filters in this test" }] }),
+      originalDestinations: new OriginalDestinations<Target>({
+        build: (config, sourceAddress) => buildTarget(config, undefined, Math.random, sourceAddress),
+        hasAddress: () => false,
+      }),
       compileChain: () => (next) => next,
       clock,
       random: Math.random,
