@@ -322,6 +322,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     this.writer.end();
     this.loseAll(message);
     this.broken();
+    // A peer that does not read is not waited for: what it has not read would stay here.
+    if (this.writer.isCongested) this.transport.terminate();
     return false;
   }
 

@@ -13,7 +13,7 @@ const LIMITS = { headMaxBytes: 60 * 1024, headersMax: 100 };
 const BLOCKS = 4096;
 const OUT = Buffer.allocUnsafeSlow(16 * 1024);
 
-interface Traffic {
+export interface Traffic {
   readonly name: string;
   readonly limitUs: number;
   readonly note: string;
@@ -22,7 +22,7 @@ interface Traffic {
   readonly value: (turn: number, base: string) => string;
 }
 
-const TRAFFIC: readonly Traffic[] = [
+export const TRAFFIC: readonly Traffic[] = [
   { name: "T1", limitUs: 0.4, note: "the same again", path: () => "/api/v1/items/42?page=3", value: (_, base) => base },
   {
     name: "T2",
@@ -82,12 +82,12 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
   return Promise.resolve({ name: "hpack", question, rows });
 }
 
-interface Blocks {
+export interface Blocks {
   readonly requests: readonly Buffer[];
   readonly replies: readonly Buffer[];
 }
 
-function record({ path, value }: Traffic): Blocks {
+export function record({ path, value }: Traffic): Blocks {
   const client = new HpackPeer();
   const server = new HpackPeer();
   const requests: Buffer[] = [];

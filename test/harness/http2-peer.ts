@@ -88,6 +88,7 @@ function text(value: string): Buffer {
 
 interface Wire {
   write(bytes: Buffer): number;
+  pause(): void;
   end(): void;
   terminate(): void;
 }
@@ -168,6 +169,11 @@ export class Http2Peer implements Disposable {
   async ended(): Promise<{ readonly last: number; readonly code: number; readonly debug: string } | undefined> {
     await until("the connection to close", () => (this.isClosed ? true : undefined));
     return this.goAway;
+  }
+
+  /** Leaves what comes in the kernel, until it takes no more. */
+  stopReading(): void {
+    this.#wire?.pause();
   }
 
   drain(): void {
