@@ -237,6 +237,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
       head = { method: "CONNECT", path, scheme, authority, headers };
       if (upgrade !== "connect") protocol = upgrade;
     }
+    if (exchange.expectsContinue) exchange.headers.set("expect", "100-continue");
     for (let turn = 0; turn < 2; turn++) {
       const start = writer.blockStart();
       const end = this.encoder.encodeRequest(writer.out, start, head, protocol);

@@ -73,12 +73,17 @@ export class ServerStream extends Http2Stream {
       reply.body.cancel();
       return;
     }
+    const wrong = this.#wrongStatus(exchange, reply);
+    if (wrong !== undefined) {
+      reply.body.cancel();
+      return this.answer({ ok: false, error: wrong });
+    }
     this.#reply = reply;
     this.activeAtMs = 0;
     exchange.status = reply.status;
     exchange.flags = reply.flags;
     exchange.details = reply.details;
-    this.#isTunnel = exchange.upgrade !== "" && (reply.status === 101 || (reply.status >= 200 && reply.status < 300));
+    this.#isTunnel = isAccepted(exchange, reply);
     const { body } = reply;
     const hasBody = exchange.method !== "HEAD" && reply.status !== 204 && reply.status !== 304;
     const isEnd = !this.#isTunnel && (!hasBody || body.lengthBytes === 0);
@@ -133,6 +138,14 @@ export class ServerStream extends Http2Stream {
     this.abort(stalled);
   }
 
+  /** The request is not whole within its time. */
+  overdue(requestTimeoutMs: number): void {
+    if (this.isInEnded || this.#isTunnel || this.exchange?.upgrade !== "") return;
+    const late = failure("request_timeout", `no whole request within ${requestTimeoutMs} ms`);
+    if (this.#reply !== undefined) this.abort(late);
+    else this.exchange.onAbort?.(late);
+  }
+
   override wasReset(_code: number): void {
     this.#gone("DR", "http2.remote_reset", failure("downstream_reset", "the downstream reset the stream"));
   }
@@ -171,6 +184,17 @@ export class ServerStream extends Http2Stream {
 
   protected override finished(): void {
     if (this.exchange !== undefined) this.#over(this.exchange);
+  }
+
+  /** A status that would mean something else on this side. */
+  #wrongStatus(exchange: Exchange, reply: Reply): Failure | undefined {
+    if (isAccepted(exchange, reply)) return undefined;
+    // A filter's mistake: an interim status ends nothing, and the client would wait for more.
+    if (reply.status > 0 && reply.status < 200) return failure("internal", `${reply.status} is not a final status`);
+    // RFC 8441 §5: any 2xx would open the tunnel that the upstream did not.
+    if (exchange.upgrade !== "" && exchange.upgrade !== "connect" && reply.status < 300 && reply.status > 0)
+      return failure("upstream_protocol", `the upstream answered ${reply.status} to an upgrade`);
+    return undefined;
   }
 
   /** The client went away, with its stream or with all of them. */
@@ -215,4 +239,9 @@ function cutDetails(cut: Failure): string {
   if (cut.kind === "response_timeout") return "response_timeout";
   const reason = { upstream_reset: "remote_reset", upstream_protocol: "protocol_error" }[cut.kind as string];
   return `upstream_reset_after_response_started{${reason ?? "connection_termination"}}`;
+}
+
+/** Whether a reply opens the tunnel that its request asked for. */
+function isAccepted({ upgrade }: Exchange, { status }: Reply): boolean {
+  return upgrade === "connect" ? status >= 200 && status < 300 : upgrade !== "" && status === 101;
 }

@@ -6,6 +6,7 @@ import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { loadBlock, type FieldBlock } from "./hpack-block.ts";
+import { renderDate } from "./http-date.ts";
 import type { Front } from "./http1-server.ts";
 import { Http2Connection, PING_PAYLOAD } from "./http2-connection.ts";
 import {
@@ -20,6 +21,7 @@ import {
   STREAM_ID_MAX,
 } from "./http2-frames.ts";
 import { ServerStream, type ServerStreamConnection } from "./http2-server-stream.ts";
+import { normalizePath } from "./normalize.ts";
 import type { Transport } from "./socket-writer.ts";
 
 /** After GOAWAY and FIN, the client has this long to close its side. */
@@ -59,12 +61,13 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     this.#downstream = downstream;
     this.#partialSinceMs = front.clock.monotonic();
     const { http2, headMaxBytes } = front.limits;
+    const hasUpgrades = front.http.upgrades.some((name) => name !== "connect");
     const settings: [number, number][] = [
       [MAX_CONCURRENT_STREAMS, http2.maxConcurrentStreams],
       [INITIAL_WINDOW_SIZE, http2.initialStreamWindowBytes],
       [MAX_HEADER_LIST_SIZE, headMaxBytes],
-      [ENABLE_CONNECT_PROTOCOL, 1],
     ];
+    if (hasUpgrades) settings.push([ENABLE_CONNECT_PROTOCOL, 1]);
     if (http2.maxFrameBytes !== 16_384) settings.push([MAX_FRAME_SIZE, http2.maxFrameBytes]);
     if (http2.hpackTableBytes !== 4096) settings.push([HEADER_TABLE_SIZE, http2.hpackTableBytes]);
     this.writer.settings(settings);
@@ -162,6 +165,9 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
       const length = headers.get("content-length");
       if (length !== undefined && length !== "0") headers.set("content-length", "0");
     }
+    // RFC 9110 §6.6.1: whoever passes on a reply without a date gives it one.
+    if (!headers.has("date")) headers.append("date", renderDate(this.#front.clock.now()));
+    if (reply.status === 101) headers.delete("sec-websocket-accept");
     // RFC 8441 §4: what HTTP/1.1 says by 101 is a success here.
     const isSent = this.#sendBlock(stream.id, reply.status === 101 ? 200 : reply.status, headers, isEnd);
     if (this.writer.isCongested) this.checkOutbound();
@@ -268,8 +274,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
   }
 
   #open(id: number, isEnd: boolean, block: FieldBlock): void {
-    const { clock, limits, service } = this.#front;
-    const stream = new ServerStream(this, id, isEnd ? -1 : block.contentLength, clock.monotonic());
+    const stream = new ServerStream(this, id, isEnd ? -1 : block.contentLength, this.#front.clock.monotonic());
     this.streams.add(stream);
     if (block.malformed !== "" || (isEnd && block.contentLength > 0)) {
       stream.exchange = this.#unreadable();
@@ -281,29 +286,47 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
       if (isEnd) stream.receiveEnd(undefined);
       return stream.answer({ ok: false, error: failure("head_too_large", "the head is beyond its limits") });
     }
+    return this.#serve(stream, isEnd, block);
+  }
+
+  #serve(stream: ServerStream, isEnd: boolean, block: FieldBlock): void {
+    const { clock, http, limits, service } = this.#front;
     const headers = new HeaderMap();
     loadBlock(block, headers);
-    const isUpgrade = block.method === "CONNECT";
+    const isConnect = block.method === "CONNECT";
+    const path = isConnect && block.protocol === "" ? "" : normalizePath(block.path, http.pathNormalization);
     const exchange = new Exchange(
       this.#downstream,
       // An extended CONNECT is what HTTP/1.1 asks for with a GET (RFC 8441 §5).
-      isUpgrade && block.protocol !== "" ? "GET" : block.method,
-      block.path,
+      isConnect && block.protocol !== "" ? "GET" : block.method,
+      path ?? block.path,
       block.authority,
       "HTTP/2",
       headers,
-      isEnd ? EMPTY_BODY : stream,
+      isEnd && !isConnect ? EMPTY_BODY : stream,
       clock,
     );
-    if (isUpgrade) exchange.upgrade = block.protocol === "" ? "connect" : block.protocol.toLowerCase();
-    stream.expectsContinue = block.expectsContinue;
+    stream.exchange = exchange;
+    if (isConnect) exchange.upgrade = block.protocol === "" ? "connect" : block.protocol.toLowerCase();
+    const expectsContinue = block.expectsContinue && !isEnd;
+    stream.expectsContinue = expectsContinue && http.expectContinue === "answer";
+    exchange.expectsContinue = expectsContinue && http.expectContinue === "upstream";
     if (isEnd) stream.receiveEnd(undefined);
-    if (limits.bodyMaxBytes > 0 && block.contentLength > limits.bodyMaxBytes) {
-      stream.exchange = exchange;
-      const problem = `the body is ${block.contentLength} bytes, the limit is ${limits.bodyMaxBytes}`;
-      return stream.answer({ ok: false, error: failure("body_too_large", problem) });
-    }
-    return stream.serve(exchange, service);
+    const refused =
+      path === undefined
+        ? failure("bad_request", `the path ${JSON.stringify(block.path.slice(0, 100))} holds %00`)
+        : this.#refusal(exchange, block, expectsContinue && http.expectContinue === "refuse", limits.bodyMaxBytes);
+    return refused === undefined ? stream.serve(exchange, service) : stream.answer({ ok: false, error: refused });
+  }
+
+  #refusal(exchange: Exchange, block: FieldBlock, isRefused: boolean, bodyMaxBytes: number): Failure | undefined {
+    const { upgrade } = exchange;
+    if (block.expectsUnknown || isRefused) return failure("expectation_failed", "the expectation cannot be met");
+    if (upgrade !== "" && !this.#front.http.upgrades.includes(upgrade))
+      return failure("no_route", `CONNECT for ${upgrade} is not allowed here`);
+    if (bodyMaxBytes > 0 && block.contentLength > bodyMaxBytes)
+      return failure("body_too_large", `the body is ${block.contentLength} bytes, the limit is ${bodyMaxBytes}`);
+    return undefined;
   }
 
   /** What is told of a request that never became one. */
@@ -319,11 +342,13 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
   }
 
   #sweepStreams(nowMs: number): void {
-    const { streamIdleTimeoutMs } = this.#front.limits;
-    if (streamIdleTimeoutMs === 0) return;
+    const { requestTimeoutMs, streamIdleTimeoutMs } = this.#front.limits;
+    if (streamIdleTimeoutMs === 0 && requestTimeoutMs === 0) return;
     for (const stream of this.streams.all()) {
       if (stream.activeAtMs === 0) stream.activeAtMs = nowMs;
-      else if (nowMs - stream.activeAtMs >= streamIdleTimeoutMs) stream.stall(streamIdleTimeoutMs);
+      else if (streamIdleTimeoutMs > 0 && nowMs - stream.activeAtMs >= streamIdleTimeoutMs)
+        stream.stall(streamIdleTimeoutMs);
+      if (requestTimeoutMs > 0 && nowMs - stream.openedAtMs >= requestTimeoutMs) stream.overdue(requestTimeoutMs);
     }
   }
 

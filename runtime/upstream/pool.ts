@@ -84,7 +84,7 @@ export class Pool implements Lot {
   }
 
   opened(connection: PooledConnection, transport: Transport, localAddress: string, alpn: string | undefined): void {
-    const isHttp2 = this.#cluster.protocol === "auto" ? alpn === "h2" : connection.pool === this.#http2;
+    const isHttp2 = this.#cluster.protocol === "auto" ? (alpn ?? "").endsWith("h2") : connection.pool === this.#http2;
     const pool = isHttp2 ? this.#http2 : this.#http1;
     connection.client = isHttp2
       ? new Http2Client(transport, localAddress, this.#cluster.http2, this.#memory, connection)

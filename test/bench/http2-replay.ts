@@ -16,12 +16,13 @@ import {
 import type { Transport } from "../../runtime/codec/socket-writer.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
 import { versionOf } from "../../runtime/contract/version.ts";
-import { buildGeneration, type Generation } from "../../runtime/generation.ts";
+import { buildGeneration, buildTarget, type Generation, type Target } from "../../runtime/generation.ts";
 import { replyFor } from "../../runtime/reply/rescue.ts";
 import { AccessLog } from "../../runtime/telemetry/access-log.ts";
 import { Metrics } from "../../runtime/telemetry/metrics.ts";
 import { observe } from "../../runtime/telemetry/observe.ts";
 import { Http2Pool } from "../../runtime/upstream/http2-pool.ts";
+import { OriginalDestinations } from "../../runtime/upstream/original-dst.ts";
 import { PooledConnection } from "../../runtime/upstream/pooled-connection.ts";
 import { frame, settings, uint32 } from "../harness/http2-peer.ts";
 import { record, TRAFFIC, type Traffic } from "./hpack.ts";
@@ -113,6 +114,10 @@ async function buildPath(): Promise<Path> {
       applications: [],
       observe: observe(() => crypto.randomUUID()),
       buildFilter: () => Promise.resolve({ ok: false, problems: [] }),
+      originalDestinations: new OriginalDestinations<Target>({
+        build: (config, sourceAddress) => buildTarget(config, undefined, Math.random, sourceAddress),
+        hasAddress: () => false,
+      }),
       compileChain: () => (next) => next,
       clock: CLOCK,
       random: Math.random,
@@ -124,6 +129,7 @@ async function buildPath(): Promise<Path> {
   const front: Front = {
     service: generation.outbound,
     limits: snapshot.value.outbound.limits,
+    http: snapshot.value.outbound.http,
     render: replyFor,
     isDraining: false,
     clock: CLOCK,
@@ -172,6 +178,8 @@ async function replay(path: Path, { requests, replies }: Captured): Promise<numb
     remoteAddress: "127.0.0.1:3",
     localAddress: "127.0.0.1:4",
     localPort: 4,
+    originalDestination: undefined,
+    tls: undefined,
   } as const;
   const sink = new Sink();
   const server = new Http2Server(sink, downstream, path.front);
@@ -189,7 +197,7 @@ async function replay(path: Path, { requests, replies }: Captured): Promise<numb
   const us = (cpuUs() - startedUs) / (requests.length * BATCH);
   if (path.ended() - before !== requests.length * BATCH || sink.bytes < requests.length * BATCH * BODY.length)
     throw new Error(`${path.ended() - before} exchanges of ${requests.length * BATCH}`);
-  upstream.closed();
+  upstream.closed(false);
   server.closed();
   return us;
 }
