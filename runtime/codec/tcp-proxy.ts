@@ -231,7 +231,9 @@ export class TcpProxy {
     this.#upstream?.end();
   }
 
+  /** Ending one side may tell of the other's end before it returns: a session ends, and is counted, once. */
   #finish(): void {
+    if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#lingers);
     this.#options.upstream.over();

@@ -1,5 +1,6 @@
 // Opens a connection, with TLS where the cluster asks for it. The only file of the request path that knows how upstream sockets
 // come about.
+import { renderAddress } from "../listener/listener.ts";
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Offer, TlsClient } from "./client-tls.ts";
 
@@ -213,7 +214,7 @@ function opened(socket: Bun.Socket<Pending>, alpn: string): void {
   pending.isSettled = true;
   pending.isOpen = true;
   clearTimeout(pending.timer);
-  pending.owner.opened(socket, `${socket.localAddress}:${socket.localPort}`, alpn);
+  pending.owner.opened(socket, renderAddress(socket.localAddress, socket.localPort), alpn);
 }
 
 function closed(pending: Pending, isReset: boolean): void {

@@ -164,6 +164,38 @@ test("calls to oneself by address, and ports that are left out, pass no sidecar 
   expect([linesOf(client, noServer).length, linesOf(server, noServer).length]).toEqual([1, 0]);
 });
 
+test.each(["ipv4", "ipv6"] as const)("what is not HTTP passes both sidecars as bytes: %s", async (family) => {
+  const address = family === "ipv4" ? server.ipv4 : server.ipv6;
+  const code = `
+import socket
+listener = socket.create_server(("", 9100), family=socket.AF_INET6, dualstack_ipv6=True)
+print("listening", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(connection.recv(100).upper())
+    connection.close()`;
+  await using echo = server.start(["python3", "-c", code]);
+  await echo.printed(/listening/u);
+  const ask9100 = `
+import socket
+connection = socket.create_connection(("${address}", 9100), timeout=10)
+connection.sendall(b"\\x01hello\\n")
+print(connection.recv(100))`;
+  expect(await client.run(["python3", "-c", ask9100])).toBe("b'\\x01HELLO\\n'\n");
+  const host = family === "ipv4" ? address : `[${address}]`;
+  const source = family === "ipv4" ? "127.0.0.6:" : "[::6]:";
+  const own = (machine: Machine, cluster: string): readonly string[] =>
+    machine.sidecar
+      .stdout()
+      .split("\n")
+      .filter((line) => line.includes(`"${host}:9100" ${cluster} `));
+  await until("the client's line", () => own(client, "PassthroughCluster")[0]);
+  const into = await until("the server's line", () => own(server, "InboundPassthroughCluster")[0]);
+  expect(into).toContain(` ${source}`);
+  await settle();
+  expect([...own(client, "PassthroughCluster"), ...own(server, "InboundPassthroughCluster")]).toHaveLength(2);
+});
+
 test("what listens nowhere is 503 from the sidecar before it, and a capture port itself leads nowhere", async () => {
   const path = ask();
   expect(await curl(client, `http://${server.ipv4}:9${path}`)).toEndWith("503");
