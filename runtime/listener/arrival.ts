@@ -48,6 +48,8 @@ const EMPTY = Buffer.alloc(0);
 const HANDSHAKE = 22;
 const LETTER_P = 80;
 const HTTP: ReadonlySet<PortProtocol> = new Set(["http", "http2", "grpc", "grpc-web"]);
+/** Where what is neither HTTP/1 nor the preface is HTTP/2 gone wrong, and its codec says so (RFC 9113 §3.4). */
+const HTTP2: ReadonlySet<PortProtocol> = new Set(["http2", "grpc"]);
 /** The server speaks first, or may: nothing is waited for. */
 const SILENT: ReadonlySet<PortProtocol> = new Set(["tcp", "mongo", "mysql", "redis"]);
 
@@ -249,7 +251,8 @@ export class Arrival implements Connection {
     const isHttp = HTTP.has(protocol) || (protocol === "auto" && kind !== "tcp");
     const { front } = this.#desk;
     if (isHttp) {
-      const Codec = kind === "http2" ? Http2Server : Http1Server;
+      const isHttp2 = kind === "http2" || (kind === "tcp" && HTTP2.has(protocol));
+      const Codec = isHttp2 ? Http2Server : Http1Server;
       this.#become(new Codec(this.#seat.transport, this.#downstream, front));
     } else {
       this.#becomeTcp("");

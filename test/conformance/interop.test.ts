@@ -1,16 +1,16 @@
-// Clients that other people wrote, through a sidecar: Python's http.client and h2, curl, nghttp, h2load and grpc-js.
+// Clients that other people wrote, through a sidecar: Python's http.client and h2, curl, nghttp, h2load, grpc-js and ws.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { runProgram, startProgram } from "../harness/program.ts";
 import { ROOT, startProxy } from "../harness/proxy.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
-import { GRPC_CLIENT, GRPC_SERVER, PYTHON_H2, PYTHON_HTTP } from "./interop-programs.ts";
+import { GRPC_CLIENT, GRPC_SERVER, PYTHON_H2, PYTHON_HTTP, WS_CLIENT, WS_SERVER } from "./interop-programs.ts";
 
 // Real programs start and end here, on machines that may be busy.
 setDefaultTimeout(60_000);
 
 const owned = new AsyncDisposableStack();
-/** Inbound ports: before an HTTP/1.1 echo and before a gRPC server. */
-const ports = { http: 0, grpc: 0 };
+/** Inbound ports: before an HTTP/1.1 echo, before a WebSocket server, before a gRPC server. */
+const ports = { http: 0, webSocket: 0, grpc: 0 };
 
 beforeAll(async () => {
   const folder = owned.use(await makeTempFolder());
@@ -41,6 +41,7 @@ beforeAll(async () => {
     return owned.use(proxy).inboundPort;
   };
   ports.http = await before("http", echo.port ?? 0, "http1");
+  ports.webSocket = await before("websocket", await node(WS_SERVER), "http1");
   ports.grpc = await before("grpc", await node(GRPC_SERVER), "http2");
 });
 
@@ -77,6 +78,11 @@ describe("HTTP/1.1", () => {
     ];
     const url = `http://127.0.0.1:${ports.http}/expect`;
     expect(await run("curl", ...flags, "--data-binary", "x".repeat(5000), url)).toBe("200 5000");
+  });
+
+  test("ws: text and binary messages both ways, a large one, ping, and the code of a close", async () => {
+    const seen: unknown = JSON.parse(await run("node", "-e", WS_CLIENT, `ws://127.0.0.1:${ports.webSocket}/socket`));
+    expect(seen).toEqual({ echoed: [5, 1, 70_000, 1_000_000], pong: "are you there", closed: [4001, "enough"] });
   });
 });
 
