@@ -21,6 +21,8 @@ interface Template {
   readonly bytes: Buffer;
   /** Where the frames begin. */
   readonly frames: readonly number[];
+  /** What it takes of the client's windows: the payload of DATA. */
+  readonly windowBytes: number;
 }
 
 /** Listens; returns the port. */
@@ -33,7 +35,7 @@ export function serveCanned(options: CannedOptions): number {
     port: options.port,
     socket: {
       open: (socket) => {
-        socket.data = new Connection(socket, first, later, options.bodyBytes);
+        socket.data = new Connection(socket, first, later);
       },
       data: (socket, chunk) => socket.data.take(chunk),
       drain: (socket) => socket.data.flush(),
@@ -74,13 +76,12 @@ function buildReply(
   }
   let at = 0;
   const starts = frames.map((frame) => (at += frame.length) - frame.length);
-  return { bytes: Buffer.concat(frames), frames: starts };
+  return { bytes: Buffer.concat(frames), frames: starts, windowBytes: isGrpc ? message.length + bodyBytes : bodyBytes };
 }
 
 class Connection {
   readonly #socket: Socket<Connection>;
   readonly #later: Template;
-  readonly #bodyBytes: number;
   #next: Template;
   #rest: Buffer = Buffer.alloc(0);
   #out: Buffer = Buffer.alloc(256 * 1024);
@@ -91,11 +92,10 @@ class Connection {
   /** Streams whose reply waits for the connection's window. */
   readonly #held: number[] = [];
 
-  constructor(socket: Socket<Connection>, first: Template, later: Template, bodyBytes: number) {
+  constructor(socket: Socket<Connection>, first: Template, later: Template) {
     this.#socket = socket;
     this.#next = first;
     this.#later = later;
-    this.#bodyBytes = bodyBytes;
   }
 
   take(chunk: Buffer): void {
@@ -155,9 +155,9 @@ class Connection {
   #answer(): void {
     let answered = 0;
     for (const stream of this.#held) {
-      if (this.#window < this.#bodyBytes + 5) break;
-      this.#window -= this.#bodyBytes + 5;
-      const { bytes, frames } = this.#next;
+      const { bytes, frames, windowBytes } = this.#next;
+      if (this.#window < windowBytes) break;
+      this.#window -= windowBytes;
       const at = this.#reserve(bytes.length);
       bytes.copy(this.#out, at);
       for (const start of frames) this.#out.writeUInt32BE(stream, at + start + 5);
