@@ -93,12 +93,13 @@ export class ClientStream extends Http2Stream implements Sending {
   }
 
   override receiveEnd(trailers: HeaderMap | undefined): void {
+    if (!this.isReplied) return this.broke(ErrorCode.PROTOCOL_ERROR, "the end of a stream before its HEADERS");
     super.receiveEnd(trailers);
     // An early reply: the request's rest is unwanted. In a tunnel each direction ends for itself.
-    if (this.isClosed || this.isOutEnded || this.#isTunnel) return;
+    if (this.isClosed || this.isOutEnded || this.#isTunnel) return undefined;
     this.connection.reset(this, ErrorCode.CANCEL);
     this.#exchange.body.cancel();
-    this.#release();
+    return this.#release();
   }
 
   protected override unwanted(): void {
@@ -109,7 +110,9 @@ export class ClientStream extends Http2Stream implements Sending {
   }
 
   protected override admitsContent(): boolean {
-    return true;
+    if (this.isReplied) return true;
+    this.broke(ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS");
+    return false;
   }
 
   protected override outEnded(): void {
