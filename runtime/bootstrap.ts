@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import { durationMs } from "./contract/duration.ts";
+import { countCpus } from "./cpus.ts";
 import { parseWith, type Parsed, type Problem } from "./contract/problem.ts";
 import type { Application } from "./generation.ts";
 
@@ -37,6 +38,16 @@ const addressAndPort = z.string().transform((text, context) => {
 });
 
 const label = z.string().regex(/^[A-Za-z0-9._/-]{1,253}$/u);
+
+const concurrency = z
+  .union([z.literal("auto"), z.string(), z.number()])
+  .refine(
+    (value) => value === "auto" || (/^\d{1,3}$/u.test(String(value)) && Number(value) >= 1 && Number(value) <= 256),
+    {
+      error: (issue) => `${JSON.stringify(issue.input)} is not a number of workers, 1 to 256, or "auto"`,
+    },
+  )
+  .transform((value) => (value === "auto" ? countCpus() : Number(value)));
 
 const Settings = z.strictObject({
   /** The service that this proxy stands before, as control and metrics name it. */
@@ -82,6 +93,8 @@ const Settings = z.strictObject({
   /** Where the inbound ports listen. Default every address. */
   bind: z.string().min(1).default("0.0.0.0"),
   admin: addressAndPort.prefault("127.0.0.1:15000"),
+  /** Processes that serve: `auto` is one for each processor that this one may use. Default `2`, as Istio. */
+  concurrency: concurrency.prefault(2),
   /** A file to append to, `-` for standard output, `off` for none. */
   accessLog: z.string().min(1).default("-"),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
@@ -147,6 +160,7 @@ function buildCommand(): Command {
     .option("--config <file>", "snapshot to run without a control service (YAML or JSON)")
     .option("--bind <address>", 'where inbound ports listen (default "0.0.0.0")')
     .option("--admin <port>", 'health, metrics and config dump (default "127.0.0.1:15000")')
+    .option("--concurrency <n>", 'processes that serve, or "auto": one for each processor (default "2")')
     .option("--access-log <file>", 'file to append to, "-" for standard output, "off" for none (default "-")')
     .option("--log-level <level>", 'trace, debug, info, warn, error or fatal (default "info")')
     .option("--state <dir>", "where the last good snapshot and fetched bundles are kept")

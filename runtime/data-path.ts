@@ -41,6 +41,8 @@ export interface Ambient {
 export interface DataPathOptions extends Ambient {
   readonly bootstrap: Bootstrap;
   readonly log: Logger;
+  /** No other process writes the same access log. */
+  readonly isAlone: boolean;
   /** A file of a bundle, verified. */
   readonly fetchFile: (file: BundleFile) => Promise<Result<Uint8Array, string>>;
 }
@@ -62,9 +64,9 @@ export interface DataPath {
 
 /** Puts the parts together; nothing listens yet. */
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
-  const { bootstrap, log, clock, random, fetchFile } = options;
+  const { bootstrap, log, clock, random, fetchFile, isAlone } = options;
   const startedAtMs = clock.now();
-  const opened = openAccessLog(bootstrap.accessLog);
+  const opened = openAccessLog(bootstrap.accessLog, isAlone);
   if (!opened.ok) return opened;
   const accessLog = opened.value;
   const workload = {
@@ -132,9 +134,9 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   return { ok: true, value };
 }
 
-function openAccessLog(path: string): Parsed<AccessLog | undefined> {
+function openAccessLog(path: string, isAlone: boolean): Parsed<AccessLog | undefined> {
   try {
-    return { ok: true, value: path === "off" ? undefined : new AccessLog(path) };
+    return { ok: true, value: path === "off" ? undefined : new AccessLog(path, isAlone) };
   } catch (error) {
     return { ok: false, problems: [{ path: "accessLog", message: reasonOf(error) }] };
   }

@@ -10,7 +10,7 @@ import { assembleDataPath, type Ambient, type DataPath } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
 import type { Result } from "./exchange/failure.ts";
 import { reasonOf } from "./reason.ts";
-import { readSnapshotFile, syncOptions } from "./source.ts";
+import { NO_CONTROL, readSnapshotFile, syncOptions } from "./source.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
 
 /** A running proxy. */
@@ -32,10 +32,9 @@ export interface RunningProxy {
 export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Ambient): Promise<Parsed<RunningProxy>> {
   let sync: Sync | undefined;
   function fetchFile(file: BundleFile): Promise<Result<Uint8Array, string>> {
-    const noControl = { ok: false as const, error: "bundles come from a control service; pass --control URL" };
-    return sync?.fetchFile(file) ?? Promise.resolve(noControl);
+    return sync?.fetchFile(file) ?? Promise.resolve(NO_CONTROL);
   }
-  const assembled = assembleDataPath({ bootstrap, log, fetchFile, ...ambient });
+  const assembled = assembleDataPath({ bootstrap, log, fetchFile, isAlone: true, ...ambient });
   if (!assembled.ok) return assembled;
   const path = assembled.value;
   const { serving } = path;

@@ -1,43 +1,95 @@
 // The process edge: arguments, signals, exit codes. 0 ended as asked, 1 could not start, 2 the arguments are wrong.
-import pino from "pino";
-import { readBootstrap } from "./bootstrap.ts";
-import { renderProblems } from "./contract/problem.ts";
-import { startProxy, type RunningProxy } from "./proxy.ts";
+import { join } from "node:path";
+import pino, { type Logger } from "pino";
+import type { Bootstrap } from "./bootstrap.ts";
+import type { Parsed } from "./contract/problem.ts";
+import type { Ambient } from "./data-path.ts";
+import type { RunningProxy } from "./proxy.ts";
+import { WORKER_VARIABLE } from "./supervisor/messages.ts";
 
-const asked = await readBootstrap(process.argv.slice(2), process.env);
-if (asked.ok === "text") {
-  (asked.exitCode === 0 ? process.stdout : process.stderr).write(asked.text);
-  process.exit(asked.exitCode);
-}
-if (!asked.ok) {
-  process.stderr.write(`the proxy cannot start:\n${renderProblems(asked.problems)}\n`);
-  process.exit(2);
-}
-const bootstrap = asked.value;
-const log = pino(
-  { level: bootstrap.logLevel, base: { service: bootstrap.service } },
-  pino.destination({ dest: 2, sync: true }),
-);
+const ambient: Ambient = {
+  clock: { now: () => Date.now(), monotonic: () => performance.now() },
+  random: Math.random,
+};
 
-let proxy: RunningProxy | undefined;
-let isEnding = false;
-async function end(): Promise<void> {
-  // A second signal means now, and so does one before anything serves.
-  if (isEnding || proxy === undefined) process.exit(isEnding ? 1 : 0);
-  isEnding = true;
-  log.info("draining: no new connections");
-  await proxy.drain();
-  await proxy.stop();
-  process.exit(0);
-}
-process.on("SIGTERM", () => void end());
-process.on("SIGINT", () => void end());
+const worker = process.env[WORKER_VARIABLE];
+await (worker === undefined ? runProxy() : runWorker(worker));
 
-const ambient = { clock: { now: () => Date.now(), monotonic: () => performance.now() }, random: Math.random };
-const started = await startProxy(bootstrap, log, ambient);
-if (!started.ok) {
-  process.stderr.write(`the proxy cannot start:\n${renderProblems(started.problems)}\n`);
-  process.exit(1);
+/** A process that was started by people: one that serves, or one that has others serve. */
+async function runProxy(): Promise<void> {
+  const { readBootstrap } = await import("./bootstrap.ts");
+  const { renderProblems } = await import("./contract/problem.ts");
+  const asked = await readBootstrap(process.argv.slice(2), process.env);
+  if (asked.ok === "text") {
+    (asked.exitCode === 0 ? process.stdout : process.stderr).write(asked.text);
+    process.exit(asked.exitCode);
+  }
+  if (!asked.ok) {
+    process.stderr.write(`the proxy cannot start:\n${renderProblems(asked.problems)}\n`);
+    process.exit(2);
+  }
+  const bootstrap = asked.value;
+  const log = openLog(bootstrap.logLevel, { service: bootstrap.service });
+
+  let proxy: RunningProxy | undefined;
+  let isEnding = false;
+  async function end(): Promise<void> {
+    // A second signal means now, and so does one before anything serves.
+    if (isEnding || proxy === undefined) process.exit(isEnding ? 1 : 0);
+    isEnding = true;
+    log.info("draining: no new connections");
+    await proxy.drain();
+    await proxy.stop();
+    process.exit(0);
+  }
+  process.on("SIGTERM", () => void end());
+  process.on("SIGINT", () => void end());
+
+  // Each loads what it needs: a supervisor nothing of the data path.
+  const start = bootstrap.concurrency === 1 ? await loadAlone() : await loadSupervisor();
+  const started = await start(bootstrap, log);
+  if (!started.ok) {
+    process.stderr.write(`the proxy cannot start:\n${renderProblems(started.problems)}\n`);
+    process.exit(1);
+  }
+  proxy = started.value;
+  log.info({ inbound: proxy.inboundPorts, outbound: proxy.outboundPort, admin: proxy.adminPort }, "ready");
 }
-proxy = started.value;
-log.info({ inbound: proxy.inboundPorts, outbound: proxy.outboundPort, admin: proxy.adminPort }, "ready");
+
+type Start = (bootstrap: Bootstrap, log: Logger) => Promise<Parsed<RunningProxy>>;
+
+async function loadAlone(): Promise<Start> {
+  const { startProxy } = await import("./proxy.ts");
+  return (bootstrap, log) => startProxy(bootstrap, log, ambient);
+}
+
+async function loadSupervisor(): Promise<Start> {
+  const { superviseProxy } = await import("./supervise.ts");
+  const launch = {
+    program: process.execPath,
+    args: [...process.execArgv, join(import.meta.dir, "main.ts"), ...process.argv.slice(2)],
+    environment: process.env,
+  };
+  return (bootstrap, log) => superviseProxy(bootstrap, log, ambient, launch);
+}
+
+/** A process that a supervisor started. */
+async function runWorker(given: string): Promise<void> {
+  const { readAssignment, startWorker } = await import("./worker.ts");
+  const assignment = readAssignment(given);
+  const { logLevel, service } = assignment.bootstrap;
+  const running = startWorker(assignment, openLog(logLevel, { service, worker: assignment.slot }), ambient);
+  let isEnding = false;
+  const end = (): void => {
+    // The kernel may tell of the supervisor's end more than once; only a living one's second signal means now.
+    if (isEnding && process.ppid === assignment.supervisorPid) process.exit(1);
+    isEnding = true;
+    running.drain();
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+}
+
+function openLog(level: string, base: Readonly<Record<string, unknown>>): Logger {
+  return pino({ level, base }, pino.destination({ dest: 2, sync: true }));
+}

@@ -19,6 +19,8 @@ export interface Door {
   readonly port: number;
   /** A socket that listens there already: one of those that the workers of a proxy share. */
   readonly fd?: number | undefined;
+  /** Which of them. */
+  readonly row?: number | undefined;
   /** Whom inbound requests are for; outbound and capture ports have none. */
   readonly application: Application | undefined;
   /** iptables redirects connections here: they say where they were going. */
@@ -40,6 +42,7 @@ interface OpenDoor {
   readonly front: Front;
   readonly desk: Desk;
   readonly listener: RunningListener;
+  isAccepting: boolean;
 }
 
 /** How often connections are looked at while they drain. */
@@ -117,10 +120,18 @@ export class Serving {
     });
   }
 
+  /** Accepts no more at these doors; what is open there goes on. */
+  close(isMeant: (door: Door) => boolean): void {
+    for (const open of this.#open) if (open.isAccepting && isMeant(open.door)) stopAccepting(open);
+  }
+
   /** Called a few times a second: closes what has waited too long. */
   sweep(): void {
     const nowMs = this.#clock.monotonic();
     for (const { listener } of this.#open) listener.sweep(nowMs);
+    for (const [index, open] of [...this.#open.entries()].toReversed()) {
+      if (!open.isAccepting && !this.#isDraining && open.listener.connections.size === 0) this.#open.splice(index, 1);
+    }
     for (const { pool } of this.#generation?.targets.values() ?? []) pool.sweep(nowMs);
     this.#deps.originalDestinations.sweep(nowMs);
   }
@@ -128,9 +139,9 @@ export class Serving {
   /** Accepts no more; replies close their connections. */
   startDraining(): void {
     this.#isDraining = true;
-    for (const { front, listener } of this.#open) {
-      front.isDraining = true;
-      listener.stopAccepting();
+    for (const open of this.#open) {
+      open.front.isDraining = true;
+      if (open.isAccepting) stopAccepting(open);
     }
   }
 
@@ -145,9 +156,9 @@ export class Serving {
 
   /** Closes everything now. */
   stop(): void {
-    for (const { listener } of this.#open) {
-      listener.stopAccepting();
-      listener.kill();
+    for (const open of this.#open) {
+      if (open.isAccepting) stopAccepting(open);
+      open.listener.kill();
     }
     this.#generation?.retire();
     this.#deps.originalDestinations.drain();
@@ -178,8 +189,13 @@ export class Serving {
       opened: () => observer.connectionOpened(direction),
       closed: () => observer.connectionClosed(direction),
     });
-    return { door, front, desk, listener };
+    return { door, front, desk, listener, isAccepting: true };
   }
+}
+
+function stopAccepting(open: OpenDoor): void {
+  open.isAccepting = false;
+  open.listener.stopAccepting();
 }
 
 function serviceFor(generation: Generation, door: Door): Front["service"] {

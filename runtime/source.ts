@@ -1,11 +1,13 @@
 // Where a proxy gets its snapshot: its control service, a file, or the defaults.
 import { hostname } from "node:os";
 import type { Logger } from "pino";
-import { readYaml, type Bootstrap } from "./bootstrap.ts";
+import type { Bootstrap } from "./bootstrap.ts";
+import type { BundleFile } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Ambient } from "./data-path.ts";
 import { reasonOf } from "./reason.ts";
-import type { SyncOptions } from "./sync/sync.ts";
+import type { Result } from "./exchange/failure.ts";
+import { openFiles, type SyncOptions } from "./sync/sync.ts";
 
 /** How a proxy follows its control service. */
 export function syncOptions(
@@ -21,7 +23,7 @@ export function syncOptions(
   return {
     control,
     node: { id: `${name}~${hostname()}~${adminPort}`, service, namespace, labels },
-    stateDir: bootstrap.state ?? `.vespid/proxies/${name}~${bootstrap.admin.port}`,
+    stateDir: stateDirOf(bootstrap),
     applySnapshot,
     log,
     random,
@@ -29,11 +31,35 @@ export function syncOptions(
   };
 }
 
+function stateDirOf({ state, service, namespace, admin }: Bootstrap): string {
+  return state ?? `.vespid/proxies/${service}.${namespace}~${admin.port}`;
+}
+
+/** How a process that does not follow control itself gets files of bundles; it shares the cache of the one that does. */
+export function fileSource(
+  bootstrap: Bootstrap,
+  log: Logger,
+  { clock, random }: Ambient,
+): (file: BundleFile) => Promise<Result<Uint8Array, string>> {
+  const { control } = bootstrap;
+  if (control === undefined) return () => Promise.resolve(NO_CONTROL);
+  const files = openFiles({ control, stateDir: stateDirOf(bootstrap), random, log, now: () => clock.now() });
+  return (file) => files.fetchFile(file);
+}
+
+/** Why there are no bundles without a control service. */
+export const NO_CONTROL = {
+  ok: false as const,
+  error: "bundles come from a control service; pass --control URL",
+};
+
 /** The snapshot of `--config` as it is written there, or the defaults. */
 export async function readSnapshotFile(bootstrap: Bootstrap): Promise<Parsed<unknown>> {
   const { config: path } = bootstrap;
   if (path === undefined) return { ok: true, value: { service: bootstrap.service } };
   try {
+    // Loaded here: a worker, which is told what to run, never reads a file.
+    const { readYaml } = await import("./bootstrap.ts");
     return { ok: true, value: (await readYaml(path)) ?? {} };
   } catch (error) {
     return { ok: false, problems: [{ path, message: reasonOf(error) }] };

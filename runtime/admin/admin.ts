@@ -3,10 +3,10 @@
 /** What the admin port shows. */
 export interface AdminView {
   readonly isReady: () => boolean;
-  /** Any JSON value. */
+  /** Any JSON value, now or soon: workers may have to be asked. */
   readonly configDump: () => unknown;
-  readonly clusters: () => string;
-  readonly stats: () => string;
+  readonly clusters: () => string | Promise<string>;
+  readonly stats: () => string | Promise<string>;
   /** Stops accepting and lets connections finish, as SIGTERM does, without ending the process. */
   readonly drain: () => void;
 }
@@ -29,7 +29,7 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
   const server = Bun.serve({
     hostname,
     port,
-    fetch(request) {
+    async fetch(request) {
       // A page that a browser of this machine loaded is nobody's operator: it says where it came from when it posts, and
       // by DNS rebinding it reads only under a name that is not this machine's.
       const isForeign = LOOPBACK.test(hostname) && !LOOPBACK_HOST.test(request.headers.get("host") ?? "");
@@ -50,13 +50,13 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
         case "/healthz/ready":
           return view.isReady() ? text("LIVE\n") : text("NOT READY\n", 503);
         case "/config_dump":
-          return new Response(`${JSON.stringify(view.configDump(), undefined, 2)}\n`, {
+          return new Response(`${JSON.stringify(await view.configDump(), undefined, 2)}\n`, {
             headers: { "content-type": "application/json" },
           });
         case "/clusters":
-          return text(view.clusters());
+          return text(await view.clusters());
         case "/stats/prometheus":
-          return new Response(view.stats(), {
+          return new Response(await view.stats(), {
             headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
           });
         default:

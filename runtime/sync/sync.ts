@@ -7,7 +7,7 @@ import type { Random } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import { createApplier } from "./apply.ts";
 import { startClient, type ClientState } from "./client.ts";
-import { createFileCache } from "./fetch-bundle.ts";
+import { createFileCache, type FileCache } from "./fetch-bundle.ts";
 import { loadLastGood, saveLastGood } from "./last-good.ts";
 
 /** Who this proxy is, as control addresses it. */
@@ -99,11 +99,18 @@ const TIMING: SyncTiming = {
   cacheMaxBytes: 256 * 1024 * 1024,
 };
 
+/** Where files of bundles come from, for a process that is told by another what to run. */
+export function openFiles(options: Omit<SyncOptions, "node" | "applySnapshot">): FileCache {
+  const { control, stateDir, random, log, now } = options;
+  const timing = { ...TIMING, ...options.timing };
+  return createFileCache({ control, directory: join(stateDir, "blobs"), timing, random, log, now });
+}
+
 /** Applies the last good snapshot, then follows control for as long as the proxy runs. Never throws and never gives up. */
 export function startSync(options: SyncOptions): Sync {
   const { control, node, stateDir, log, random, now } = options;
   const timing = { ...TIMING, ...options.timing };
-  const files = createFileCache({ control, directory: join(stateDir, "blobs"), timing, random, log, now });
+  const files = openFiles(options);
   const applier = createApplier({
     applySnapshot: options.applySnapshot,
     save: (snapshot, version) => saveLastGood(stateDir, snapshot, version, log),

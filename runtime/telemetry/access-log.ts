@@ -1,5 +1,5 @@
 // One line for each exchange, in Istio's default format, so that parsers made for it read ours.
-import { closeSync, openSync, write, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, write, writeSync } from "node:fs";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
 
@@ -9,20 +9,30 @@ const FLUSH_AFTER_MS = 200;
 /** Beyond this (a pipe that nobody reads) lines are dropped and counted: a log never stops traffic. */
 const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 
+/** What a pipe takes in one piece from several writers (PIPE_BUF). A file takes any write in one piece. */
+const PIPE_MAX_BYTES = 4096;
+
 /** Writes lines in the background, in order, one write at a time. */
 export class AccessLog {
   /** Lines that were dropped because the file took none. */
   droppedLines = 0;
   readonly #fd: number;
   readonly #ownsFd: boolean;
+  /** No write is longer. */
+  readonly #writeMaxBytes: number;
   #pending = "";
   #isWriting = false;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
 
-  /** `path` is a file to append to; `-` is standard output. Throws where the file cannot be opened. */
-  constructor(path: string) {
+  /**
+   * `path` is a file to append to; `-` is standard output. `isAlone`: no other process writes there; otherwise each write is
+   * whole lines that no other's can divide, and on a pipe a line longer than 4096 bytes is cut. Throws where the file cannot
+   * be opened.
+   */
+  constructor(path: string, isAlone = true) {
     this.#ownsFd = path !== "-" && path !== "/dev/stdout";
     this.#fd = this.#ownsFd ? openSync(path, "a") : 1;
+    this.#writeMaxBytes = isAlone || fstatSync(this.#fd).isFile() ? Number.POSITIVE_INFINITY : PIPE_MAX_BYTES;
   }
 
   log(exchange: Exchange, nowMonoMs: number): void {
@@ -40,7 +50,7 @@ export class AccessLog {
   }
 
   #add(line: string): void {
-    this.#pending += line;
+    this.#pending += line.length <= this.#writeMaxBytes ? line : `${line.slice(0, this.#writeMaxBytes - 4)}...\n`;
     if (this.#pending.length >= FLUSH_BYTES) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
   }
@@ -48,8 +58,11 @@ export class AccessLog {
   /** Writes what is left and closes the file. */
   close(): void {
     clearTimeout(this.#timer);
-    if (this.#pending !== "") writeSync(this.#fd, Buffer.from(this.#pending, "latin1"));
+    const bytes = Buffer.from(this.#pending, "latin1");
     this.#pending = "";
+    for (let offset = 0; offset < bytes.length;) {
+      offset += writeSync(this.#fd, bytes, offset, this.#endOfWrite(bytes, offset) - offset);
+    }
     if (this.#ownsFd) closeSync(this.#fd);
   }
 
@@ -64,13 +77,19 @@ export class AccessLog {
   }
 
   #write(bytes: Buffer, offset: number): void {
-    write(this.#fd, bytes, offset, bytes.length - offset, null, (error, written) => {
+    write(this.#fd, bytes, offset, this.#endOfWrite(bytes, offset) - offset, null, (error, written) => {
       // A full pipe takes a part; anything else is the end of these lines.
       if (error === null && offset + written < bytes.length) return this.#write(bytes, offset + written);
       this.#isWriting = false;
       if (this.#pending.length > 0) this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
       return undefined;
     });
+  }
+
+  /** After the last whole line that one write takes. */
+  #endOfWrite(bytes: Buffer, offset: number): number {
+    if (bytes.length - offset <= this.#writeMaxBytes) return bytes.length;
+    return bytes.lastIndexOf("\n", offset + this.#writeMaxBytes - 1) + 1;
   }
 }
 

@@ -1,6 +1,7 @@
 // A proxy that is told to end finishes what it began: every request that it took is answered, whole.
 import { expect, test, setDefaultTimeout } from "bun:test";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
+import { BusyClient } from "../harness/busy-client.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
@@ -9,7 +10,6 @@ import { until } from "../harness/until.ts";
 setDefaultTimeout(60_000);
 
 const REPLY_BYTES = 50_000;
-const REQUEST = "GET /work HTTP/1.1\r\nHost: app\r\n\r\n";
 
 test("an exchange that is under way at SIGTERM is finished, and then the proxy ends with 0", async () => {
   const { promise: mayAnswer, resolve: letAnswer } = Promise.withResolvers<void>();
@@ -43,7 +43,7 @@ test("SIGTERM under load loses no request, on any of 32 busy connections", async
   try {
     await using folder = await makeTempFolder();
     await using proxy = await startProxy({ service: "drain", applicationPort: upstream.port ?? 0, cwd: folder.path });
-    const clients = Array.from({ length: 32 }, () => new BusyClient(proxy.inboundPort));
+    const clients = Array.from({ length: 32 }, () => new BusyClient(proxy.inboundPort, "/work", REPLY_BYTES));
     await until("every connection to be busy", () =>
       clients.every(({ answered }) => answered > 5) ? true : undefined,
     );
@@ -57,40 +57,6 @@ test("SIGTERM under load loses no request, on any of 32 busy connections", async
     await upstream.stop(true);
   }
 });
-
-/** Sends the next request as soon as a reply is whole, until a reply says `Connection: close`. */
-class BusyClient {
-  answered = 0;
-  /** A request was sent and its reply did not come whole. */
-  isLost = false;
-  wasTold = false;
-  readonly ended: Promise<void>;
-  #text = "";
-
-  constructor(port: number) {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.ended = promise;
-    const socket = connect({ host: "127.0.0.1", port, noDelay: true });
-    socket.on("connect", () => socket.write(REQUEST));
-    socket.on("data", (chunk) => this.#take(chunk.toString("latin1"), socket));
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
-      this.isLost = !this.wasTold;
-      resolve();
-    });
-  }
-
-  #take(text: string, socket: Socket): void {
-    this.#text += text;
-    const headEnd = this.#text.indexOf("\r\n\r\n");
-    if (headEnd < 0 || this.#text.length < headEnd + 4 + REPLY_BYTES) return;
-    this.answered++;
-    this.wasTold = /\r\nconnection: close\r\n/iu.test(this.#text.slice(0, headEnd + 2));
-    this.#text = "";
-    if (this.wasTold) socket.end();
-    else socket.write(REQUEST);
-  }
-}
 
 function isRefused(port: number): Promise<true | undefined> {
   const { promise, resolve } = Promise.withResolvers<true | undefined>();

@@ -39,12 +39,30 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "componentize-qjs": ["sdk/build"],
   esbuild: ["sdk/build"],
   hono: ["control"],
-  pino: ["control", "runtime/run.ts", "runtime/proxy.ts", "runtime/data-path.ts", "runtime/source.ts"],
+  pino: [
+    "control",
+    "runtime/run.ts",
+    "runtime/proxy.ts",
+    "runtime/data-path.ts",
+    "runtime/source.ts",
+    "runtime/supervise.ts",
+    "runtime/worker.ts",
+  ],
   vespid: ["filters", "sdk", "test"],
   // What the host of a guest offers: a WIT package, not one of npm.
   "vespid:filter": ["sdk/guest"],
   yaml: ["control", "runtime/bootstrap.ts", "test"],
-  zod: ["control", "filters", "runtime/bootstrap.ts", "runtime/contract", "runtime/sync", "sdk", "test"],
+  zod: [
+    "control",
+    "filters",
+    "runtime/bootstrap.ts",
+    "runtime/contract",
+    "runtime/supervisor",
+    "runtime/sync",
+    "runtime/worker.ts",
+    "sdk",
+    "test",
+  ],
 };
 
 /** The parts of the proxy, lowest first; a part imports its own level and those below it. */
@@ -53,7 +71,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["route", "balance"],
   ["codec", "listener", "chain", "cluster", "reply", "grpc", "telemetry"],
   ["wasm", "upstream"],
-  ["sync", "admin"],
+  ["sync", "admin", "supervisor"],
 ];
 const MAP_LEVEL = LEVELS.length;
 const MAIN_LEVEL = MAP_LEVEL + 1;

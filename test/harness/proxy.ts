@@ -23,6 +23,8 @@ export interface ProxyOptions extends ProgramOptions {
   readonly snapshot?: (ports: Required<ProxyPorts>) => unknown;
   /** Where the access log goes; stdout without it. */
   readonly accessLog?: string;
+  /** Workers; `1`, one process without a supervisor, unless workers are what is tested. */
+  readonly concurrency?: number;
   /** More flags, as they are. */
   readonly flags?: readonly string[];
 }
@@ -49,6 +51,7 @@ export interface ProxyPorts {
 export function proxyCommand(options: ProxyOptions, ports: ProxyPorts): readonly string[] {
   const command = [process.execPath, join(ROOT, "runtime/main.ts"), "--service", options.service];
   command.push("--bind", "127.0.0.1", "--admin", String(ports.adminPort), "--state", join(options.cwd, "state"));
+  command.push("--concurrency", String(options.concurrency ?? 1));
   if (options.applicationPort !== undefined) {
     command.push("--inbound", `${ports.inboundPort ?? 0}:127.0.0.1:${options.applicationPort}`);
   }
