@@ -16,9 +16,19 @@ const ENGINE_SETTINGS: Readonly<Record<string, string>> = {
   BUN_JSC_maxNumWasmFastMemories: "64",
 };
 
-const missing = Object.entries(ENGINE_SETTINGS).filter(([name]) => process.env[name] === undefined);
-if (missing.length > 0 && process.execve !== undefined) {
+// Those that a launcher set before (an older version's, in a hot restart) are not its user's, and are set anew.
+const own = (process.env["VESPID_ENGINE"] ?? "").split(",");
+const wanted = Object.entries(ENGINE_SETTINGS).filter(
+  ([name]) => process.env[name] === undefined || own.includes(name),
+);
+const environment = { ...Object.fromEntries(wanted), VESPID_ENGINE: wanted.map(([name]) => name).join(",") };
+const isMissing = wanted.some(([name, value]) => process.env[name] !== value);
+if (process.env["VESPID_HANDOVER"] !== undefined) {
+  // A supervisor in a hot restart: to replace itself once more would close the sockets. It goes on as it is; its workers
+  // start with these.
+  Object.assign(process.env, environment);
+} else if (isMissing && process.execve !== undefined) {
   const command = [process.execPath, ...process.execArgv, import.meta.path, ...process.argv.slice(2)];
-  process.execve(process.execPath, command, { ...process.env, ...Object.fromEntries(missing) });
+  process.execve(process.execPath, command, { ...process.env, ...environment });
 }
 await import("./run.ts");

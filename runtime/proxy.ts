@@ -23,6 +23,11 @@ export interface RunningProxy {
   drain(): Promise<void>;
   /** Closes everything now. */
   stop(): Promise<void>;
+  /**
+   * Hot restart: the program as it is on disk now takes over without closing a port. Resolves once that is under way; with
+   * the reason where it is not, and then nothing has changed.
+   */
+  restart(): Promise<string | undefined>;
 }
 
 /**
@@ -81,9 +86,13 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Amb
         return serving.drained(bootstrap.drainTimeMs);
       },
       stop,
+      restart: () => Promise.resolve(ALONE),
     },
   };
 }
+
+/** A process cannot hand its connections to the next; without a supervisor nobody holds the ports meanwhile. */
+const ALONE = "a hot restart needs a supervisor: --concurrency 2 or more";
 
 function openAdmin(bootstrap: Bootstrap, path: DataPath, sync: () => Sync | undefined): Parsed<AdminServer> {
   const { hostname: host, port } = bootstrap.admin;
@@ -98,6 +107,7 @@ function openAdmin(bootstrap: Bootstrap, path: DataPath, sync: () => Sync | unde
       clusters: () => path.clusters(),
       stats: () => path.stats(),
       drain: () => serving.startDraining(),
+      restart: () => Promise.resolve(ALONE),
     });
     return { ok: true, value: server };
   } catch (error) {

@@ -5,7 +5,7 @@ import type { Bootstrap } from "./bootstrap.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Ambient } from "./data-path.ts";
 import type { RunningProxy } from "./proxy.ts";
-import { WORKER_VARIABLE } from "./supervisor/messages.ts";
+import { HANDOVER_VARIABLE, WORKER_VARIABLE } from "./supervisor/variables.ts";
 
 const ambient: Ambient = {
   clock: { now: () => Date.now(), monotonic: () => performance.now() },
@@ -44,9 +44,14 @@ async function runProxy(): Promise<void> {
   }
   process.on("SIGTERM", () => void end());
   process.on("SIGINT", () => void end());
+  process.on("SIGUSR2", () => {
+    void proxy?.restart().then((why) => (why === undefined ? undefined : log.warn({ why }, "no hot restart")));
+  });
 
   // Each loads what it needs: a supervisor nothing of the data path.
-  const start = bootstrap.concurrency === 1 ? await loadAlone() : await loadSupervisor();
+  const handover = process.env[HANDOVER_VARIABLE];
+  const isAlone = bootstrap.concurrency === 1 && handover === undefined;
+  const start = isAlone ? await loadAlone() : await loadSupervisor(handover);
   const started = await start(bootstrap, log);
   if (!started.ok) {
     process.stderr.write(`the proxy cannot start:\n${renderProblems(started.problems)}\n`);
@@ -63,20 +68,24 @@ async function loadAlone(): Promise<Start> {
   return (bootstrap, log) => startProxy(bootstrap, log, ambient);
 }
 
-async function loadSupervisor(): Promise<Start> {
+async function loadSupervisor(handover: string | undefined): Promise<Start> {
   const { superviseProxy } = await import("./supervise.ts");
+  const { readHandover } = await import("./supervisor/handover.ts");
+  const before = handover === undefined ? undefined : readHandover(Number(handover));
+  delete process.env[HANDOVER_VARIABLE];
   const launch = {
     program: process.execPath,
     args: [...process.execArgv, join(import.meta.dir, "main.ts"), ...process.argv.slice(2)],
     environment: process.env,
   };
-  return (bootstrap, log) => superviseProxy(bootstrap, log, ambient, launch);
+  return (bootstrap, log) => superviseProxy(bootstrap, log, ambient, launch, before);
 }
 
 /** A process that a supervisor started. */
 async function runWorker(given: string): Promise<void> {
   const { readAssignment, startWorker } = await import("./worker.ts");
-  const assignment = readAssignment(given);
+  const asked = readAssignment(given);
+  const assignment = asked.isTrial ? { ...asked, bootstrap: await tryProgram() } : asked;
   const { logLevel, service } = assignment.bootstrap;
   const running = startWorker(assignment, openLog(logLevel, { service, worker: assignment.slot }), ambient);
   let isEnding = false;
@@ -88,6 +97,17 @@ async function runWorker(given: string): Promise<void> {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+}
+
+/** Before a hot restart: reads the settings and loads the supervisor, as it would be. Ends the process where it cannot. */
+async function tryProgram(): Promise<Bootstrap> {
+  const { readBootstrap } = await import("./bootstrap.ts");
+  const { renderProblems } = await import("./contract/problem.ts");
+  const asked = await readBootstrap(process.argv.slice(2), process.env);
+  await import("./supervise.ts");
+  if (asked.ok === true) return asked.value;
+  process.stderr.write(asked.ok === "text" ? asked.text : `${renderProblems(asked.problems)}\n`);
+  process.exit(2);
 }
 
 function openLog(level: string, base: Readonly<Record<string, unknown>>): Logger {

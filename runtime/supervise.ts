@@ -13,12 +13,19 @@ import { reasonOf } from "./reason.ts";
 import { readSnapshotFile, syncOptions } from "./source.ts";
 import { Fleet, TICK_MS } from "./supervisor/fleet.ts";
 import { Ledger, mergeClusters } from "./supervisor/ledger.ts";
-import { WORKER_VARIABLE, type Assignment } from "./supervisor/messages.ts";
-import { startProcess, type Launch } from "./supervisor/processes.ts";
+import type { Assignment } from "./supervisor/messages.ts";
+import { WORKER_VARIABLE } from "./supervisor/variables.ts";
+import { freshEnvironment, handOver, type Handover } from "./supervisor/handover.ts";
+import type { Member } from "./supervisor/member.ts";
+import { AdoptedProcesses, startProcess, type Launch } from "./supervisor/processes.ts";
 import { closePorts, openPort, type OpenPort } from "./supervisor/sockets.ts";
 import { openSwitchboard } from "./supervisor/switchboard.ts";
+import { Trial } from "./supervisor/trial.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
 import type { RunningProxy } from "./proxy.ts";
+
+/** How long who asked for a hot restart has to be answered. */
+const FAREWELL_MS = 50;
 
 /** Starts a supervisor and its workers; every reason why it cannot is told at once. Resolves when all workers serve. */
 export async function superviseProxy(
@@ -26,11 +33,12 @@ export async function superviseProxy(
   log: Logger,
   ambient: Ambient,
   launch: Launch,
+  before: Handover | undefined,
 ): Promise<Parsed<RunningProxy>> {
-  const ports = await openPorts(bootstrap);
+  const ports = await openPorts(bootstrap, before);
   if (!ports.ok) return ports;
-  const supervisor = new Supervisor(bootstrap, log, ambient, launch, ports.value);
-  const problems = await supervisor.start();
+  const supervisor = new Supervisor(bootstrap, log, ambient, launch, ports.value, before);
+  const problems = before === undefined ? await supervisor.start() : await supervisor.takeOver(before);
   if (problems.length === 0) return { ok: true, value: supervisor };
   await supervisor.stop();
   return { ok: false, problems };
@@ -44,21 +52,33 @@ class Supervisor implements RunningProxy {
   readonly #ports: readonly OpenPort[];
   readonly #fleet: Fleet;
   readonly #ledger = new Ledger();
-  readonly #name = `vespid-${process.pid}-${crypto.randomUUID()}`;
-  readonly #token: string = crypto.randomUUID();
+  readonly #name: string;
+  readonly #token: string;
   readonly #startedAtMs: number;
+  readonly #adopted = new AdoptedProcesses();
+  #trial: Trial | undefined;
+  #isRestarting = false;
   #admin: AdminServer | undefined;
   #sync: Sync | undefined;
   #closeSwitchboard: (() => void) | undefined;
   #ticker: ReturnType<typeof setInterval> | undefined;
 
-  constructor(bootstrap: Bootstrap, log: Logger, ambient: Ambient, launch: Launch, ports: readonly OpenPort[]) {
+  constructor(
+    bootstrap: Bootstrap,
+    log: Logger,
+    ambient: Ambient,
+    launch: Launch,
+    ports: readonly OpenPort[],
+    before: Handover | undefined,
+  ) {
+    this.#name = before?.channel ?? `vespid-${process.pid}-${crypto.randomUUID()}`;
+    this.#token = before?.token ?? crypto.randomUUID();
     this.#bootstrap = bootstrap;
     this.#log = log;
     this.#ambient = ambient;
     this.#launch = launch;
     this.#ports = ports;
-    this.#startedAtMs = ambient.clock.now();
+    this.#startedAtMs = before?.startedAtMs ?? ambient.clock.now();
     this.#fleet = new Fleet({
       start: (crew, slot) => this.#startWorker(crew, slot),
       retired: (member) => this.#ledger.retire(member.stats),
@@ -82,20 +102,45 @@ class Supervisor implements RunningProxy {
   }
 
   async start(): Promise<readonly Problem[]> {
-    const { concurrency } = this.#bootstrap;
-    const refused = this.#openAdmin();
+    const { concurrency, admin } = this.#bootstrap;
+    const refused = this.#openAdmin(admin.port);
     if (refused !== undefined) return [refused];
-    this.#closeSwitchboard = openSwitchboard({
-      name: this.#name,
-      token: this.#token,
-      find: (pid) => this.#fleet.find(pid),
-      greeted: (member, hello) => this.#fleet.greeted(member, hello),
-      heard: (member, report) => this.#fleet.heard(member, report),
-    });
-    this.#ticker = setInterval(() => this.#fleet.tick(), TICK_MS);
+    this.#listen();
     this.#fleet.start(concurrency, concurrency);
-    const problems = await this.#follow();
+    this.#followControl();
+    const problems = await this.#applyFile();
     return problems.length > 0 ? problems : this.#fleet.complete();
+  }
+
+  /** As the next version of a program whose workers serve: they go on until workers of this one do. */
+  async takeOver(before: Handover): Promise<readonly Problem[]> {
+    const { port } = this.#bootstrap.admin;
+    const refused = this.#openAdmin(port === 0 ? before.adminPort : port);
+    if (refused !== undefined) this.#log.error({ problem: refused }, "the admin port cannot be opened again");
+    this.#ledger.retire(before.retired);
+    this.#fleet.adopt(
+      before,
+      before.members.map((member) => Object.assign(member, { process: this.#adopted.adopt(member.pid) })),
+    );
+    this.#listen();
+    this.#followControl();
+    void this.#replace();
+    return Promise.resolve([]);
+  }
+
+  async restart(): Promise<string | undefined> {
+    if (this.#isRestarting || this.#fleet.isReplacing) return "a hot restart is under way";
+    if (!this.#fleet.isReady) return "not every worker serves";
+    this.#isRestarting = true;
+    const why = await this.#try();
+    if (why === undefined) {
+      // The admin port answers who asked, then goes.
+      setTimeout(() => void this.#become(), FAREWELL_MS);
+      return undefined;
+    }
+    this.#isRestarting = false;
+    this.#log.error({ why }, "no hot restart: the program on disk cannot take over, this one goes on");
+    return why;
   }
 
   async drain(): Promise<void> {
@@ -117,16 +162,115 @@ class Supervisor implements RunningProxy {
     });
   }
 
-  /** From control, from a file, or with the defaults. */
-  async #follow(): Promise<readonly Problem[]> {
-    const { control, config } = this.#bootstrap;
-    if (control !== undefined) {
-      const apply = (raw: unknown, version: Version): Promise<readonly Problem[]> =>
-        this.#apply(raw, version, "snapshot");
-      this.#sync = startSync(syncOptions(this.#bootstrap, control, this.adminPort, this.#log, this.#ambient, apply));
-      this.#log.info({ control }, "waiting for the first snapshot");
-      return [];
+  #listen(): void {
+    const trialOf = (member: Member): Trial | undefined => (this.#trial?.member === member ? this.#trial : undefined);
+    this.#closeSwitchboard = openSwitchboard({
+      name: this.#name,
+      token: this.#token,
+      find: (pid) => (this.#trial?.member.process.pid === pid ? this.#trial.member : this.#fleet.find(pid)),
+      greeted: (member, hello) => {
+        const trial = trialOf(member);
+        if (trial === undefined) this.#fleet.greeted(member, hello);
+        else trial.greeted(hello);
+      },
+      heard: (member, report) => {
+        const trial = trialOf(member);
+        if (trial === undefined) this.#fleet.heard(member, report);
+        else trial.heard(report);
+      },
+    });
+    this.#ticker ??= setInterval(() => {
+      this.#adopted.tick();
+      this.#fleet.tick();
+    }, TICK_MS);
+  }
+
+  /** Starts the program on disk once, to see whether it can take over. Answers with why not. */
+  async #try(): Promise<string | undefined> {
+    const current = this.#fleet.current;
+    const given = this.#assignment(0, 0, true);
+    const environment = { ...freshEnvironment(this.#launch.environment), [WORKER_VARIABLE]: JSON.stringify(given) };
+    try {
+      const command = [this.#launch.program, ...this.#launch.args];
+      this.#trial = new Trial(command, environment, this.#ambient.clock.monotonic());
+      return await this.#trial.run(current);
+    } catch (error) {
+      return `it cannot be started: ${reasonOf(error)}`;
+    } finally {
+      this.#trial = undefined;
     }
+  }
+
+  /** Becomes the program on disk: the same process, with the same children and sockets. */
+  async #become(): Promise<void> {
+    this.#log.info("hot restart: becoming the program on disk");
+    await this.#sync?.stop();
+    await this.#stats();
+    await this.#admin?.stop();
+    this.#closeSwitchboard?.();
+    try {
+      handOver(this.#handover(), this.#launch);
+    } catch (error) {
+      this.#log.error({ error: String(error) }, "no hot restart: this program goes on");
+      this.#isRestarting = false;
+      this.#openAdmin(this.adminPort);
+      this.#listen();
+      this.#followControl();
+    }
+  }
+
+  #handover(): Handover {
+    const { crew, members, restarts, current } = this.#fleet;
+    return {
+      channel: this.#name,
+      token: this.#token,
+      startedAtMs: this.#startedAtMs,
+      adminPort: this.adminPort,
+      ports: doorsOf(this.#bootstrap).flatMap(({ direction }, index) => {
+        const port = this.#ports[index];
+        return port === undefined ? [] : [{ direction, ...port }];
+      }),
+      crew: crew.id,
+      slots: crew.slots,
+      rowCount: crew.rowCount,
+      restarts,
+      members: members.map(({ process: { pid }, crew: id, slot, state, stats }) => ({
+        pid,
+        crew: id,
+        slot,
+        isLeaving: state === "leaving",
+        stats,
+      })),
+      ...(current === undefined ? {} : { current }),
+      retired: this.#ledger.retired,
+    };
+  }
+
+  /** Workers of this version in place of those of the one before, all or none. */
+  async #replace(): Promise<void> {
+    const problems = await this.#fleet.replace(this.#bootstrap.concurrency, this.#ports[0]?.fds.length ?? 0);
+    if (problems.length > 0) {
+      this.#log.error({ problems }, "workers of this version cannot serve: those of the one before go on");
+      return;
+    }
+    this.#log.info("hot restart: workers of this version serve, those of the one before drain");
+    const refused = await this.#applyFile();
+    if (refused.length > 0) this.#log.error({ problems: refused }, "snapshot refused, the running one stays");
+  }
+
+  #followControl(): void {
+    const { control } = this.#bootstrap;
+    if (control === undefined) return;
+    const apply = (raw: unknown, version: Version): Promise<readonly Problem[]> =>
+      this.#apply(raw, version, "snapshot");
+    this.#sync = startSync(syncOptions(this.#bootstrap, control, this.adminPort, this.#log, this.#ambient, apply));
+    if (this.#fleet.current === undefined) this.#log.info({ control }, "waiting for the first snapshot");
+  }
+
+  /** Without control: from a file, or with the defaults. */
+  async #applyFile(): Promise<readonly Problem[]> {
+    const { control, config } = this.#bootstrap;
+    if (control !== undefined) return [];
     const raw = await readSnapshotFile(this.#bootstrap);
     if (!raw.ok) return raw.problems;
     const problems = await this.#apply(raw.value, versionOf(raw.value), "");
@@ -139,7 +283,18 @@ class Supervisor implements RunningProxy {
   }
 
   #startWorker(crew: number, slot: number): ReturnType<typeof startProcess> {
-    const assignment: Assignment = {
+    const environment = {
+      ...this.#launch.environment,
+      [WORKER_VARIABLE]: JSON.stringify(this.#assignment(crew, slot, false)),
+    };
+    return startProcess(
+      { ...this.#launch, environment },
+      this.#ports.flatMap(({ fds }) => fds),
+    );
+  }
+
+  #assignment(crew: number, slot: number, isTrial: boolean): Assignment {
+    return {
       channel: this.#name,
       token: this.#token,
       supervisorPid: process.pid,
@@ -147,18 +302,13 @@ class Supervisor implements RunningProxy {
       slot,
       rows: this.#ports[0]?.fds.length ?? 0,
       ports: this.#ports.map(({ port }) => port),
-      isTrial: false,
+      isTrial,
       bootstrap: this.#bootstrap,
     };
-    const environment = { ...this.#launch.environment, [WORKER_VARIABLE]: JSON.stringify(assignment) };
-    return startProcess(
-      { ...this.#launch, environment },
-      this.#ports.flatMap(({ fds }) => fds),
-    );
   }
 
-  #openAdmin(): Problem | undefined {
-    const { hostname, port } = this.#bootstrap.admin;
+  #openAdmin(port: number): Problem | undefined {
+    const { hostname } = this.#bootstrap.admin;
     try {
       this.#admin = startAdmin(hostname, port, {
         isReady: () => this.#fleet.isReady,
@@ -166,6 +316,7 @@ class Supervisor implements RunningProxy {
         clusters: async () => mergeClusters((await this.#fleet.ask("clusters")).map(({ text }) => text)),
         stats: () => this.#stats(),
         drain: () => void this.#fleet.drain(false),
+        restart: () => this.restart(),
       });
       return undefined;
     } catch (error) {
@@ -203,16 +354,25 @@ class Supervisor implements RunningProxy {
   }
 }
 
-async function openPorts(bootstrap: Bootstrap): Promise<Parsed<readonly OpenPort[]>> {
+/** Every port with as many sockets as workers; those that are open already are taken over. */
+async function openPorts(bootstrap: Bootstrap, before: Handover | undefined): Promise<Parsed<readonly OpenPort[]>> {
   const ports: OpenPort[] = [];
   const problems: Problem[] = [];
+  const open = [...(before?.ports ?? [])];
+  const rows = Math.max(bootstrap.concurrency, before?.rowCount ?? 0);
   for (const { direction, hostname, port, ipv6Only } of doorsOf(bootstrap)) {
     try {
-      ports.push(await openPort({ hostname, port, ipv6Only }, bootstrap.concurrency));
+      const index = open.findIndex(
+        (each) => each.direction === direction && each.hostname === hostname && each.asked === port,
+      );
+      const [known] = index < 0 ? [] : open.splice(index, 1);
+      ports.push(await openPort({ hostname, port, ipv6Only }, rows, known));
     } catch (error) {
       problems.push({ path: direction, message: `cannot listen on ${hostname}:${port}: ${reasonOf(error)}` });
     }
   }
+  // Workers of the version before hold theirs until they have drained.
+  closePorts(open);
   if (problems.length === 0) return { ok: true, value: ports };
   closePorts(ports);
   return { ok: false, problems };

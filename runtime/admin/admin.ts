@@ -9,6 +9,8 @@ export interface AdminView {
   readonly stats: () => string | Promise<string>;
   /** Stops accepting and lets connections finish, as SIGTERM does, without ending the process. */
   readonly drain: () => void;
+  /** Hot restart, as SIGUSR2 does. Answers with why not. */
+  readonly restart: () => Promise<string | undefined>;
 }
 
 /** A running admin port. */
@@ -22,6 +24,7 @@ GET  /config_dump       the snapshot that runs, its version, and the state of sy
 GET  /clusters          clusters and endpoints with their counts
 GET  /stats/prometheus  metrics in Prometheus' text format
 POST /drain             accept no more connections, let those open finish
+POST /restart           take over by the program as it is on disk now, without closing a port
 `;
 
 /** Opens the admin port. Throws with the system's code (`EADDRINUSE`) where it cannot. */
@@ -39,6 +42,11 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
         if (request.method !== "POST") return text("drain changes this proxy: use POST\n", 405);
         view.drain();
         return text("OK\n");
+      }
+      if (pathname === "/restart") {
+        if (request.method !== "POST") return text("restart changes this proxy: use POST\n", 405);
+        const why = await view.restart();
+        return why === undefined ? text("OK\n") : text(`not restarted: ${why}\n`, 409);
       }
       if (request.method !== "GET" && request.method !== "HEAD")
         return text(`${request.method} is not served here\n`, 405);

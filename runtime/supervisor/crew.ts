@@ -29,6 +29,7 @@ interface Slot {
 
 export class Crew {
   readonly id: number;
+  readonly slots: number;
   readonly rowCount: number;
   /** All served at once: from then on each may accept as soon as it can. */
   wasComplete = false;
@@ -40,6 +41,7 @@ export class Crew {
 
   constructor(options: CrewOptions) {
     this.id = options.id;
+    this.slots = options.slots;
     this.rowCount = options.rowCount;
     this.#options = options;
     this.#slots = Array.from({ length: options.slots }, () => ({ member: undefined, failures: 0, timer: undefined }));

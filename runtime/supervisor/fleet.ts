@@ -99,6 +99,16 @@ export class Fleet {
     }));
   }
 
+  /** What the next version of the program has to know of the workers. */
+  get crew(): { readonly id: number; readonly slots: number; readonly rowCount: number } {
+    return { id: this.#crew?.id ?? 0, slots: this.#crew?.slots ?? 0, rowCount: this.#crew?.rowCount ?? 0 };
+  }
+
+  /** A new crew is not complete yet. */
+  get isReplacing(): boolean {
+    return this.#next !== undefined;
+  }
+
   get members(): readonly Member[] {
     return this.#all;
   }
@@ -110,13 +120,15 @@ export class Fleet {
   }
 
   /** Takes over workers of the version of the program before, which serve `current`. */
-  adopt(slots: number, rowCount: number, crewId: number, current: Plan | undefined, members: readonly Adopted[]): void {
-    this.#crewId = crewId - 1;
-    this.#current = current;
-    this.#crew = this.#newCrew(slots, rowCount);
-    for (const { process, slot, crew, isLeaving } of members) {
+  adopt(before: Before, members: readonly Adopted[]): void {
+    this.#crewId = before.crew - 1;
+    this.#current = before.current;
+    this.#restartsBefore = before.restarts;
+    this.#crew = this.#newCrew(before.slots, before.rowCount);
+    for (const { process, slot, crew, isLeaving, stats } of members) {
       const member = this.#newMember(process, crew, slot);
-      if (isLeaving || crew !== crewId) this.#leave(member);
+      member.stats = stats;
+      if (isLeaving || crew !== before.crew) this.#leave(member);
       else this.#crew.adopt(member);
     }
     this.#crew.wasComplete = true;
@@ -416,6 +428,16 @@ export interface Adopted {
   readonly crew: number;
   readonly slot: number;
   readonly isLeaving: boolean;
+  readonly stats: string;
+}
+
+/** What those workers belonged to. */
+export interface Before {
+  readonly crew: number;
+  readonly slots: number;
+  readonly rowCount: number;
+  readonly restarts: number;
+  readonly current?: Plan | undefined;
 }
 
 function isSame(a: readonly number[], b: readonly number[]): boolean {

@@ -142,10 +142,10 @@ function nameOf(signal: number): string {
 export function replaceProcess(
   path: string,
   argv: readonly string[],
-  environment: Readonly<Record<string, string>>,
+  environment: Readonly<Record<string, string | undefined>>,
 ): never {
   const file = text(path);
-  const strings = [argv.map(text), Object.entries(environment).map(([name, value]) => text(`${name}=${value}`))];
+  const strings = [argv.map(text), Object.entries(environment).map(([name, value]) => text(`${name}=${value ?? ""}`))];
   const [argvPointers = new BigUint64Array(1), environmentPointers = new BigUint64Array(1)] = strings.map(
     (list) => new BigUint64Array([...list.map((item) => BigInt(ptr(item))), 0n]),
   );

@@ -78,6 +78,3 @@ export const Assignment = z.object({
   bootstrap: z.unknown(),
 });
 export type Assignment = z.infer<typeof Assignment>;
-
-/** The variable that makes a process a worker. */
-export const WORKER_VARIABLE = "VESPID_WORKER";

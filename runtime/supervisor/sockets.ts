@@ -28,6 +28,8 @@ export interface Address {
 /** One port with a socket for each row. */
 export interface OpenPort {
   readonly hostname: string;
+  /** As asked for; `0` let the system choose. */
+  readonly asked: number;
   /** As bound. */
   readonly port: number;
   /** A descriptor for each row; the supervisor holds them open. */
@@ -35,13 +37,14 @@ export interface OpenPort {
 }
 
 /**
- * Binds as many sockets to one address as there are to be rows; `open` are those that it has already. Throws with the
+ * Binds as many sockets to one address as there are to be rows; `open` has some already. Throws with the
  * system's code (`EADDRINUSE`) where it cannot; then nothing of it stays.
  */
-export async function openPort(address: Address, rows: number, open: readonly number[] = []): Promise<OpenPort> {
+export async function openPort(address: Address, rows: number, open?: OpenPort): Promise<OpenPort> {
   const ip = await resolve(address.hostname);
-  const fds = [...open];
-  let { port } = address;
+  const before = open?.fds ?? [];
+  const fds = [...before];
+  let { port } = open ?? address;
   try {
     while (fds.length < rows) {
       const fd = openSocket(isIP(ip) === 6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -49,10 +52,10 @@ export async function openPort(address: Address, rows: number, open: readonly nu
       port = bindShared(fd, ip, port, { isFirst: fds.length === 1, ipv6Only: address.ipv6Only === true });
     }
   } catch (error) {
-    for (const fd of fds.slice(open.length)) closeFd(fd);
+    for (const fd of fds.slice(before.length)) closeFd(fd);
     throw error;
   }
-  return { hostname: address.hostname, port, fds };
+  return { hostname: address.hostname, asked: address.port, port, fds };
 }
 
 /**

@@ -23,6 +23,8 @@ export interface ProxyOptions extends ProgramOptions {
   readonly snapshot?: (ports: Required<ProxyPorts>) => unknown;
   /** Where the access log goes; stdout without it. */
   readonly accessLog?: string;
+  /** Root of the program; this repository without it. */
+  readonly root?: string;
   /** Workers; `1`, one process without a supervisor, unless workers are what is tested. */
   readonly concurrency?: number;
   /** More flags, as they are. */
@@ -49,7 +51,7 @@ export interface ProxyPorts {
 
 /** The command line of a sidecar. */
 export function proxyCommand(options: ProxyOptions, ports: ProxyPorts): readonly string[] {
-  const command = [process.execPath, join(ROOT, "runtime/main.ts"), "--service", options.service];
+  const command = [process.execPath, join(options.root ?? ROOT, "runtime/main.ts"), "--service", options.service];
   command.push("--bind", "127.0.0.1", "--admin", String(ports.adminPort), "--state", join(options.cwd, "state"));
   command.push("--concurrency", String(options.concurrency ?? 1));
   if (options.applicationPort !== undefined) {
