@@ -24,8 +24,13 @@ export function openDescriptors(pid: number): number {
   return readProcessTree(pid).reduce((sum, process) => sum + readdirSync(`/proc/${process.pid}/fd`).length, 0);
 }
 
-/** Moves a process with all its threads and descendants to one core. */
-export async function moveToCore(pid: number, core: number): Promise<void> {
+/** A process and all its descendants. */
+export function processTree(root: number): readonly number[] {
+  return readProcessTree(root).map(({ pid }) => pid);
+}
+
+/** Moves a process with all its threads and descendants to one core, or to a list such as `0-1`. */
+export async function moveToCore(pid: number, core: number | string): Promise<void> {
   for (const process of readProcessTree(pid)) await runProgram(["taskset", "-acp", String(core), String(process.pid)]);
 }
 
