@@ -13,6 +13,7 @@ import { ClientTls } from "./contract/tls.ts";
 import type { Clock, Decision, Direction, Layer, Random, Service } from "./exchange/exchange.ts";
 import { compose } from "./exchange/service.ts";
 import { answerGrpc } from "./grpc/local-reply.ts";
+import { translateGrpcWeb } from "./grpc/web.ts";
 import type { Reception } from "./listener/arrival.ts";
 import { ContextCache } from "./listener/secure-context.ts";
 import { inlinePems } from "./pem-files.ts";
@@ -220,6 +221,9 @@ function assemble(
     fallback: Fallback,
   ): Service {
     const hasFilters = chains[direction].length > 0;
+    const webPorts = new Set(
+      snapshot[direction].ports.filter(({ protocol }) => protocol === "grpc-web").map(({ port }) => port),
+    );
     return compose(
       [
         track,
@@ -229,6 +233,7 @@ function assemble(
         rescue, // what the stages below could not answer            reply/rescue.ts
         matchRoute(compileRoutes(virtualHosts), fallback, deps.random), // route/match-route.ts
         ...(hasFilters ? [deps.compileChain(chains[direction])] : []), // native and sandboxed alike: chain/chain.ts
+        ...(webPorts.size > 0 ? [translateGrpcWeb(webPorts)] : []), // as Istio's grpc_web: grpc/web.ts
         applyRoute, //                                               route/match-route.ts
         ...(hasFilters ? [rescue] : []), // filters see a 503 too    reply/rescue.ts
       ],

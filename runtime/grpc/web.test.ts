@@ -48,7 +48,7 @@ async function exchangeWith(init: Parameters<typeof makeExchange>[0], reply: Rep
     return { ok: true, value: reply };
   };
   const exchange = makeExchange({ method: "POST", ...init });
-  const outcome = await answerGrpc(translateGrpcWeb(upstream))(exchange);
+  const outcome = await answerGrpc(translateGrpcWeb(new Set([8080]))(upstream))(exchange);
   if (!outcome.ok || seen === undefined) throw new Error("no reply");
   return { seen, reply: outcome.value, exchange };
 }

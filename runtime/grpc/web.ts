@@ -13,21 +13,26 @@ const WEB_TYPE = /^application\/grpc-web(-text)?(?:$|[+;])/iu;
 const TRAILERS_FLAG = 0x80;
 const NO_BYTES = Buffer.alloc(0);
 
-/** Requests of gRPC-Web go on as gRPC, their replies come back as gRPC-Web; others pass untouched. */
-export const translateGrpcWeb: Layer = (next) => {
-  return function translateExchange(exchange) {
-    if (exchange.method !== "POST") return next(exchange);
-    const type = WEB_TYPE.exec(exchange.headers.get("content-type") ?? "");
-    if (type === null) return next(exchange);
-    const isText = type[1] !== undefined;
-    const acceptsText = WEB_TYPE.exec(exchange.headers.get("accept") ?? "")?.[1] !== undefined;
-    toGrpc(exchange, isText);
-    return whenReady(next(exchange), (outcome) => {
-      if (outcome.ok) toWeb(outcome.value, isText || acceptsText);
-      return outcome;
-    });
+/**
+ * Requests of gRPC-Web that came in at these ports go on as gRPC, their replies come back as gRPC-Web; others pass
+ * untouched, since an application may speak gRPC-Web itself.
+ */
+export function translateGrpcWeb(ports: ReadonlySet<number>): Layer {
+  return (next) => {
+    return function translateExchange(exchange) {
+      if (exchange.method !== "POST" || !ports.has(exchange.downstream.localPort)) return next(exchange);
+      const type = WEB_TYPE.exec(exchange.headers.get("content-type") ?? "");
+      if (type === null) return next(exchange);
+      const isText = type[1] !== undefined;
+      const acceptsText = WEB_TYPE.exec(exchange.headers.get("accept") ?? "")?.[1] !== undefined;
+      toGrpc(exchange, isText);
+      return whenReady(next(exchange), (outcome) => {
+        if (outcome.ok) toWeb(outcome.value, isText || acceptsText);
+        return outcome;
+      });
+    };
   };
-};
+}
 
 function toGrpc(exchange: Exchange, isText: boolean): void {
   const { headers } = exchange;

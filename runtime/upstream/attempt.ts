@@ -46,7 +46,7 @@ export class Attempt implements Claimant, Requester {
   }
 
   get protocol(): Exchange["protocol"] {
-    return this.#exchange.protocol;
+    return this.#exchange.isGrpcWeb ? "HTTP/2" : this.#exchange.protocol;
   }
 
   start(): void {
