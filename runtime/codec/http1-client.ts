@@ -18,6 +18,8 @@ const INTERIM_MAX = 100;
 const CONTINUE_WAIT_MS = 1000;
 /** What a tunnel's end has queued may take this long. */
 const LINGER_MS = 5000;
+/** Before an upstream's own idle timeout, connections to it are closed by so much. */
+const KEEP_ALIVE_MARGIN_MS = 1000;
 const NO_BYTES = Buffer.alloc(0);
 const CUT = "the upstream closed the connection before its reply was whole";
 
@@ -25,6 +27,11 @@ const CUT = "the upstream closed the connection before its reply was whole";
 export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** Requests sent on it. */
   requests = 0;
+  /**
+   * How long the upstream says that it keeps an idle connection, milliseconds, less a margin for what is on its way; 0
+   * where it says nothing. A request that meets its FIN half way may not be sent again (RFC 9110 §9.2.2).
+   */
+  idleMaxMs = 0;
   /** `127.0.0.1:54321` */
   readonly localAddress: string;
 
@@ -356,7 +363,10 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     const headers = new HeaderMap();
     headers.load(bytes, parser.offsets, parser.marks, parser.count);
     this.#isReplied = true;
-    this.#closesAfter = parser.closes;
+    // `retire` may have been called meanwhile.
+    this.#closesAfter ||= parser.closes;
+    if (parser.keepAliveTimeoutS > 0)
+      this.idleMaxMs = Math.max(1, parser.keepAliveTimeoutS * 1000 - KEEP_ALIVE_MARGIN_MS);
     this.#isTunnel = isTunnel;
     const isBodiless = this.#exchange?.method === "HEAD" || parser.status === 204 || parser.status === 304;
     const body = new ReplyBody(this, parser, isTunnel ? "tunnel" : isBodiless ? "none" : "plain");

@@ -66,6 +66,8 @@ export class HeadParser {
   expectsMore = false;
   /** Fields named `Host`. */
   hosts = 0;
+  /** Seconds that `Keep-Alive: timeout=` says; 0 where it says none. */
+  keepAliveTimeoutS = 0;
   /** What `Upgrade` names, in lower case, where `Connection` asks for it and it is one protocol; else empty (RFC 9110 §7.8). */
   upgrade = "";
   /** Why the last head was refused. */
@@ -163,6 +165,7 @@ export class HeadParser {
     this.expectsContinue = false;
     this.expectsMore = false;
     this.hosts = 0;
+    this.keepAliveTimeoutS = 0;
     this.upgrade = "";
     this.#lengths = 0;
     this.#encodings = 0;
@@ -270,7 +273,11 @@ export class HeadParser {
         break;
       case 10:
         if (matchesName(bytes, nameStart, "connection")) this.#connection(bytes, valueStart, valueEnd);
-        else if (matchesName(bytes, nameStart, "keep-alive")) this.marks[this.count] = DROP;
+        else if (matchesName(bytes, nameStart, "keep-alive")) {
+          this.marks[this.count] = DROP;
+          const timeout = /(?:^|,)[ \t]*timeout=(\d{1,6})/iu.exec(latin1(bytes, valueStart, valueEnd))?.[1];
+          this.keepAliveTimeoutS = Number(timeout ?? 0);
+        }
         break;
       case 14:
         if (matchesName(bytes, nameStart, "content-length")) this.#length(bytes, valueStart, valueEnd);

@@ -28,6 +28,8 @@ export interface UpstreamClient {
   /** `127.0.0.1:54321` */
   readonly localAddress: string;
   readonly isOpen: boolean;
+  /** How long the upstream says that it may be idle, milliseconds; 0 or nothing where it does not say. */
+  readonly idleMaxMs?: number;
   /** Requests that it takes now, beside those that are under way. */
   readonly room: number;
   /** No request is under way. */

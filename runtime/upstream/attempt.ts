@@ -7,6 +7,7 @@ import { timeoutOf } from "../grpc/deadline.ts";
 import type { Reply } from "../exchange/reply.ts";
 import type { Pool } from "./pool.ts";
 import type { Claimant, PooledConnection } from "./pooled-connection.ts";
+import { REPLAY_MAX_BYTES, ReplayBody } from "./replay-body.ts";
 
 /** Istio's default for outbound routes: two more tries where the request cannot have been acted on. */
 const RETRIES_MAX = 2;
@@ -58,7 +59,8 @@ export class Attempt implements Claimant, Requester {
         timeoutMs,
       );
     this.#cluster.activeRequests++;
-    this.#claim(false);
+    // An upgrade takes its connection along, and one that is new cannot have died meanwhile.
+    this.#claim(this.#exchange.upgrade !== "" && this.#cluster.protocol === "http1");
   }
 
   granted(connection: PooledConnection): void {
@@ -72,6 +74,7 @@ export class Attempt implements Claimant, Requester {
     this.endpoint = endpoint;
     this.#connection = connection;
     this.#isReused = client.requests > 0;
+    if (this.#isReused) this.#keepBody();
     endpoint.activeRequests++;
     endpoint.totalRequests++;
     if (this.#tries > 0) exchange.headers.set("x-envoy-attempt-count", String(this.#tries + 1));
@@ -125,9 +128,10 @@ export class Attempt implements Claimant, Requester {
     const exchange = this.#exchange;
     const isSafe =
       cause.retry === "always" || (cause.retry === "if_reused" && this.#isReused && IDEMPOTENT.has(exchange.method));
-    // A body that was read is gone; before a connection was granted none of it was.
-    const hasBody = exchange.body.lengthBytes !== 0 && exchange.sentMonoMs > 0;
-    if (!isSafe || hasBody || exchange.aborted || this.#tries >= RETRIES_MAX) {
+    // A body that was read is gone, unless it was kept; before a connection was granted none of it was read.
+    const { body } = exchange;
+    const isSpent = body.lengthBytes !== 0 && exchange.sentMonoMs > 0 && !(body instanceof ReplayBody);
+    if (!isSafe || isSpent || exchange.aborted || this.#tries >= RETRIES_MAX) {
       this.#settle({ ok: false, error: cause });
       if (this.#connection === undefined) this.#finish();
       return;
@@ -135,6 +139,14 @@ export class Attempt implements Claimant, Requester {
     this.#tries++;
     this.endpoint = this.#another();
     this.#claim(cause.retry === "if_reused");
+  }
+
+  /** On a connection that was used before, which may be dead by now: what may be sent twice is kept for it. */
+  #keepBody(): void {
+    const exchange = this.#exchange;
+    const { body, method } = exchange;
+    if (body.lengthBytes === 0 || body.lengthBytes === undefined || body.lengthBytes > REPLAY_MAX_BYTES) return;
+    if (IDEMPOTENT.has(method) && !(body instanceof ReplayBody)) exchange.body = new ReplayBody(body);
   }
 
   #tries = 0;

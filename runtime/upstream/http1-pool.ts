@@ -86,11 +86,13 @@ export class Http1Pool implements SubPool {
   }
 
   sweep(nowMs: number, idleTimeoutMs: number): void {
-    if (idleTimeoutMs === 0) return;
+    const boundMs = idleTimeoutMs === 0 ? Infinity : idleTimeoutMs;
     for (const idle of this.#idle.values()) {
       for (const connection of idle.slice()) {
+        const saidMs = connection.client.idleMaxMs ?? 0;
         if (connection.idleSinceMs === 0) connection.idleSinceMs = nowMs;
-        else if (nowMs - connection.idleSinceMs >= idleTimeoutMs) connection.client.close();
+        else if (nowMs - connection.idleSinceMs >= Math.min(boundMs, saidMs === 0 ? Infinity : saidMs))
+          connection.client.close();
       }
     }
   }

@@ -225,6 +225,44 @@ describe("connections are kept and bounded", () => {
     expect(upstream.connections.at(-1)?.received).toContain("x-envoy-attempt-count: 2\r\n");
   });
 
+  test("a PUT on such a connection is sent again, its body whole, where that is small", async () => {
+    using upstream = startScriptedUpstream((connection) => {
+      const isFirst = connection.requests === 1 && connection.received.startsWith("GET");
+      if (isFirst || connection.index > 0) connection.send(ok);
+      else connection.reset();
+    });
+    using proxy = await startServing(snapshotFor([upstream.port]));
+    const put = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5000\r\n\r\n";
+    expect(await ask(proxy)).toEndWith("ok");
+    expect(await ask(proxy, put + "x".repeat(5000))).toEndWith("ok");
+    expect(upstream.connections).toHaveLength(2);
+    expect(upstream.connections[1]?.received).toEndWith(`\r\n\r\n${"x".repeat(5000)}`);
+    expect(proxy.ended.map(({ status, flags }) => `${status} ${flags}`)).toEqual(["200 -", "200 -"]);
+  });
+
+  test("a PUT whose body is too large to keep is not sent again", async () => {
+    using upstream = startScriptedUpstream((connection) => {
+      if (connection.requests === 1) connection.send(ok);
+      else connection.reset();
+    });
+    using proxy = await startServing(snapshotFor([upstream.port]));
+    expect(await ask(proxy)).toEndWith("ok");
+    const head = "PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 70000\r\n\r\n";
+    expect(await ask(proxy, head + "x".repeat(70_000))).toStartWith("HTTP/1.1 503");
+    expect(upstream.connections).toHaveLength(1);
+  });
+
+  test("a connection is closed before the upstream, which says when, closes it", async () => {
+    using upstream = startScriptedUpstream((connection) =>
+      connection.send(ok.replace("\r\n\r\n", "\r\nKeep-Alive: timeout=1\r\n\r\n")),
+    );
+    using proxy = await startServing(snapshotFor([upstream.port]));
+    expect(await ask(proxy)).toEndWith("ok");
+    await when("it is closed", () => proxy.serving.generation?.targets.get("app")?.pool.openConnections === 0);
+    expect(await ask(proxy)).toEndWith("ok");
+    expect(upstream.connections).toHaveLength(2);
+  });
+
   test("a POST on such a connection is not sent twice", async () => {
     using upstream = startScriptedUpstream((connection) => {
       if (connection.requests === 1) connection.send(ok);
