@@ -226,6 +226,8 @@ export class TcpProxy {
 
   /** Ends both sides in order. */
   #close(): void {
+    // Ending one side may have told of the other's end meanwhile.
+    if (this.#isOver) return;
     this.#finish();
     this.#transport.end();
     this.#upstream?.end();
