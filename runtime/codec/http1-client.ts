@@ -27,6 +27,7 @@ const CUT = "the upstream closed the connection before its reply was whole";
 export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** Requests sent on it. */
   requests = 0;
+  readonly mayRefuse = false;
   /**
    * How long the upstream says that it keeps an idle connection, milliseconds, less a margin for what is on its way; 0
    * where it says nothing. A request that meets its FIN half way may not be sent again (RFC 9110 §9.2.2).

@@ -46,6 +46,7 @@ export interface Http2ClientOwner {
 /** The client side of one HTTP/2 connection. */
 export class Http2Client extends Http2Connection<ClientStream> implements UpstreamClient {
   requests = 0;
+  readonly mayRefuse = true;
   readonly localAddress: string;
   readonly #owner: Http2ClientOwner;
   readonly #streamsMax: number;

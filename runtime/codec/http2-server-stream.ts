@@ -27,18 +27,17 @@ export class ServerStream extends Http2Stream {
   /** The client waits for a 100 before it sends its body. */
   expectsContinue = false;
   /** Monotonic. */
-  readonly openedAtMs: number;
+  openedAtMs = 0;
   readonly #server: ServerStreamConnection;
   #reply: Reply | undefined = undefined;
   /** What both directions are after a CONNECT or an upgrade was accepted: neither's end is the other's. */
   #isTunnel = false;
 
-  constructor(server: ServerStreamConnection, id: number, contentLength: number, openedAtMs: number) {
+  constructor(server: ServerStreamConnection, id: number, contentLength: number) {
     super(server, id);
     this.#server = server;
     this.expectedBytes = contentLength;
     this.lengthBytes = contentLength >= 0 ? contentLength : undefined;
-    this.openedAtMs = openedAtMs;
   }
 
   /** The reply's head went out. */

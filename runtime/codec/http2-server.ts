@@ -274,15 +274,17 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
   }
 
   #open(id: number, isEnd: boolean, block: FieldBlock): void {
-    const stream = new ServerStream(this, id, isEnd ? -1 : block.contentLength, this.#front.clock.monotonic());
+    const stream = new ServerStream(this, id, isEnd ? -1 : block.contentLength);
     this.streams.add(stream);
     if (block.malformed !== "" || (isEnd && block.contentLength > 0)) {
       stream.exchange = this.#unreadable();
+      stream.openedAtMs = stream.exchange.startedMonoMs;
       const problem = block.malformed === "" ? "content-length without DATA" : block.malformed;
       return stream.broke(ErrorCode.PROTOCOL_ERROR, problem);
     }
     if (block.isTooLarge) {
       stream.exchange = this.#unreadable();
+      stream.openedAtMs = stream.exchange.startedMonoMs;
       if (isEnd) stream.receiveEnd(undefined);
       return stream.answer({ ok: false, error: failure("head_too_large", "the head is beyond its limits") });
     }
@@ -307,6 +309,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
       clock,
     );
     stream.exchange = exchange;
+    stream.openedAtMs = exchange.startedMonoMs;
     if (isConnect) exchange.upgrade = block.protocol === "" ? "connect" : block.protocol.toLowerCase();
     const expectsContinue = block.expectsContinue && !isEnd;
     stream.expectsContinue = expectsContinue && http.expectContinue === "answer";

@@ -34,6 +34,8 @@ export interface UpstreamClient {
   readonly room: number;
   /** No request is under way. */
   readonly isIdle: boolean;
+  /** It may say of a request that nobody looked at it, whatever its method (RFC 9113 §8.7). */
+  readonly mayRefuse: boolean;
   /** Sends a request; there must be room. */
   send(exchange: Exchange, requester: Requester): Sending;
   /** Takes no more requests, and closes when those under way are over. */

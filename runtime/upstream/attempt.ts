@@ -74,7 +74,7 @@ export class Attempt implements Claimant, Requester {
     this.endpoint = endpoint;
     this.#connection = connection;
     this.#isReused = client.requests > 0;
-    if (this.#isReused) this.#keepBody();
+    if (this.#isReused || client.mayRefuse) this.#keepBody(client.mayRefuse);
     endpoint.activeRequests++;
     endpoint.totalRequests++;
     if (this.#tries > 0) exchange.headers.set("x-envoy-attempt-count", String(this.#tries + 1));
@@ -99,6 +99,7 @@ export class Attempt implements Claimant, Requester {
     exchange.repliedMonoMs = this.#clock.monotonic();
     this.#reply = reply;
     if (reply.status >= 500) this.endpoint.failedRequests++;
+    if (exchange.body instanceof ReplayBody) exchange.body.settle();
     // A tunnel lives as long as its ends want it to.
     if (exchange.upgrade !== "" && reply.status < 300) clearTimeout(this.#timer);
     this.#settle({ ok: true, value: reply });
@@ -130,23 +131,29 @@ export class Attempt implements Claimant, Requester {
       cause.retry === "always" || (cause.retry === "if_reused" && this.#isReused && IDEMPOTENT.has(exchange.method));
     // A body that was read is gone, unless it was kept; before a connection was granted none of it was read.
     const { body } = exchange;
-    const isSpent = body.lengthBytes !== 0 && exchange.sentMonoMs > 0 && !(body instanceof ReplayBody);
+    const kept = body instanceof ReplayBody && body.isWhole ? body : undefined;
+    const isSpent = body.lengthBytes !== 0 && exchange.sentMonoMs > 0 && kept === undefined;
     if (!isSafe || isSpent || exchange.aborted || this.#tries >= RETRIES_MAX) {
       this.#settle({ ok: false, error: cause });
       if (this.#connection === undefined) this.#finish();
       return;
     }
+    kept?.detach();
     this.#tries++;
     this.endpoint = this.#another();
     this.#claim(cause.retry === "if_reused");
   }
 
-  /** On a connection that was used before, which may be dead by now: what may be sent twice is kept for it. */
-  #keepBody(): void {
+  /**
+   * On a connection that was used before, and may be dead by now, what may be sent twice is kept; on one that may say that
+   * it never looked at a request, every request that is small.
+   */
+  #keepBody(mayRefuse: boolean): void {
     const exchange = this.#exchange;
     const { body, method } = exchange;
-    if (body.lengthBytes === 0 || body.lengthBytes === undefined || body.lengthBytes > REPLAY_MAX_BYTES) return;
-    if (IDEMPOTENT.has(method) && !(body instanceof ReplayBody)) exchange.body = new ReplayBody(body);
+    if (body.lengthBytes === 0 || body instanceof ReplayBody || exchange.upgrade !== "") return;
+    if (!mayRefuse && (body.lengthBytes === undefined || !IDEMPOTENT.has(method))) return;
+    if ((body.lengthBytes ?? 0) <= REPLAY_MAX_BYTES) exchange.body = new ReplayBody(body);
   }
 
   #tries = 0;

@@ -124,6 +124,7 @@ const UNOPENED: UpstreamClient = {
   isOpen: false,
   room: 0,
   isIdle: true,
+  mayRefuse: false,
   send: () => {
     throw new Error("sent on a connection that is not open");
   },

@@ -168,6 +168,26 @@ describe("what an upstream never looked at goes out again", () => {
     expect((await client.over(1)).body.toString()).toBe("again");
   });
 
+  test.each([
+    ["small, and its body with it", 1000, "200"],
+    ["larger than what is kept, once only", 200_000, "503"],
+  ])("a POST that is %s", async (_what, bytes, status) => {
+    using upstream = startHttp2Upstream((peer, one) => {
+      if (peer === upstream.connections[0]) {
+        if (isWhole(one)) peer.send(frame(GOAWAY, 0, 0, Buffer.concat([uint32(0), uint32(0)])));
+      } else if (isWhole(one)) {
+        answer(peer, one.id, String(peer.stream(one.id).body.length));
+      }
+    });
+    using proxy = await startServing(snapshotFor(upstream.port));
+    using client = await connectHttp2(proxy.port);
+    client.headers(1, request("/", [], "POST"), END_HEADERS);
+    for (let left = bytes; left > 0; left -= 1000) client.data(1, "x".repeat(1000), left === 1000);
+    const { heads, body } = await client.over(1);
+    expect(valueOf(heads[0], ":status")).toBe(status);
+    if (status === "200") expect(body.toString()).toBe(String(bytes));
+  });
+
   test("a reused connection that closes before it answers, where the method is safe to repeat", async () => {
     using upstream = startHttp2Upstream((peer, one) => {
       if (!isWhole(one)) return;
