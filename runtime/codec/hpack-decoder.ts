@@ -1,20 +1,26 @@
 // HPACK, receiving (RFC 7541). A block becomes bytes in the layout of HTTP/1.1, a string only where the request path
 // reads one; which messages are malformed is in `hpack-rules.ts`. Work and memory follow the bytes of the block: what a
 // reference expands to is copied only within the limits, while the table stays in step.
-import { HTTP2_ONLY, type BlockKind, type FieldBlock } from "./hpack-block.ts";
+import { latin1, type ParsedFields } from "../exchange/headers.ts";
+import { ENTRY_BASE, HTTP2_ONLY, type BlockKind, type FieldBlock } from "./hpack-block.ts";
 import { decodeHuffman, huffmanMaxBytes } from "./hpack-huffman.ts";
 import { BlockMemo, type Remembered } from "./hpack-memo.ts";
-import { AUTHORITY_MAX_BYTES, MessageRules } from "./hpack-rules.ts";
+import { MessageRules } from "./hpack-rules.ts";
 import {
+  AUTHORITY,
   BAD_VALUE,
   COOKIE,
+  HOST,
   isCleanValue,
-  kindOfName,
+  isTrimmed,
   KIND,
+  NEVER,
   NOT_IN_TRAILERS,
+  noteOfBytes,
   PSEUDO_LAST,
   STATIC_BYTES,
   STATIC_COUNT,
+  STATIC_FIELDS,
   STATIC_SLOTS,
 } from "./hpack-static.ts";
 import { ENTRY_BYTES, FieldTable } from "./hpack-table.ts";
@@ -28,17 +34,27 @@ const CR = 13;
 const LF = 10;
 const COLON = 58;
 const SPACE = 32;
-/** Fields begin here, so that the line of `Host`, which is known after others were decoded, fits before them. */
-const FIELDS_AT = AUTHORITY_MAX_BYTES + "Host: \r\n".length;
+/** The static entries before it are all those of pseudo-header fields. */
+const STATIC_ORDINARY = 15;
+const FIELDS_MIN = 16;
 
-/** Where blocks are decoded, one at a time in the whole process; each is then copied into memory of its own. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
-let scratchOffsets = new Int32Array(64 * STRIDE);
-let scratchNever = new Uint8Array(64);
+/**
+ * Where blocks are decoded, one after the other, and stay. The memory is garbage once no exchange has a block in it: one
+ * that stays long keeps at most this much, less than the head that it might have sent.
+ */
+const ARENA_BYTES = 16 * 1024;
+/** Another one is begun where less is left. */
+const ARENA_LEFT_BYTES = 1024;
+
 const NO_BYTES = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);
 /** Marks of blocks whose fields are all kept. */
 const NO_MARKS = new Uint8Array(256);
+let arena: Buffer = NO_BYTES;
+/** Behind the blocks that are there. */
+let arenaAt = 0;
+/** Where the block is decoded: `arena`, or memory of its own for a large one. */
+let out: Buffer = NO_BYTES;
 /** Of blocks that came twice, over all connections. Wraps after 2³⁰, when those of before are long forgotten. */
 let lastId = 0;
 
@@ -55,20 +71,37 @@ export class HpackDecoder {
   /** The next block has to begin with a size update (RFC 7541 §4.2). */
   #needsUpdate = false;
 
-  /** Position in `scratch`. */
+  /** Where the block begins in `out`, and where its next line goes. */
+  #start = 0;
   #position = 0;
-  /** Fields in `scratchOffsets`; the place of the first is kept for `Host`. */
+  /** As in `FieldBlock`, for up to `#capacity` fields, `#count` of which are there. */
+  #offsets: Int32Array = NO_OFFSETS;
+  #capacity = 0;
   #count = 0;
+  /** How many the last block had. */
+  #lastCount = 0;
+  /** The literal that is decoded: its start and the end of its name. */
+  #lineStart = 0;
+  #nameEnd = 0;
+  #hasControl = false;
+  /** The table's number when the block began. */
+  #tableNumber = 0;
   /** As RFC 9113 §6.5.2 counts it. */
   #sizeBytes = 0;
   #fields = 0;
   #isTooLarge = false;
-  #hasNever = false;
+  #hasHost = false;
   #teField = -1;
   /** Position after what `#integer` read. */
   #at = 0;
-  /** Bits of a kind that matter for this block. */
-  #kindMask = 0;
+  /** Bits of a note that matter for this block. */
+  #noteMask = 0;
+  /** The entry that `:authority` came as last, and its line as `Host`. */
+  #authorityEntry = -1;
+  #authorityTable = 0;
+  #authority = "";
+  #hostOf = "";
+  #hostLine = "";
 
   readonly #whole = new BlockMemo();
   readonly #tails = new BlockMemo();
@@ -109,8 +142,8 @@ export class HpackDecoder {
     const block = this.#fieldsOf(bytes, from, end);
     if (block === undefined || !isSecondSight || from !== start || block.isTooLarge || block.malformed !== "")
       return block;
-    const kept = block.id === 0 ? withId(block) : block;
-    const added = (table.inserted - inserted) & 0x7fffffff;
+    const kept = block.id === 0 ? keep(block) : block;
+    const added = table.age(inserted);
     // An entry too large for the table only empties it, which `remember` does not know how to do again.
     if (added !== ((table.version - version) & 0x7fffffff)) return kept;
     this.#whole.remember(bytes, start, end, kept, table, this.#usesTable ? version : -1, added, 0, 0);
@@ -119,15 +152,24 @@ export class HpackDecoder {
 
   #begin(kind: BlockKind): void {
     this.#rules.begin(kind);
-    this.#position = FIELDS_AT;
-    this.#count = 1;
+    if (arena.length - arenaAt < ARENA_LEFT_BYTES) {
+      arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
+      arenaAt = 0;
+    }
+    out = arena;
+    this.#start = arenaAt;
+    this.#position = arenaAt;
+    this.#offsets = NO_OFFSETS;
+    this.#capacity = 0;
+    this.#count = 0;
     this.#sizeBytes = 0;
     this.#fields = 0;
     this.#isTooLarge = false;
-    this.#hasNever = false;
+    this.#hasHost = false;
     this.#teField = -1;
     this.#usesTable = false;
-    this.#kindMask = kind === "trailers" ? -1 : ~NOT_IN_TRAILERS;
+    this.#tableNumber = this.#table.number;
+    this.#noteMask = kind === "trailers" ? KIND | BAD_VALUE | NOT_IN_TRAILERS : KIND | BAD_VALUE;
   }
 
   /** Decodes fields up to `end`. */
@@ -145,6 +187,7 @@ export class HpackDecoder {
           if (known.version >= 0) this.#usesTable = true;
           return this.#withTail(known.block);
         }
+        this.#writeHost();
         if (this.#tails.isSecondSight) return this.#rememberTail(bytes, at, end);
       }
     }
@@ -163,11 +206,13 @@ export class HpackDecoder {
 
   /** Whether a field that begins with this byte has an index whose name is that of a pseudo-header field. */
   #isPseudo(first: number): boolean {
-    let index: number;
-    if (first >= 128) index = first & 127;
-    else if (first >= 64) index = first & 63;
-    else index = first & 15;
-    if (index <= STATIC_COUNT) return index > 0 && index < 15;
+    let prefix = 15;
+    if (first >= 128) prefix = 127;
+    else if (first >= 64) prefix = 63;
+    const index = first & prefix;
+    // More bytes of the index follow, which no client needs for one of these.
+    if (index === prefix) return false;
+    if (index <= STATIC_COUNT) return index > 0 && index < STATIC_ORDINARY;
     const table = this.#table;
     if (index - STATIC_COUNT > table.count) return false;
     const kind = (table.slots[table.slotOf(index - STATIC_COUNT) + 3] ?? 0) & KIND;
@@ -189,28 +234,11 @@ export class HpackDecoder {
   /** Fields that are known, after pseudo-header fields that were decoded. */
   #withTail(tail: FieldBlock): FieldBlock {
     const rules = this.#rules;
+    rules.contentLength = tail.contentLength;
+    rules.expectsContinue = tail.expectsContinue;
+    rules.expectsUnknown = tail.expectsUnknown;
     rules.finish();
-    if (rules.malformed !== "") return this.#finish();
-    return {
-      bytes: tail.bytes,
-      offsets: tail.offsets,
-      marks: tail.marks,
-      count: tail.count,
-      teField: tail.teField,
-      id: tail.id,
-      neverIndexed: tail.neverIndexed,
-      method: rules.method,
-      path: rules.path,
-      scheme: rules.scheme,
-      authority: rules.authority,
-      protocol: rules.protocol,
-      status: 0,
-      contentLength: tail.contentLength,
-      expectsContinue: tail.expectsContinue,
-      expectsUnknown: tail.expectsUnknown,
-      malformed: "",
-      isTooLarge: false,
-    };
+    return rules.malformed === "" ? blockOf(rules, tail, tail.id) : this.#finish();
   }
 
   #rememberTail(bytes: Buffer, start: number, end: number): FieldBlock | undefined {
@@ -227,8 +255,8 @@ export class HpackDecoder {
     const usesTable = this.#usesTable;
     this.#usesTable = usesTable || didUse;
     if (block.isTooLarge || block.malformed !== "") return block;
-    const kept = withId(block);
-    const added = (table.inserted - inserted) & 0x7fffffff;
+    const kept = keep(block);
+    const added = table.age(inserted);
     if (added !== ((table.version - version) & 0x7fffffff)) return kept;
     const size = this.#sizeBytes - sizeBytes;
     this.#tails.remember(bytes, start, end, kept, table, usesTable ? version : -1, added, size, this.#fields - fields);
@@ -274,29 +302,52 @@ export class HpackDecoder {
   #indexed(index: number): boolean {
     if (index <= STATIC_COUNT) {
       if (index === 0) return this.#fail("index 0 stands for nothing") >= 0;
-      this.#field(STATIC_BYTES, STATIC_SLOTS, index * STRIDE);
+      if (index >= STATIC_ORDINARY) this.#field(STATIC_BYTES, STATIC_SLOTS, index * STRIDE, index);
+      else this.#staticPseudo(index);
       return true;
     }
     const table = this.#table;
     if (index - STATIC_COUNT > table.count) return this.#fail("an index is beyond the table") >= 0;
     this.#usesTable = true;
-    this.#field(table.bytes, table.slots, table.slotOf(index - STATIC_COUNT));
+    const entry = index - STATIC_COUNT;
+    this.#field(table.bytes, table.slots, table.slotOf(entry), table.insertionOf(entry) + ENTRY_BASE);
     return true;
   }
 
+  #staticPseudo(index: number): void {
+    const [name, value] = STATIC_FIELDS[index - 1] ?? NO_FIELD;
+    if (!this.#isBeyond(name.length + value.length))
+      this.#rules.pseudo((STATIC_SLOTS[index * STRIDE + 3] ?? 0) & KIND, value);
+  }
+
   /** A field that a table has as a line. */
-  #field(source: Buffer, slots: Int32Array, slot: number): void {
+  #field(source: Buffer, slots: Int32Array, slot: number, reference: number): void {
     const start = slots[slot] ?? 0;
     const nameEnd = slots[slot + 1] ?? 0;
     const valueEnd = slots[slot + 2] ?? 0;
-    const kind = (slots[slot + 3] ?? 0) & this.#kindMask;
+    const note = slots[slot + 3] ?? 0;
     if (this.#isBeyond(valueEnd - start - 2)) return;
-    if (kind === 0) this.#rules.isOpening = false;
-    else if (!this.#rules.take(kind, source, nameEnd + 2, valueEnd)) return;
-    const to = this.#position;
+    const rules = this.#rules;
+    const kind = note & this.#noteMask;
+    if (kind === 0) rules.isOpening = false;
+    else if (kind === AUTHORITY) {
+      rules.pseudo(AUTHORITY, this.#authorityOf(source, nameEnd + 2, valueEnd, reference));
+      return;
+    } else if (!rules.take(note, source, nameEnd + 2, valueEnd)) return;
     this.#reserve(valueEnd + 2 - start);
-    source.copy(scratch, to, start, valueEnd + 2);
-    this.#store(to + nameEnd - start, to + valueEnd - start, kind, 0);
+    const to = this.#position;
+    source.copy(out, to, start, valueEnd + 2);
+    this.#store(to + nameEnd - start, to + valueEnd - start, note, reference);
+  }
+
+  /** A connection nearly always names the same host, as the same entry. */
+  #authorityOf(source: Buffer, start: number, end: number, entry: number): string {
+    if (entry !== this.#authorityEntry || this.#table.number !== this.#authorityTable) {
+      this.#authority = latin1(source, start, end);
+      this.#authorityEntry = entry;
+      this.#authorityTable = this.#table.number;
+    }
+    return this.#authority;
   }
 
   #literal(bytes: Buffer, start: number, end: number, first: number): number {
@@ -304,38 +355,48 @@ export class HpackDecoder {
     if (!isIndexed && first >= 32) return this.#fail("a table size update stands after a field");
     const index = this.#integer(bytes, start, end, isIndexed ? 63 : 15);
     if (index < 0) return -1;
-    const from = this.#position;
+    this.#lineStart = this.#position;
     let at = this.#at;
-    let noted: number;
+    let note: number;
     if (index === 0) {
       at = this.#string(bytes, at, end);
       if (at < 0) return -1;
-      noted = kindOfName(scratch, from, this.#position);
+      note = noteOfBytes(out, this.#lineStart, this.#position);
     } else {
-      noted = this.#copyName(index);
-      if (noted < 0) return -1;
+      note = this.#copyName(index);
+      if (note < 0) return -1;
     }
-    const nameEnd = this.#position;
-    scratch[nameEnd] = COLON;
-    scratch[nameEnd + 1] = SPACE;
-    this.#position = nameEnd + 2;
+    this.#nameEnd = this.#position;
+    out[this.#nameEnd] = COLON;
+    out[this.#nameEnd + 1] = SPACE;
+    this.#position = this.#nameEnd + 2;
+    const isHuffman = (bytes[at] ?? 0) >= 128;
     at = this.#string(bytes, at, end);
     if (at < 0) return -1;
+    // Memory may have moved until here.
+    const from = this.#lineStart;
+    const nameEnd = this.#nameEnd;
     const valueEnd = this.#position;
-    scratch[valueEnd] = CR;
-    scratch[valueEnd + 1] = LF;
+    out[valueEnd] = CR;
+    out[valueEnd + 1] = LF;
     this.#position = from;
-    if (!isCleanValue(scratch, nameEnd + 2, valueEnd)) noted |= BAD_VALUE;
-    if (isIndexed) this.#table.insert(scratch, from, nameEnd, valueEnd, noted);
+    const isClean = isHuffman
+      ? !this.#hasControl && isTrimmed(out, nameEnd + 2, valueEnd)
+      : isCleanValue(out, nameEnd + 2, valueEnd);
+    if (!isClean) note |= BAD_VALUE;
+    let reference = 0;
+    if (isIndexed) {
+      const insertion = this.#table.inserted;
+      if (this.#table.insert(out, from, nameEnd, valueEnd, note)) reference = insertion + ENTRY_BASE;
+    } else if (first >= 16) note |= NEVER;
     if (this.#isBeyond(valueEnd - from - 2)) return at;
-    const kind = noted & this.#kindMask;
-    if (kind === 0) this.#rules.isOpening = false;
-    else if (!this.#rules.take(kind, scratch, nameEnd + 2, valueEnd)) return at;
-    this.#store(nameEnd, valueEnd, kind, (first >>> 4) & 1 & ~(first >>> 6));
+    if ((note & this.#noteMask) === 0) this.#rules.isOpening = false;
+    else if (!this.#rules.take(note, out, nameEnd + 2, valueEnd)) return at;
+    this.#store(nameEnd, valueEnd, note, reference);
     return at;
   }
 
-  /** Copies the name of an entry to `scratch`; its kind without what concerned its value, -1 where there is no such entry. */
+  /** Copies the name of an entry to `out`; its note without what concerned its value, -1 where there is no such entry. */
   #copyName(index: number): number {
     const isStatic = index <= STATIC_COUNT;
     const table = this.#table;
@@ -347,7 +408,7 @@ export class HpackDecoder {
     const start = slots[slot] ?? 0;
     const length = (slots[slot + 1] ?? 0) - start;
     this.#reserve(length + 2);
-    source.copy(scratch, this.#position, start, start + length);
+    source.copy(out, this.#position, start, start + length);
     this.#position += length;
     return (slots[slot + 3] ?? 0) & ~BAD_VALUE;
   }
@@ -362,12 +423,13 @@ export class HpackDecoder {
     if (length > end - at) return this.#fail("a string is cut");
     if (isHuffman) {
       this.#reserve(huffmanMaxBytes(length) + 2);
-      const to = decodeHuffman(bytes, at, at + length, scratch, this.#position);
-      if (to < 0) return this.#fail("a string's Huffman code is broken");
-      this.#position = to;
+      const to = decodeHuffman(bytes, at, at + length, out, this.#position);
+      if (to === -1) return this.#fail("a string's Huffman code is broken");
+      this.#hasControl = to < 0;
+      this.#position = to < 0 ? ~to : to;
     } else {
       this.#reserve(length + 2);
-      this.#position += bytes.copy(scratch, this.#position, at, at + length);
+      this.#position += bytes.copy(out, this.#position, at, at + length);
     }
     return at + length;
   }
@@ -382,108 +444,204 @@ export class HpackDecoder {
   }
 
   /** Keeps the line at `#position`. */
-  #store(nameEnd: number, valueEnd: number, kind: number, never: number): void {
-    if (kind !== 0 && this.#rules.isTe) {
-      this.#rules.isTe = false;
+  #store(nameEnd: number, valueEnd: number, note: number, reference: number): void {
+    const rules = this.#rules;
+    if (rules.isTe) {
+      rules.isTe = false;
       this.#teField = this.#count;
     }
-    if (this.#count === scratchNever.length) growOffsets();
+    if (this.#count === this.#capacity) this.#growFields();
+    const offsets = this.#offsets;
     const at = this.#count * STRIDE;
-    scratchOffsets[at] = this.#position;
-    scratchOffsets[at + 1] = nameEnd;
-    scratchOffsets[at + 2] = nameEnd + 2;
-    scratchOffsets[at + 3] = valueEnd;
-    scratchNever[this.#count] = never;
-    if (never !== 0) this.#hasNever = true;
+    offsets[at] = this.#position;
+    offsets[at + 1] = nameEnd;
+    offsets[at + 2] = nameEnd + 2;
+    offsets[at + 3] = valueEnd;
+    const noteAt = this.#capacity * STRIDE + this.#count * 2;
+    offsets[noteAt] = note;
+    offsets[noteAt + 1] = reference;
     this.#count++;
     this.#position = valueEnd + 2;
   }
 
+  #growFields(): void {
+    const old = this.#offsets;
+    const oldAt = this.#capacity * STRIDE;
+    const capacity = oldAt === 0 ? Math.max(FIELDS_MIN, this.#lastCount) : this.#capacity * 2;
+    const offsets = new Int32Array(capacity * (STRIDE + 2));
+    if (oldAt > 0) {
+      offsets.set(old.subarray(0, oldAt));
+      offsets.set(old.subarray(oldAt), capacity * STRIDE);
+    }
+    this.#offsets = offsets;
+    this.#capacity = capacity;
+  }
+
   #reserve(bytes: number): void {
-    if (this.#position + bytes > scratch.length) growScratch(this.#position + bytes, this.#position);
+    if (this.#position + bytes > out.length) this.#moveOn(bytes);
+  }
+
+  /** Goes on in other memory with what is there of the block; in memory of its own when it is large. */
+  #moveOn(bytes: number): void {
+    const start = this.#start;
+    const needed = this.#position - start + bytes;
+    const isLarge = needed > ARENA_BYTES;
+    const moved = Buffer.allocUnsafeSlow(isLarge ? needed * 2 : ARENA_BYTES);
+    out.copy(moved, 0, start, this.#position);
+    out = moved;
+    if (!isLarge) {
+      arena = moved;
+      arenaAt = 0;
+    }
+    this.#start = 0;
+    this.#position -= start;
+    this.#lineStart -= start;
+    this.#nameEnd -= start;
+    for (let at = 0; at < this.#count * STRIDE; at++) this.#offsets[at] = (this.#offsets[at] ?? 0) - start;
+  }
+
+  /** `:authority` becomes the first line. A Host field that came instead of it stands where it came. */
+  #writeHost(): void {
+    const { authority } = this.#rules;
+    if (authority !== this.#hostOf) {
+      this.#hostOf = authority;
+      this.#hostLine = `Host: ${authority}\r\n`;
+    }
+    const length = this.#hostLine.length;
+    this.#reserve(length);
+    const at = this.#position;
+    out.latin1Write(this.#hostLine, at);
+    this.#store(at + 4, at + length - 2, HOST, 0);
+    this.#hasHost = true;
   }
 
   #finish(): FieldBlock {
     const rules = this.#rules;
     if (!this.#isTooLarge) rules.finish();
-    const isKept = !this.#isTooLarge && rules.malformed === "";
-    if (isKept && rules.cookies > 1) this.#joinCookies();
-    let first = 1;
-    let start = FIELDS_AT;
-    // A Host field that came instead of :authority stands where it came.
-    if (isKept && rules.hasAuthority) {
-      const line = `Host: ${rules.authority}\r\n`;
-      start -= line.length;
-      scratch.latin1Write(line, start);
-      scratchOffsets[0] = start;
-      scratchOffsets[1] = start + 4;
-      scratchOffsets[2] = start + 6;
-      scratchOffsets[3] = FIELDS_AT - 2;
-      scratchNever[0] = 0;
-      first = 0;
-    }
-    const count = isKept ? this.#count - first : 0;
-    return {
-      bytes: count === 0 ? NO_BYTES : copyBytes(start, this.#position),
-      offsets: count === 0 ? NO_OFFSETS : copyOffsets(first, count, start),
-      count,
-      marks:
-        isKept && (this.#teField >= 0 || count > NO_MARKS.length) ? marksOf(count, this.#teField - first) : NO_MARKS,
-      teField: isKept && this.#teField >= 0 ? this.#teField - first : -1,
-      id: 0,
-      neverIndexed: isKept && this.#hasNever ? scratchNever.slice(first, first + count) : undefined,
-      method: rules.method,
-      path: rules.path,
-      scheme: rules.scheme,
-      authority: rules.authority,
-      protocol: rules.protocol,
-      status: rules.status,
-      contentLength: rules.contentLength,
-      expectsContinue: rules.expectsContinue,
-      expectsUnknown: rules.expectsUnknown,
-      malformed: this.#isTooLarge ? "" : rules.malformed,
-      isTooLarge: this.#isTooLarge,
-    };
+    if (this.#isTooLarge || rules.malformed !== "") return this.#refused();
+    if (rules.hasAuthority && !this.#hasHost) this.#rewrite(true);
+    if (rules.cookies > 1) this.#rewrite(false);
+    const count = this.#count;
+    const te = this.#teField;
+    this.#lastCount = count;
+    if (out === arena) arenaAt = this.#position;
+    return blockOf(
+      rules,
+      {
+        bytes: out,
+        offsets: this.#offsets,
+        count,
+        marks: te >= 0 || count > NO_MARKS.length ? marksOf(count, te) : NO_MARKS,
+        teField: te,
+        notesAt: this.#capacity * STRIDE,
+        // Where insertions began to count anew, their numbers mean nothing.
+        table: this.#table.number === this.#tableNumber ? this.#tableNumber : 0,
+      },
+      0,
+    );
   }
 
-  /** Several cookie fields become one, in the place of the first (RFC 9113 §8.2.3). Never indexed when one of them was. */
-  #joinCookies(): void {
-    const crumbs: string[] = [];
-    let never = 0;
-    for (let field = 1; field < this.#count; field++) {
-      if (!isCookie(field)) continue;
-      crumbs.push(
-        scratch.latin1Slice(scratchOffsets[field * STRIDE + 2] ?? 0, scratchOffsets[field * STRIDE + 3] ?? 0),
-      );
-      never |= scratchNever[field] ?? 0;
-    }
-    const cookie = crumbs.join("; ");
-    // Written anew behind what is there, then moved to the front.
-    const from = this.#position;
+  #refused(): FieldBlock {
+    const malformed = this.#isTooLarge ? "" : this.#rules.malformed;
+    return { ...blockOf(this.#rules, NO_FIELDS, 0), malformed, isTooLarge: this.#isTooLarge };
+  }
+
+  /**
+   * Writes the fields again behind what is there: with the line of Host, where `:authority` came so that it was not known
+   * in time, or with several cookie fields as one in the place of the first (RFC 9113 §8.2.3), never indexed when one of
+   * them was.
+   */
+  #rewrite(needsHost: boolean): void {
+    this.#reserve(this.#position - this.#start + 2 * this.#count + this.#rules.authority.length + 8);
+    const old = this.#offsets;
+    const oldNotes = this.#capacity * STRIDE;
     const oldCount = this.#count;
-    this.#reserve(from - FIELDS_AT + 2 * crumbs.length);
-    this.#count = 1;
+    const oldTe = this.#teField;
+    const cookie = needsHost ? "" : this.#joinCookies();
+    const never = needsHost ? 0 : this.#cookieNote();
+    this.#start = this.#position;
+    this.#offsets = NO_OFFSETS;
+    this.#capacity = 0;
+    this.#count = 0;
+    if (needsHost) this.#writeHost();
     let isJoined = false;
-    for (let field = 1; field < oldCount; field++) {
+    for (let field = 0; field < oldCount; field++) {
       const at = field * STRIDE;
-      const isCrumb = isCookie(field);
+      const start = old[at] ?? 0;
+      const end = (old[at + 3] ?? 0) + 2;
+      const note = old[oldNotes + field * 2] ?? 0;
+      const isCrumb = !needsHost && (note & KIND) === COOKIE;
       if (isCrumb && isJoined) continue;
-      const start = scratchOffsets[at] ?? 0;
-      const nameEnd = this.#position + (scratchOffsets[at + 1] ?? 0) - start;
-      let valueEnd = this.#position + (scratchOffsets[at + 3] ?? 0) - start;
+      const to = this.#position;
+      const nameEnd = to + (old[at + 1] ?? 0) - start;
       if (isCrumb) {
         isJoined = true;
-        scratch.latin1Write(`cookie: ${cookie}\r\n`, this.#position);
-        valueEnd = nameEnd + 2 + cookie.length;
-      } else scratch.copy(scratch, this.#position, start, (scratchOffsets[at + 3] ?? 0) + 2);
-      if (this.#teField === field) this.#teField = this.#count;
-      this.#store(nameEnd, valueEnd, 0, isCrumb ? never : (scratchNever[field] ?? 0));
+        out.latin1Write(`cookie: ${cookie}\r\n`, to);
+        this.#store(nameEnd, nameEnd + 2 + cookie.length, note | never, 0);
+      } else {
+        out.copy(out, to, start, end);
+        if (oldTe === field) this.#teField = this.#count;
+        this.#store(nameEnd, to + end - 2 - start, note, old[oldNotes + field * 2 + 1] ?? 0);
+      }
     }
-    scratch.copyWithin(FIELDS_AT, from, this.#position);
-    for (let at = STRIDE; at < this.#count * STRIDE; at++)
-      scratchOffsets[at] = (scratchOffsets[at] ?? 0) - from + FIELDS_AT;
-    this.#position += FIELDS_AT - from;
   }
+
+  #joinCookies(): string {
+    const crumbs: string[] = [];
+    for (let field = 0; field < this.#count; field++) {
+      const at = field * STRIDE;
+      if (((this.#offsets[this.#capacity * STRIDE + field * 2] ?? 0) & KIND) === COOKIE)
+        crumbs.push(latin1(out, this.#offsets[at + 2] ?? 0, this.#offsets[at + 3] ?? 0));
+    }
+    return crumbs.join("; ");
+  }
+
+  /** `NEVER` where a cookie field has it. */
+  #cookieNote(): number {
+    let never = 0;
+    for (let field = 0; field < this.#count; field++) {
+      const note = this.#offsets[this.#capacity * STRIDE + field * 2] ?? 0;
+      if ((note & KIND) === COOKIE) never |= note & NEVER;
+    }
+    return never;
+  }
+}
+
+const NO_FIELD = ["", ""] as const;
+type Fields = Omit<ParsedFields, "id"> & { readonly teField: number };
+const NO_FIELDS: Fields = {
+  bytes: NO_BYTES,
+  offsets: NO_OFFSETS,
+  marks: NO_MARKS,
+  count: 0,
+  teField: -1,
+  notesAt: 0,
+  table: 0,
+};
+
+/** The one place that makes blocks, so that all have one shape. */
+function blockOf(rules: MessageRules, fields: Fields, id: number): FieldBlock {
+  return {
+    bytes: fields.bytes,
+    offsets: fields.offsets,
+    marks: fields.marks,
+    count: fields.count,
+    id,
+    notesAt: fields.notesAt,
+    table: fields.table,
+    teField: fields.teField,
+    method: rules.method,
+    path: rules.path,
+    scheme: rules.scheme,
+    authority: rules.authority,
+    protocol: rules.protocol,
+    status: rules.status,
+    contentLength: rules.contentLength,
+    expectsContinue: rules.expectsContinue,
+    expectsUnknown: rules.expectsUnknown,
+    malformed: "",
+    isTooLarge: false,
+  };
 }
 
 function marksOf(count: number, te: number): Uint8Array {
@@ -492,42 +650,16 @@ function marksOf(count: number, te: number): Uint8Array {
   return marks;
 }
 
-/** The block with an id of its own, by which encoders remember what they made of it. */
-function withId(block: FieldBlock): FieldBlock {
+/** The block in memory of its own, with an id, by which encoders remember what they made of it. */
+function keep(block: FieldBlock): FieldBlock {
   lastId = (lastId + 1) & 0x3fffffff;
-  return { ...block, id: lastId };
-}
-
-function isCookie(field: number): boolean {
-  const start = scratchOffsets[field * STRIDE] ?? 0;
-  const end = scratchOffsets[field * STRIDE + 1] ?? 0;
-  return end - start === 6 && kindOfName(scratch, start, end) === COOKIE;
-}
-
-function copyBytes(start: number, end: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(end - start);
-  scratch.copy(bytes, 0, start, end);
-  return bytes;
-}
-
-function copyOffsets(first: number, count: number, start: number): Int32Array {
-  const offsets = new Int32Array(count * STRIDE);
-  const from = first * STRIDE;
-  for (let at = 0; at < offsets.length; at++) offsets[at] = (scratchOffsets[from + at] ?? 0) - start;
-  return offsets;
-}
-
-function growScratch(needed: number, used: number): void {
-  const grown = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(needed)));
-  scratch.copy(grown, 0, 0, used);
-  scratch = grown;
-}
-
-function growOffsets(): void {
-  const offsets = new Int32Array(scratchOffsets.length * 2);
-  offsets.set(scratchOffsets);
-  scratchOffsets = offsets;
-  const never = new Uint8Array(scratchNever.length * 2);
-  never.set(scratchNever);
-  scratchNever = never;
+  const { count, notesAt } = block;
+  const from = block.offsets[0] ?? 0;
+  const end = count === 0 ? from : (block.offsets[count * STRIDE - 1] ?? 0) + 2;
+  const bytes = Buffer.allocUnsafeSlow(end - from);
+  block.bytes.copy(bytes, 0, from, end);
+  const offsets = new Int32Array(count * (STRIDE + 2));
+  for (let at = 0; at < count * STRIDE; at++) offsets[at] = (block.offsets[at] ?? 0) - from;
+  offsets.set(block.offsets.subarray(notesAt, notesAt + count * 2), count * STRIDE);
+  return { ...block, bytes, offsets, notesAt: count * STRIDE, id: lastId };
 }

@@ -1,8 +1,23 @@
 // HPACK, sending (RFC 7541). What came back often is sent as an index; what is unique to a message is not, as it would
-// push out what is useful. Nothing is Huffman-coded: inside a mesh the bytes saved cost more than they are worth.
-import type { HeaderMap } from "../exchange/headers.ts";
-import { HTTP2_ONLY } from "./hpack-block.ts";
-import { CONNECTION, HOST, HTTP2_SETTINGS, KIND, kindOfName, STATIC_COUNT, STATIC_FIELDS, TE } from "./hpack-static.ts";
+// push out what is useful. Nothing is Huffman-coded: inside a mesh the bytes saved cost more than they are worth. A field
+// that came by HPACK brings what the decoder knew of it, so that one that came by index mostly goes by index unread.
+import type { HeaderMap, ParsedFields } from "../exchange/headers.ts";
+import { ENTRY_BASE, HTTP2_ONLY } from "./hpack-block.ts";
+import {
+  CONNECTION,
+  COOKIE,
+  HOST,
+  HTTP2_SETTINGS,
+  KIND,
+  NEVER,
+  noteOfBytes,
+  noteOfText,
+  SECRET,
+  STATIC_COUNT,
+  STATIC_SHIFT,
+  TE,
+  UNIQUE,
+} from "./hpack-static.ts";
 import { ENTRY_BYTES, FieldTable } from "./hpack-table.ts";
 
 /** The head of a request, as `Exchange` has it. */
@@ -20,15 +35,25 @@ const FIELD_BYTES = 12;
 const STRIDE = 4;
 const TABLE_DEFAULT_BYTES = 4096;
 /** Direct-mapped; an entry that another pushes out is sent again. */
-const BUCKETS = 256;
+const BUCKETS = 128;
 /** Shorter cookies could be guessed byte by byte by who sees the size of what is sent (RFC 7541 §7.1.3). */
 const COOKIE_MIN_BYTES = 20;
+/** Bytes of a value's end that its hash looks at. */
+const HASHED_BYTES = 12;
+/** Copying fewer bytes one by one is faster than asking for it. */
+const COPIED_MIN_BYTES = 8;
 
-/** Parsed fields that are remembered, and the most bytes that each may take. */
+/** Parsed fields that are remembered, and the most bytes that all of them may take. */
 const KNOWN = 8;
-const KNOWN_MAX_BYTES = 1024;
-/** Static entry of `:path: /`, whose name a literal refers to. */
+const KNOWN_MAX_BYTES = 4096;
+/** Static entries. */
+const METHOD = 2;
 const PATH = 4;
+const SCHEME = 6;
+const STATUS = 8;
+const AUTHORITY = 1;
+const ACCEPT_ENCODING = 16;
+const GZIP_DEFLATE = "gzip, deflate";
 
 interface Known {
   readonly id: number;
@@ -37,51 +62,15 @@ interface Known {
   readonly encoded: Buffer;
 }
 
+const INDEXED = 0x80;
 const INDEXING = 0x40;
 const WITHOUT = 0;
-const NEVER = 0x10;
+const NEVER_INDEXED = 0x10;
 
-/** Fields whose values are secrets: never indexed, here and on every later hop (RFC 7541 §7.1.3). */
-const SECRET = new Set(["authorization", "proxy-authorization"]);
-/** Fields whose values belong to one message: inserted, they would push out what repeats. */
-const UNIQUE = new Set([
-  "age",
-  "baggage",
-  "content-length",
-  "content-md5",
-  "content-range",
-  "date",
-  "etag",
-  "expires",
-  "grpc-message",
-  "grpc-status-details-bin",
-  "grpc-timeout",
-  "if-match",
-  "if-modified-since",
-  "if-none-match",
-  "if-unmodified-since",
-  "last-modified",
-  "location",
-  "range",
-  "set-cookie",
-  "traceparent",
-  "tracestate",
-  "x-b3-parentspanid",
-  "x-b3-spanid",
-  "x-b3-traceid",
-  "x-envoy-upstream-service-time",
-  "x-request-id",
-]);
+const NO_NUMBERS = new Int32Array(0);
+const NO_TABLES = new Float64Array(0);
 
-/** First static entry of each name, and of each name and value. */
-const STATIC_NAMES = new Map<string, number>();
-const STATIC_PAIRS = new Map<string, number>();
-for (const [at, [name, value]] of STATIC_FIELDS.entries()) {
-  if (!STATIC_NAMES.has(name)) STATIC_NAMES.set(name, at + 1);
-  STATIC_PAIRS.set(`${name}: ${value}`, at + 1);
-}
-
-/** The line that is being encoded, its name in lower case. */
+/** The line that is being encoded, its name in lower case, where it does not lie anywhere else. */
 let line: Buffer = Buffer.allocUnsafeSlow(16 * 1024);
 
 /** One direction of one connection. */
@@ -91,17 +80,19 @@ export class HpackEncoder {
   #peerMaxBytes = TABLE_DEFAULT_BYTES;
   /** The smallest size since the last block, -1 where it did not change (RFC 7541 §4.2). */
   #smallestBytes = -1;
-  /** Hash of each entry by its slot, and the insertion that a hash was last seen at. */
-  readonly #hashes = new Int32Array(BUCKETS);
-  readonly #insertions = new Int32Array(BUCKETS).fill(-1);
-  /** Hashes of fields that were sent once: the second time a field is inserted. */
-  readonly #sent = new Int32Array(BUCKETS);
+  /** By hash, three numbers: the hash of an entry, its insertion, and the hash of a field that was sent once. The second time a field is inserted. */
+  #buckets: Int32Array = NO_NUMBERS;
+  /** By entry of a decoder's table, two numbers: that entry, and the insertion here that is the same field. */
+  #entries: Int32Array = NO_NUMBERS;
+  /** Whose entries they are. */
+  #tables: Float64Array = NO_TABLES;
 
   #out: Buffer = line;
   #position = 0;
 
   /** What became of fields that came again, by their id. */
-  readonly #known: (Known | undefined)[] = [];
+  #known: (Known | undefined)[] = [];
+  #knownBytes = 0;
   #authority = "";
   /** Insertion of `:authority` with that value, -1 where there was none. */
   #authorityAt = -1;
@@ -131,17 +122,17 @@ export class HpackEncoder {
     const strings = method.length + path.length + scheme.length + authority.length + protocol.length;
     if (!this.#begin(out, start, headers, strings)) return -1;
     const hasPath = method !== "CONNECT" || protocol !== "";
-    if (method === "GET") out[this.#position++] = 0x82;
-    else if (method === "POST") out[this.#position++] = 0x83;
-    else this.#text(":method", method, INDEXING);
+    if (method === "GET") out[this.#position++] = INDEXED | METHOD;
+    else if (method === "POST") out[this.#position++] = INDEXED | (METHOD + 1);
+    else this.#text(":method", method, METHOD << STATIC_SHIFT);
     if (hasPath) {
-      if (scheme === "http") out[this.#position++] = 0x86;
-      else if (scheme === "https") out[this.#position++] = 0x87;
-      else this.#text(":scheme", scheme, INDEXING);
+      if (scheme === "http") out[this.#position++] = INDEXED | SCHEME;
+      else if (scheme === "https") out[this.#position++] = INDEXED | (SCHEME + 1);
+      else this.#text(":scheme", scheme, SCHEME << STATIC_SHIFT);
     }
     this.#writeAuthority(authority);
     if (hasPath) this.#writePath(path);
-    if (protocol !== "") this.#text(":protocol", protocol, INDEXING);
+    if (protocol !== "") this.#text(":protocol", protocol, 0);
     this.#fields(headers, true);
     return this.#position;
   }
@@ -149,8 +140,8 @@ export class HpackEncoder {
   /** As `encodeRequest`, for a reply or an interim reply. */
   encodeReply(out: Buffer, start: number, status: number, headers: HeaderMap): number {
     if (!this.#begin(out, start, headers, 3)) return -1;
-    if (status === 200) out[this.#position++] = 0x88;
-    else this.#text(":status", String(status), INDEXING);
+    if (status === 200) out[this.#position++] = INDEXED | STATUS;
+    else this.#status(status);
     this.#fields(headers, false);
     return this.#position;
   }
@@ -181,13 +172,23 @@ export class HpackEncoder {
     return true;
   }
 
+  #status(status: number): void {
+    for (let index = STATUS; index < STATUS + STATUSES.length; index++) {
+      if (STATUSES[index - STATUS] !== status) continue;
+      this.#integer(INDEXED, 127, index);
+      return;
+    }
+    this.#text(":status", String(status), STATUS << STATIC_SHIFT);
+  }
+
   #writeAuthority(authority: string): void {
     const table = this.#table;
-    const index = (table.inserted - this.#authorityAt) & 0x7fffffff;
-    if (authority === this.#authority && this.#authorityAt >= 0 && index <= table.count)
-      return this.#integer(0x80, 127, STATIC_COUNT + index);
+    if (this.#authorityAt >= 0 && authority === this.#authority) {
+      const index = table.age(this.#authorityAt);
+      if (index <= table.count) return this.#integer(INDEXED, 127, STATIC_COUNT + index);
+    }
     const before = table.inserted;
-    this.#text(":authority", authority, INDEXING);
+    this.#text(":authority", authority, AUTHORITY << STATIC_SHIFT);
     if (table.inserted !== before) {
       this.#authority = authority;
       this.#authorityAt = before;
@@ -199,7 +200,7 @@ export class HpackEncoder {
   #writePath(path: string): void {
     const out = this.#out;
     if (path === "/") {
-      out[this.#position++] = 0x84;
+      out[this.#position++] = INDEXED | PATH;
       return;
     }
     out[this.#position++] = PATH;
@@ -215,161 +216,256 @@ export class HpackEncoder {
 
   /** Parsed fields; what became of those that came again is copied while neither they nor the table changed. */
   #parsed(headers: HeaderMap, isRequest: boolean): void {
-    const { marks, source, count } = headers;
-    const id = source?.id ?? 0;
+    const { source, marks } = headers;
+    if (source === undefined) return this.#lines(headers, isRequest);
+    const { id, count } = source;
     const known = id === 0 ? undefined : this.#known[id & (KNOWN - 1)];
     if (
       known !== undefined &&
       known.id === id &&
       known.version === this.#table.version &&
-      isSame(known.marks, marks, count)
+      (known.marks === marks || isSame(known.marks, marks, count))
     ) {
       this.#position += known.encoded.copy(this.#out, this.#position, 0, known.encoded.length);
-      return;
+      return undefined;
     }
     const start = this.#position;
     const { version } = this.#table;
-    this.#each(headers, isRequest);
-    if (id === 0 || version !== this.#table.version || this.#position - start > KNOWN_MAX_BYTES) return;
-    this.#known[id & (KNOWN - 1)] = {
+    this.#noted(source, marks, isRequest);
+    if (id === 0 || version !== this.#table.version) return undefined;
+    return this.#keep({
       id,
       version,
-      marks: source?.marks === marks ? marks : marks.slice(0, count),
+      marks: source.marks === marks ? marks : marks.slice(0, count),
       encoded: Buffer.from(this.#out.subarray(start, this.#position)),
-    };
+    });
   }
 
-  #each(headers: HeaderMap, isRequest: boolean): void {
-    const { bytes, offsets, marks, count, source } = headers;
-    const neverIndexed = source?.neverIndexed;
+  #keep(known: Known): void {
+    const { length } = known.encoded;
+    if (length > KNOWN_MAX_BYTES) return;
+    if (this.#knownBytes + length > KNOWN_MAX_BYTES) {
+      this.#known = [];
+      this.#knownBytes = 0;
+    }
+    const slot = known.id & (KNOWN - 1);
+    this.#knownBytes += length - (this.#known[slot]?.encoded.length ?? 0);
+    this.#known[slot] = known;
+  }
+
+  /** Fields as HPACK brought them: names in lower case, with what was noted of them. */
+  #noted({ bytes, offsets, notesAt, table, count }: ParsedFields, marks: Uint8Array, isRequest: boolean): void {
     for (let field = 0; field < count; field++) {
       const mark = marks[field] ?? 0;
       if (mark !== 0 && !(mark === HTTP2_ONLY && isRequest)) continue;
-      const start = offsets[field * STRIDE] ?? 0;
-      const valueStart = offsets[field * STRIDE + 2] ?? 0;
-      const nameEnd = lowerCase(bytes, start, offsets[field * STRIDE + 1] ?? 0);
-      const valueEnd = nameEnd + 2 + bytes.copy(line, nameEnd + 2, valueStart, offsets[field * STRIDE + 3] ?? 0);
-      this.#line(nameEnd, valueEnd, (neverIndexed?.[field] ?? 0) !== 0, mark === HTTP2_ONLY);
+      const note = offsets[notesAt + field * 2] ?? 0;
+      const kind = note & KIND;
+      if (kind === HOST || (kind === TE && mark === 0)) continue;
+      const at = field * STRIDE;
+      this.#field(
+        bytes,
+        offsets[at] ?? 0,
+        offsets[at + 1] ?? 0,
+        offsets[at + 3] ?? 0,
+        note,
+        table === 0 ? 0 : (offsets[notesAt + field * 2 + 1] ?? 0),
+        table,
+      );
     }
   }
 
-  /** A field that the proxy added. Those that are new with each message skip the table. */
+  /** Fields as HTTP/1.1 brought them: names in any case, blanks around values. */
+  #lines({ bytes, offsets, marks, count }: HeaderMap, isRequest: boolean): void {
+    for (let field = 0; field < count; field++) {
+      const mark = marks[field] ?? 0;
+      if (mark !== 0 && !(mark === HTTP2_ONLY && isRequest)) continue;
+      const at = field * STRIDE;
+      const nameEnd = lowerCase(bytes, offsets[at] ?? 0, offsets[at + 1] ?? 0);
+      const note = noteOfBytes(line, 0, nameEnd);
+      if (mark === 0 && isOfOneHop(note & KIND)) continue;
+      const valueEnd = nameEnd + 2 + bytes.copy(line, nameEnd + 2, offsets[at + 2] ?? 0, offsets[at + 3] ?? 0);
+      this.#field(line, 0, nameEnd, valueEnd, note, 0, 0);
+    }
+  }
+
+  /** A field that the proxy added. */
   #added(name: string, value: string): void {
-    if (!UNIQUE.has(name)) {
-      const nameEnd = line.latin1Write(name.toLowerCase(), 0);
-      this.#line(nameEnd, nameEnd + 2 + line.latin1Write(value, nameEnd + 2), false, false);
+    let note = noteOfText(name);
+    let lower = name;
+    if (note === 0) {
+      lower = name.toLowerCase();
+      if (lower !== name) note = noteOfText(lower);
+    }
+    if ((note & UNIQUE) === 0) {
+      if (!isOfOneHop(note & KIND)) this.#text(lower, value, note);
       return;
     }
-    const index = STATIC_NAMES.get(name) ?? 0;
-    this.#integer(WITHOUT, 15, index);
+    const index = note >>> STATIC_SHIFT;
+    const out = this.#out;
+    let at = writeInteger(out, this.#position, WITHOUT, 15, index);
     if (index === 0) {
-      this.#integer(0, 127, name.length);
-      this.#position += this.#out.latin1Write(name, this.#position);
+      at = writeInteger(out, at, 0, 127, lower.length);
+      at += out.latin1Write(lower, at);
     }
-    this.#integer(0, 127, value.length);
-    this.#position += this.#out.latin1Write(value, this.#position);
+    at = writeInteger(out, at, 0, 127, value.length);
+    this.#position = at + out.latin1Write(value, at);
   }
 
-  /** Encodes the field in `line`, its value two bytes after its name. */
-  #line(nameEnd: number, valueEnd: number, isNever: boolean, isTe: boolean): void {
-    const kind = kindOfName(line, 0, nameEnd) & KIND;
-    if (kind === HOST || kind === CONNECTION || kind === HTTP2_SETTINGS || (kind === TE && !isTe)) return;
-    const name = line.latin1Slice(0, nameEnd);
-    let mode = INDEXING;
-    if (isNever || SECRET.has(name) || (name === "cookie" && valueEnd - nameEnd - 2 < COOKIE_MIN_BYTES)) mode = NEVER;
-    else if (UNIQUE.has(name)) mode = WITHOUT;
-    this.#field(name, nameEnd, valueEnd, mode);
-  }
-
-  #text(name: string, value: string, mode: number): void {
+  #text(name: string, value: string, note: number): void {
     const nameEnd = line.latin1Write(name, 0);
-    this.#field(name, nameEnd, nameEnd + 2 + line.latin1Write(value, nameEnd + 2), mode);
+    this.#field(line, 0, nameEnd, nameEnd + 2 + line.latin1Write(value, nameEnd + 2), note, 0, 0);
   }
 
-  #field(name: string, nameEnd: number, valueEnd: number, mode: number): void {
-    let nameIndex = STATIC_NAMES.get(name) ?? 0;
-    if (nameIndex !== 0 && valueEnd - nameEnd < 20) {
-      const pair = STATIC_PAIRS.get(`${name}: ${line.latin1Slice(nameEnd + 2, valueEnd)}`);
-      if (pair !== undefined && mode !== NEVER) return this.#integer(0x80, 127, pair);
+  /** One field, its value two bytes after its name. `reference` is what it came as (`FieldBlock`), an entry of `table`. */
+  #field(
+    bytes: Buffer,
+    start: number,
+    nameEnd: number,
+    valueEnd: number,
+    note: number,
+    reference: number,
+    table: number,
+  ): void {
+    if ((note & (NEVER | SECRET | UNIQUE)) !== 0 || (note & KIND) === COOKIE) {
+      const isShort = (note & KIND) === COOKIE && valueEnd - nameEnd - 2 < COOKIE_MIN_BYTES;
+      if ((note & (NEVER | SECRET)) !== 0 || isShort)
+        return this.#literal(bytes, start, nameEnd, valueEnd, note, NEVER_INDEXED);
+      if ((note & UNIQUE) !== 0) return this.#literal(bytes, start, nameEnd, valueEnd, note, WITHOUT);
     }
-    let chosen = mode;
-    if (mode === INDEXING) {
-      const hash = hashOf(nameEnd, valueEnd);
-      const found = this.#find(hash, nameEnd, valueEnd);
-      if (found > 0) return this.#integer(0x80, 127, STATIC_COUNT + found);
-      if (!this.#mayInsert(hash, valueEnd)) chosen = WITHOUT;
-      else {
-        this.#literal(nameIndex, nameEnd, valueEnd, INDEXING);
-        this.#insert(hash, nameEnd, valueEnd);
-        return undefined;
+    if (reference >= ENTRY_BASE) {
+      const known = this.#sameAs(table, reference);
+      if (known > 0) return this.#integer(INDEXED, 127, STATIC_COUNT + known);
+    } else if (reference > 0) return this.#integer(INDEXED, 127, reference);
+    if (note >>> STATIC_SHIFT === ACCEPT_ENCODING && isGzipDeflate(bytes, nameEnd + 2, valueEnd))
+      return this.#integer(INDEXED, 127, ACCEPT_ENCODING);
+    return this.#hashed(bytes, start, nameEnd, valueEnd, note, reference, table);
+  }
+
+  /** Index of the entry that is the same field as that of a decoder, 0 where none is known. */
+  #sameAs(table: number, reference: number): number {
+    const bucket = (reference ^ table) & (BUCKETS - 1);
+    if (this.#entries[bucket * 2] !== reference || this.#tables[bucket] !== table) return 0;
+    const index = this.#table.age(this.#entries[bucket * 2 + 1] ?? 0);
+    return index <= this.#table.count ? index : 0;
+  }
+
+  #noteSame(table: number, reference: number, insertion: number): void {
+    if (this.#entries.length === 0) {
+      this.#entries = new Int32Array(BUCKETS * 2);
+      this.#tables = new Float64Array(BUCKETS);
+    }
+    const bucket = (reference ^ table) & (BUCKETS - 1);
+    this.#entries[bucket * 2] = reference;
+    this.#entries[bucket * 2 + 1] = insertion;
+    this.#tables[bucket] = table;
+  }
+
+  /** A field that may be in the table: by index, or inserted the second time it is sent. */
+  #hashed(
+    bytes: Buffer,
+    start: number,
+    nameEnd: number,
+    valueEnd: number,
+    note: number,
+    reference: number,
+    source: number,
+  ): void {
+    if (this.#buckets.length === 0) this.#buckets = new Int32Array(BUCKETS * 3);
+    const table = this.#table;
+    const buckets = this.#buckets;
+    const hash = hashOf(bytes, start, nameEnd, valueEnd);
+    const bucket = (hash & (BUCKETS - 1)) * 3;
+    if (buckets[bucket] === hash) {
+      const insertion = buckets[bucket + 1] ?? 0;
+      const index = table.age(insertion);
+      if (index > 0 && index <= table.count && this.#isEntry(index, bytes, start, nameEnd, valueEnd)) {
+        if (reference !== 0) this.#noteSame(source, reference, insertion);
+        return this.#integer(INDEXED, 127, STATIC_COUNT + index);
       }
     }
-    return this.#literal(nameIndex, nameEnd, valueEnd, chosen);
-  }
-
-  /** Index among the dynamic entries, 0 where the field is not there. */
-  #find(hash: number, nameEnd: number, valueEnd: number): number {
-    const bucket = hash & (BUCKETS - 1);
-    const insertion = this.#insertions[bucket] ?? -1;
-    if (insertion < 0 || this.#hashes[bucket] !== hash) return 0;
-    const table = this.#table;
-    const index = (table.inserted - insertion) & 0x7fffffff;
-    if (index === 0 || index > table.count) return 0;
-    const slot = table.slotOf(index);
-    const start = table.slots[slot] ?? 0;
-    if ((table.slots[slot + 1] ?? 0) - start !== nameEnd || (table.slots[slot + 2] ?? 0) - start !== valueEnd) return 0;
-    for (let at = 0; at < valueEnd; at++) {
-      if (table.bytes[start + at] !== line[at] && at !== nameEnd && at !== nameEnd + 1) return 0;
+    // Not where it would push out half of the table.
+    if (buckets[bucket + 2] !== hash || (valueEnd - start + ENTRY_BYTES) * 2 > table.maxBytes) {
+      buckets[bucket + 2] = hash;
+      return this.#literal(bytes, start, nameEnd, valueEnd, note, WITHOUT);
     }
-    return index;
+    this.#literal(bytes, start, nameEnd, valueEnd, note, INDEXING);
+    const insertion = table.inserted;
+    if (!table.insert(bytes, start, nameEnd, valueEnd, 0)) return undefined;
+    buckets[bucket] = hash;
+    buckets[bucket + 1] = insertion;
+    if (reference !== 0) this.#noteSame(source, reference, insertion);
+    return undefined;
   }
 
-  /** A field is inserted the second time it is sent, unless it would push out half of the table. */
-  #mayInsert(hash: number, valueEnd: number): boolean {
-    if ((valueEnd + ENTRY_BYTES) * 2 > this.#table.maxBytes) return false;
-    const bucket = hash & (BUCKETS - 1);
-    if (this.#sent[bucket] === hash) return true;
-    this.#sent[bucket] = hash;
-    return false;
+  #isEntry(index: number, bytes: Buffer, start: number, nameEnd: number, valueEnd: number): boolean {
+    const { slots, bytes: own } = this.#table;
+    const slot = this.#table.slotOf(index);
+    const from = slots[slot] ?? 0;
+    const name = nameEnd - start;
+    if ((slots[slot + 1] ?? 0) - from !== name || (slots[slot + 2] ?? 0) - from !== valueEnd - start) return false;
+    return isEqual(own, from, bytes, start, nameEnd) && isEqual(own, from + name + 2, bytes, nameEnd + 2, valueEnd);
   }
 
-  #insert(hash: number, nameEnd: number, valueEnd: number): void {
-    const insertion = this.#table.inserted;
-    if (!this.#table.insert(line, 0, nameEnd, valueEnd, 0)) return;
-    this.#hashes[hash & (BUCKETS - 1)] = hash;
-    this.#insertions[hash & (BUCKETS - 1)] = insertion;
-  }
-
-  #literal(nameIndex: number, nameEnd: number, valueEnd: number, mode: number): void {
-    this.#integer(mode, mode === INDEXING ? 63 : 15, nameIndex);
-    if (nameIndex === 0) this.#string(0, nameEnd);
-    this.#string(nameEnd + 2, valueEnd);
-  }
-
-  #string(start: number, end: number): void {
-    this.#integer(0, 127, end - start);
-    this.#position += line.copy(this.#out, this.#position, start, end);
-  }
-
-  /** RFC 7541 §5.1, below the bits of `first`. */
-  #integer(first: number, prefix: number, value: number): void {
+  #literal(bytes: Buffer, start: number, nameEnd: number, valueEnd: number, note: number, mode: number): void {
     const out = this.#out;
-    if (value < prefix) {
-      out[this.#position++] = first | value;
-      return;
-    }
-    out[this.#position++] = first | prefix;
-    let rest = value - prefix;
-    while (rest >= 128) {
-      out[this.#position++] = (rest & 127) | 128;
-      rest >>>= 7;
-    }
-    out[this.#position++] = rest;
+    const index = note >>> STATIC_SHIFT;
+    let at = this.#position;
+    if (index === 0) {
+      out[at++] = mode;
+      at = writeString(out, at, bytes, start, nameEnd);
+    } else at = writeInteger(out, at, mode, mode === INDEXING ? 63 : 15, index);
+    this.#position = writeString(out, at, bytes, nameEnd + 2, valueEnd);
+  }
+
+  #integer(first: number, prefix: number, value: number): void {
+    this.#position = writeInteger(this.#out, this.#position, first, prefix, value);
   }
 }
 
+const STATUSES: readonly number[] = [200, 204, 206, 304, 400, 404, 500];
+
+/** RFC 7541 §5.1, below the bits of `first`. */
+function writeInteger(out: Buffer, start: number, first: number, prefix: number, value: number): number {
+  let at = start;
+  if (value < prefix) {
+    out[at] = first | value;
+    return at + 1;
+  }
+  out[at++] = first | prefix;
+  let rest = value - prefix;
+  while (rest >= 128) {
+    out[at++] = (rest & 127) | 128;
+    rest >>>= 7;
+  }
+  out[at++] = rest;
+  return at;
+}
+
+function writeString(out: Buffer, start: number, bytes: Buffer, from: number, end: number): number {
+  let at = writeInteger(out, start, 0, 127, end - from);
+  if (end - from >= COPIED_MIN_BYTES) return at + bytes.copy(out, at, from, end);
+  for (let byte = from; byte < end; byte++) out[at++] = bytes[byte] ?? 0;
+  return at;
+}
+
+function isOfOneHop(kind: number): boolean {
+  return kind === HOST || kind === CONNECTION || kind === HTTP2_SETTINGS || kind === TE;
+}
+
+function isGzipDeflate(bytes: Buffer, start: number, end: number): boolean {
+  if (end - start !== GZIP_DEFLATE.length) return false;
+  for (let at = start; at < end; at++) if (bytes[at] !== GZIP_DEFLATE.charCodeAt(at - start)) return false;
+  return true;
+}
+
+function isEqual(own: Buffer, from: number, bytes: Buffer, start: number, end: number): boolean {
+  const length = end - start;
+  if (length > 24) return own.compare(bytes, start, end, from, from + length) === 0;
+  for (let at = 0; at < length; at++) if (own[from + at] !== bytes[start + at]) return false;
+  return true;
+}
+
 function isSame(known: Uint8Array, marks: Uint8Array, count: number): boolean {
-  if (known === marks) return true;
   for (let field = 0; field < count; field++) if (known[field] !== marks[field]) return false;
   return true;
 }
@@ -383,12 +479,14 @@ function lowerCase(bytes: Buffer, start: number, end: number): number {
   return end - start;
 }
 
-/** FNV-1a over name and value, and the name's length. */
-function hashOf(nameEnd: number, valueEnd: number): number {
-  let hash = 0x811c9dc5 ^ nameEnd;
-  for (let at = 0; at < valueEnd; at++) {
-    if (at === nameEnd) at += 2;
-    hash = Math.imul(hash ^ (line[at] ?? 0), 0x01000193);
-  }
-  return hash;
+/**
+ * Over the lengths, the name's ends and the last bytes of the value. What is told apart nowhere else shares a bucket and
+ * is inserted at its first sight; what is found is compared whole.
+ */
+function hashOf(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): number {
+  let hash = Math.imul(valueEnd - nameEnd, 0x01000193) ^ Math.imul(nameEnd - start, 0x9e3779b1);
+  hash = Math.imul(hash ^ ((bytes[start] ?? 0) << 8) ^ (bytes[nameEnd - 1] ?? 0), 0x01000193);
+  for (let at = Math.max(nameEnd + 2, valueEnd - HASHED_BYTES); at < valueEnd; at++)
+    hash = Math.imul(hash ^ (bytes[at] ?? 0), 0x01000193);
+  return hash ^ (hash >>> 15);
 }

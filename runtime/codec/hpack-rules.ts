@@ -27,10 +27,11 @@ import { AUTHORITY as AUTHORITY_TEXT } from "./http1-grammar.ts";
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/u;
 /** As the target of HTTP/1.1: visible ASCII without a fragment (RFC 9112 §3.2). */
 const PATH_TEXT = /^\/[!-"$-~]*$/u;
+const STATUS_TEXT = /^[0-9]{3}$/u;
 /** RFC 9110 §9.3.6: CONNECT names a port. */
 const HOST_AND_PORT = /.:\d+$/u;
-/** A name has 255 octets at most (RFC 1035 §2.3.4); its line has a place of fixed size before the fields. */
-export const AUTHORITY_MAX_BYTES = 1000;
+/** A name has 255 octets at most (RFC 1035 §2.3.4). */
+const AUTHORITY_MAX_BYTES = 1000;
 /** 15 digits stay exact in a double. */
 const LENGTH_DIGITS_MAX = 15;
 
@@ -84,16 +85,16 @@ export class MessageRules {
   }
 
   /** Takes a field that is not ordinary; whether it stays among the fields. */
-  take(noted: number, bytes: Buffer, start: number, end: number): boolean {
-    const kind = noted & KIND;
+  take(note: number, bytes: Buffer, start: number, end: number): boolean {
+    const kind = note & KIND;
     this.isTe = false;
     if (kind === BAD_NAME) return this.refuse("a field's name is empty, upper-case or no token");
-    if ((noted & BAD_VALUE) !== 0)
+    if ((note & BAD_VALUE) !== 0)
       return this.refuse("a field's value holds a control character or starts or ends blank");
-    if (kind !== 0 && kind <= PSEUDO_LAST) return this.#pseudo(kind, bytes, start, end);
+    if (kind !== 0 && kind <= PSEUDO_LAST) return this.pseudo(kind, latin1(bytes, start, end));
     this.isOpening = false;
     if (kind === CONNECTION) return this.refuse("a field of one connection came");
-    if (this.kind === "trailers" && (noted & NOT_IN_TRAILERS) !== 0) return false;
+    if (this.kind === "trailers" && (note & NOT_IN_TRAILERS) !== 0) return false;
     if (kind === COOKIE) this.cookies++;
     else if (kind === HOST) return this.#host(bytes, start, end);
     else if (kind === CONTENT_LENGTH) return this.#length(bytes, start, end);
@@ -110,19 +111,20 @@ export class MessageRules {
     else if (this.kind === "reply" && this.status === 0) this.refuse(":status is missing");
   }
 
-  #pseudo(kind: number, bytes: Buffer, start: number, end: number): boolean {
+  /** Takes a pseudo-header field, whose value is clean; always false, as none stays among the fields. */
+  pseudo(kind: number, value: string): false {
     if (!this.isOpening) return this.refuse("a pseudo-header field came after a field");
     if (!this.#isFirst(kind)) return this.refuse("a pseudo-header field came twice");
     if (this.kind === "reply" ? kind !== STATUS : this.kind !== "request" || kind > PROTOCOL)
       return this.refuse(`a pseudo-header field came that ${this.kind} may not have`);
-    if (kind === METHOD) this.#method(bytes, start, end);
-    else if (kind === PATH) this.path = latin1(bytes, start, end);
-    else if (kind === SCHEME) this.scheme = latin1(bytes, start, end);
+    if (kind === METHOD) this.#method(value);
+    else if (kind === PATH) this.path = value;
+    else if (kind === SCHEME) this.scheme = value;
     else if (kind === AUTHORITY) {
       this.hasAuthority = true;
-      this.#authority(latin1(bytes, start, end));
-    } else if (kind === PROTOCOL) this.#protocol(latin1(bytes, start, end));
-    else this.#status(bytes, start, end);
+      this.#authority(value);
+    } else if (kind === PROTOCOL) this.#protocol(value);
+    else this.#status(value);
     return false;
   }
 
@@ -133,10 +135,9 @@ export class MessageRules {
     return isFirst;
   }
 
-  #method(bytes: Buffer, start: number, end: number): void {
-    this.method = latin1(bytes, start, end);
-    if (this.method !== "GET" && this.method !== "POST" && !TOKEN.test(this.method))
-      this.refuse(":method is not a token");
+  #method(method: string): void {
+    this.method = method;
+    if (method !== "GET" && method !== "POST" && !TOKEN.test(method)) this.refuse(":method is not a token");
   }
 
   #authority(authority: string): void {
@@ -153,8 +154,8 @@ export class MessageRules {
     if (!TOKEN.test(protocol)) this.refuse(":protocol is not a token");
   }
 
-  #status(bytes: Buffer, start: number, end: number): void {
-    const status = end - start === 3 ? number(bytes, start, end) : -1;
+  #status(text: string): void {
+    const status = STATUS_TEXT.test(text) ? Number(text) : -1;
     // RFC 9113 §8.6: HTTP/2 has no 101.
     if (status < 100 || status === 101) this.refuse(":status is not one that HTTP/2 has");
     else this.status = status;

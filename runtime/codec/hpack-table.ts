@@ -1,8 +1,8 @@
 // The dynamic table of HPACK (RFC 7541 §2.3.2, §4), for both directions. Entries are whole lines, `name: value CRLF`,
 // one after the other in memory of the table's own: a chunk that a field came in is never held, fields that were
-// inserted together are copied together, and the memory is bounded by twice the table's size.
+// inserted together are copied together, and the memory is bounded by one and a half times the table's size.
 
-/** Four numbers an entry: start of its line, end of its name, end of its value, and what its owner noted (`kind`). */
+/** Four numbers an entry: start of its line, end of its name, end of its value, and its owner's note. */
 const STRIDE = 4;
 /** What an entry costs beside its bytes (RFC 7541 §4.1). */
 export const ENTRY_BYTES = 32;
@@ -10,6 +10,9 @@ export const ENTRY_BYTES = 32;
 const LINE_BYTES = 4;
 const BYTES_MIN = 512;
 const SLOTS_MIN = 16;
+/** Insertions are counted up to here, then from 0 in what counts as another table. */
+const INSERTED_MASK = 0x3fffffff;
+let lastNumber = 0;
 
 /** First in, first out. Nothing is allocated before the first insertion. */
 export class FieldTable {
@@ -17,8 +20,10 @@ export class FieldTable {
   slots: Int32Array = NO_SLOTS;
   /** Entries that are there. */
   count = 0;
-  /** Insertions so far; the entry inserted as the nth lies at `slotOf(inserted - n)`. Wraps after 2³¹. */
+  /** Insertions so far; the entry inserted as the nth has the index `age(n)`. Wraps after 2³⁰. */
   inserted = 0;
+  /** With the insertion it names an entry: no two in the process have both. Another one whenever `inserted` wraps. */
+  number: number = ++lastNumber;
   /** Size as RFC 7541 §4.1 counts it. */
   sizeBytes = 0;
   maxBytes: number;
@@ -29,6 +34,16 @@ export class FieldTable {
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
+  }
+
+  /** Entries inserted since then, 1 for the newest entry's own insertion. */
+  age(insertion: number): number {
+    return (this.inserted - insertion) & INSERTED_MASK;
+  }
+
+  /** Insertion of the entry with this index among the dynamic ones. */
+  insertionOf(index: number): number {
+    return (this.inserted - index) & INSERTED_MASK;
   }
 
   /** Position in `slots` of the entry with this index among the dynamic ones, 1 for the newest. */
@@ -44,7 +59,7 @@ export class FieldTable {
   }
 
   /** Inserts a line, which must not lie in this table; false where it is larger than the table, which is empty then (RFC 7541 §4.4). */
-  insert(source: Buffer, start: number, nameEnd: number, valueEnd: number, kind: number): boolean {
+  insert(source: Buffer, start: number, nameEnd: number, valueEnd: number, note: number): boolean {
     const length = valueEnd - start + 2;
     const size = length - LINE_BYTES + ENTRY_BYTES;
     this.version = (this.version + 1) & 0x7fffffff;
@@ -60,8 +75,9 @@ export class FieldTable {
     slots[slot] = at;
     slots[slot + 1] = at + nameEnd - start;
     slots[slot + 2] = at + length - 2;
-    slots[slot + 3] = kind;
-    this.inserted = (this.inserted + 1) & 0x7fffffff;
+    slots[slot + 3] = note;
+    this.inserted = (this.inserted + 1) & INSERTED_MASK;
+    if (this.inserted === 0) this.number = ++lastNumber;
     this.count++;
     this.sizeBytes += size;
     return true;
@@ -76,12 +92,13 @@ export class FieldTable {
     if (this.count === 0) this.#end = 0;
   }
 
-  /** Moves what is there to the front, into more memory where half of it would stay full. */
+  /** Moves what is there to the front, into more memory where most of it would stay full. */
   #makeRoom(length: number): void {
     const from = this.count === 0 ? this.#end : (this.slots[this.slotOf(this.count)] ?? 0);
     const live = this.#end - from;
     let capacity = Math.max(this.bytes.length, BYTES_MIN);
-    while ((live + length) * 2 > capacity) capacity *= 2;
+    while ((live + length) * 4 > capacity * 3) capacity *= 2;
+    capacity = Math.min(capacity, Math.max(BYTES_MIN, Math.ceil(this.maxBytes * 1.5)));
     const bytes = capacity === this.bytes.length ? this.bytes : Buffer.allocUnsafeSlow(capacity);
     this.bytes.copy(bytes, 0, from, this.#end);
     this.bytes = bytes;

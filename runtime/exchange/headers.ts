@@ -17,8 +17,10 @@ export interface ParsedFields {
   readonly count: number;
   /** The same for fields that came again, 0 for those of which nothing is remembered. */
   readonly id: number;
-  /** By field, 1 where HPACK may not index it on any hop (RFC 7541 §7.1.3). */
-  readonly neverIndexed: Uint8Array | undefined;
+  /** Where in `offsets` two numbers for each field begin, which HPACK notes for itself. */
+  readonly notesAt: number;
+  /** Whose entries the second of those numbers means, 0 for nobody's. */
+  readonly table: number;
 }
 
 /** Four offsets for each field: name start, name end, value start, value end. */
@@ -38,7 +40,7 @@ export class HeaderMap {
   #marks: Uint8Array = NO_MARKS;
   #count = 0;
   /** Fields that came later: name, value, name, value, … */
-  #added: string[] = [];
+  #added: string[] = NONE;
   /** `#marks` belong to others too: they are copied before one changes. */
   #sharesMarks = false;
   #source: ParsedFields | undefined = undefined;
@@ -58,7 +60,7 @@ export class HeaderMap {
     this.#count = count;
     this.#sharesMarks = false;
     this.#source = undefined;
-    if (this.#added.length > 0) this.#added = [];
+    this.#added = NONE;
   }
 
   /** For codecs: takes parsed fields that other maps may share, which nobody changes. */
@@ -129,12 +131,13 @@ export class HeaderMap {
   /** Removes every field of that name, then adds one at the end. */
   set(name: string, value: string): void {
     this.delete(name.toLowerCase());
-    this.#added.push(name, value);
+    this.append(name, value);
   }
 
   /** Adds a field at the end; those of that name stay. */
   append(name: string, value: string): void {
-    this.#added.push(name, value);
+    if (this.#added.length === 0) this.#added = [name, value];
+    else this.#added.push(name, value);
   }
 
   /** Removes every field of that name. */
@@ -216,6 +219,8 @@ export class HeaderMap {
   }
 }
 
+/** Nobody pushes into it. */
+const NONE: string[] = [];
 const EMPTY = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);
 const NO_MARKS = new Uint8Array(0);
