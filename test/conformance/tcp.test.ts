@@ -1,5 +1,6 @@
 // Connections that are passed on: what crosses, in which direction it ends, and what is told of it.
 import { describe, expect, test } from "bun:test";
+import { createHash, randomBytes } from "node:crypto";
 import { createServer, connect, type Server, type Socket } from "node:net";
 import { runProgram, startProgram } from "../harness/program.ts";
 import { freePort } from "../harness/ports.ts";
@@ -161,6 +162,37 @@ describe("a stream", () => {
     await until("all of it", () => (got === total ? true : undefined), 20_000);
   });
 });
+
+test("what is sent is what arrives, both ways at once, past readers that stop and go", async () => {
+  const bytes = randomBytes(24 * 1024 * 1024);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  const upward = createHash("sha256");
+  using server = await listen((socket) => {
+    socket.on("data", (chunk) => {
+      upward.update(chunk);
+      socket.pause();
+      setImmediate(() => socket.resume());
+    });
+    socket.end(bytes);
+  });
+  using proxy = await startServing(toCluster(server.port));
+  const socket = connect({ port: proxy.port, host: "127.0.0.1", allowHalfOpen: true });
+  const downward = createHash("sha256");
+  let isEnded = false;
+  socket.on("data", (chunk) => {
+    downward.update(chunk);
+    socket.pause();
+    setImmediate(() => socket.resume());
+  });
+  socket.on("end", () => (isEnded = true));
+  // The first byte tells that this is not HTTP.
+  socket.write("\u0001");
+  socket.end(bytes);
+  await until("both ends", () => (isEnded ? proxy.sessions[0] : undefined), 20_000);
+  expect(downward.digest("hex")).toBe(digest);
+  expect(upward.digest("hex")).toBe(createHash("sha256").update("\u0001").update(bytes).digest("hex"));
+  expect(proxy.sessions[0]).toMatchObject({ bytesReceived: bytes.length + 1, bytesSent: bytes.length, flags: "-" });
+}, 30_000);
 
 describe("an upstream that cannot be reached", () => {
   test("closes the client's connection and is told", async () => {
