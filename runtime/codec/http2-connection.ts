@@ -86,7 +86,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   #block: Buffer[] = [];
   #blockBytes = 0;
   readonly #blockMaxBytes: number;
-  readonly #resets = new Int32Array(RESETS_REMEMBERED);
+  /** Nothing before the first: most connections reset no stream. */
+  #resets: Int32Array | undefined = undefined;
   #resetCount = 0;
   /** Monotonic; since when nothing came, to the sweep's precision. */
   #quietSinceMs = 0;
@@ -188,13 +189,14 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   /** Resets a stream, known or not; frames of it that are in flight are nobody's fault. */
   protected resetId(id: number, code: number): void {
+    this.#resets ??= new Int32Array(RESETS_REMEMBERED);
     this.#resets[this.#resetCount++ % RESETS_REMEMBERED] = id;
     this.writer.reset(id, code);
     this.checkOutbound();
   }
 
   protected wasResetByUs(id: number): boolean {
-    return this.#resets.includes(id);
+    return this.#resets?.includes(id) ?? false;
   }
 
   // What the two sides do differently.
