@@ -61,7 +61,7 @@ export const ServerTls = z.strictObject({
     .array(z.string().regex(/^[A-Za-z0-9_-]{1,64}$/u))
     .max(100)
     .default([]),
-  /** From the first byte to an open connection; then it is closed. Default 15 s. */
+  /** From a whole ClientHello to an open connection; then it is closed. `0` is never. Default 15 s. */
   handshakeTimeoutMs: durationMs(15_000),
 });
 export type ServerTls = z.infer<typeof ServerTls>;

@@ -61,6 +61,8 @@ export class Arrival implements Connection {
   #phase: Phase;
   #held: Buffer = EMPTY;
   #hasEnded = false;
+  /** Of the generation that began the handshake: a later one may have no TLS. */
+  #handshakeTimeoutMs = 0;
   /** Monotonic; the beginning of the phase, of its first byte where some came. */
   #sinceMs: number;
 
@@ -115,7 +117,7 @@ export class Arrival implements Connection {
     const { front, reception } = this.#desk;
     const waitedMs = nowMs - this.#sinceMs;
     if (this.#phase === "handshake") {
-      const boundMs = reception.tls?.handshakeTimeoutMs ?? 0;
+      const boundMs = this.#handshakeTimeoutMs;
       if (boundMs > 0 && waitedMs >= boundMs) this.#refuse("tls_timeout");
       return;
     }
@@ -201,6 +203,8 @@ export class Arrival implements Connection {
     const firstBytes = this.#held;
     this.#held = EMPTY;
     this.#phase = "handshake";
+    this.#handshakeTimeoutMs = tls.handshakeTimeoutMs;
+    this.#sinceMs = this.#desk.front.clock.monotonic();
     this.#seat.upgrade({
       context: tls.pick(hello.serverName),
       alpn: chooseAlpn(hello.alpn, SILENT.has(this.#protocol)),
@@ -248,7 +252,9 @@ export class Arrival implements Connection {
 
   #choose(kind: "http1" | "http2" | "tcp"): void {
     const protocol = this.#protocol;
-    const isHttp = HTTP.has(protocol) || (protocol === "auto" && kind !== "tcp");
+    // `https` is the application's own TLS, or HTTP where its TLS was ended here.
+    const isOpen = protocol === "auto" || (protocol === "https" && this.#phase === "inner");
+    const isHttp = HTTP.has(protocol) || (isOpen && kind !== "tcp");
     const { front } = this.#desk;
     if (isHttp) {
       const isHttp2 = kind === "http2" || (kind === "tcp" && HTTP2.has(protocol));

@@ -109,6 +109,34 @@ describe("a certificate", () => {
     old.socket.destroy();
   });
 
+  test("is swapped again and again under requests, and none is lost", async () => {
+    using application = startApplication();
+    using proxy = await inbound(application.port, simple(files.a));
+    const kept = await Promise.all(Array.from({ length: 8 }, () => secure(proxy.port, { servername: "a.test" })));
+    for (let turn = 1; turn <= 10; turn++) {
+      for (const { socket } of kept) socket.write("GET /turn HTTP/1.1\r\nHost: a\r\n\r\n");
+      const [problems, fresh] = await Promise.all([
+        proxy.apply(simple(turn % 2 === 0 ? files.a : files.b)),
+        secure(proxy.port, { servername: "a.test" }),
+      ]);
+      expect(problems).toEqual([]);
+      expect(fresh.socket.getPeerCertificate().subject.CN).toMatch(/^[ab]$/u);
+      fresh.socket.destroy();
+      await until(`every reply of turn ${turn}`, () =>
+        kept.every(({ text }) => text.split("https /turn").length === turn + 1) ? true : undefined,
+      );
+    }
+    for (const { socket } of kept) socket.destroy();
+  });
+
+  test("on a port declared https is for HTTP", async () => {
+    using application = startApplication();
+    using proxy = await inbound(application.port, simple(files.a));
+    const tls = { mode: "SIMPLE", certificates: [shown(files.a)] };
+    await proxy.apply({ inbound: { tls, ports: [{ port: proxy.port, protocol: "https" }] } });
+    expect(await curl(proxy.port, "a.test")).toBe("https /path");
+  });
+
   test("that cannot be used changes nothing, and its key is not told", async () => {
     using application = startApplication();
     using proxy = await inbound(application.port, {
