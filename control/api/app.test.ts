@@ -191,8 +191,8 @@ describe("many at once", () => {
     const refused = await api.send("POST", "/v1/apply", `${ENTRY}---\n${broken}---\nkind: Gateway\n`);
     expect(refused).toMatchObject({ status: 422, type: "application/problem+json" });
     expect(refused.body.problems.map(({ path }: { path: string }) => path)).toEqual([
-      "[1].spec.http",
       "[1].spec.htpp",
+      "[1].spec",
       "[2].kind",
     ]);
     expect((await api.send("GET", "/v1/resources")).body.items).toEqual([]);
@@ -403,7 +403,7 @@ test("the OpenAPI document describes every kind by the schema that checks it", (
   const document = JSON.parse(JSON.stringify(renderOpenApi()));
   expect(document.openapi).toBe("3.1.0");
   expect(Object.keys(document.paths)).toContain("/v1/resources/{kind}/{namespace}/{name}");
-  expect(document.components.schemas.VirtualService.properties.spec.required).toEqual(["hosts", "http"]);
+  expect(document.components.schemas.VirtualService.properties.spec.required).toEqual(["hosts"]);
   const references = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/(\w+)"/gu)].map(
     ([, name]) => name,
   );

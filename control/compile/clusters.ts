@@ -1,25 +1,25 @@
 // Services, subsets and traffic policies become the clusters that routes lead to.
 import type { z } from "zod";
-import type { Cluster, ClusterLimits } from "../../runtime/contract/cluster.ts";
-import type { TrafficPolicy } from "../resource/destination-rule.ts";
+import type { Cluster } from "../../runtime/contract/cluster.ts";
+import { protocolOf } from "../resource/service-entry.ts";
+import { mergePolicies, policyFields } from "./policy.ts";
 import { ruleOf, type HostRule } from "./rules.ts";
-import { endpointsOf, type Service } from "./services.ts";
+import { endpointsOf, httpPorts, type Service } from "./services.ts";
 import { hasLabels, type World } from "./world.ts";
 
 export type ClusterInput = z.input<typeof Cluster>;
 
 /** The clusters of one snapshot: those that its routes ask for and no others, so that a change elsewhere is no push. */
 export interface Clusters {
-  /** The name of the cluster for a destination, which is listed from now on. `port` missing: the service's first. */
+  /** The name of the cluster for a destination, which is listed from now on. `port` missing: the service's first of HTTP. */
   use(host: string, subset: string | undefined, port: number | undefined): string;
+  /** How long connections that are passed on to it may be idle; `undefined` where no rule says. */
+  tcpIdleTimeoutMs(host: string, subset: string | undefined, port: number): number | undefined;
   list(): readonly ClusterInput[];
 }
 
 /** Port in the name of a cluster whose host nobody declared. */
 const PORT_UNKNOWN = 80;
-/** The largest that the proxy takes; Istio's "no bound" is beyond it. */
-const CONNECTIONS_MAX = 65_535;
-const PENDING_MAX = 1_000_000;
 
 export function collectClusters(world: World, namespace: string): Clusters {
   const services = world.services(namespace);
@@ -35,13 +35,22 @@ export function collectClusters(world: World, namespace: string): Clusters {
   return {
     use(host, subset, port) {
       const service = services.get(host);
-      const number = port ?? service?.ports[0]?.number ?? PORT_UNKNOWN;
+      const number = port ?? (service === undefined ? PORT_UNKNOWN : firstPort(service));
       const name = `outbound|${number}|${subset ?? ""}|${host}`;
       if (!clusters.has(name)) clusters.set(name, buildCluster(name, host, subset, number, service, ruleFor(host)));
       return name;
     },
+    tcpIdleTimeoutMs(host, subset, port) {
+      const rule = ruleFor(host);
+      const chosen = subset === undefined ? undefined : rule.subsets.get(subset);
+      return mergePolicies(rule.trafficPolicy, chosen?.trafficPolicy, port).connectionPool?.tcp?.idleTimeout;
+    },
     list: () => [...clusters.values()],
   };
+}
+
+function firstPort(service: Service): number {
+  return (httpPorts(service)[0] ?? service.ports[0])?.number ?? PORT_UNKNOWN;
 }
 
 function buildCluster(
@@ -58,40 +67,11 @@ function buildCluster(
   const isKnown = service !== undefined && port !== undefined && (subset === undefined || chosen !== undefined);
   const endpoints = isKnown ? endpointsOf(service, port) : [];
   const wanted = chosen?.labels ?? {};
+  const policy = mergePolicies(rule.trafficPolicy, chosen?.trafficPolicy, number);
   return {
     name,
     service: host,
     endpoints: endpoints.filter(({ labels }) => hasLabels(labels ?? {}, wanted)),
-    // A group that the subset has replaces the rule's group whole.
-    ...policyFields({ ...rule.trafficPolicy, ...chosen?.trafficPolicy }),
+    ...policyFields(policy, port === undefined ? "http" : protocolOf(port), host),
   };
-}
-
-const BALANCE = {
-  UNSPECIFIED: "least_request",
-  LEAST_CONN: "least_request",
-  LEAST_REQUEST: "least_request",
-  ROUND_ROBIN: "round_robin",
-  RANDOM: "random",
-} as const;
-
-function policyFields({ loadBalancer, connectionPool }: TrafficPolicy): Partial<ClusterInput> {
-  const { tcp, http } = connectionPool ?? {};
-  const limits: z.input<typeof ClusterLimits> = {
-    ...bound("maxConnections", tcp?.maxConnections, CONNECTIONS_MAX),
-    ...bound("maxPendingRequests", http?.http1MaxPendingRequests, PENDING_MAX),
-    ...bound("maxRequests", http?.http2MaxRequests, 4_294_967_295),
-    ...bound("maxRequestsPerConnection", http?.maxRequestsPerConnection, 4_294_967_295),
-  };
-  return {
-    ...(loadBalancer === undefined ? {} : { balance: BALANCE[loadBalancer.simple] }),
-    ...(tcp?.connectTimeout === undefined ? {} : { connectTimeoutMs: tcp.connectTimeout }),
-    ...(http?.idleTimeout === undefined ? {} : { idleTimeoutMs: http.idleTimeout }),
-    limits,
-  };
-}
-
-/** Absent and `0` are Istio's default, no bound that a sidecar reaches. */
-function bound(name: keyof ClusterLimits, value: number | undefined, max: number): Partial<ClusterLimits> {
-  return value === undefined || value === 0 ? {} : { [name]: Math.min(value, max) };
 }

@@ -4,14 +4,18 @@ import type { Problem } from "../../runtime/contract/problem.ts";
 import {
   keyOf,
   renderKey,
+  type DestinationRule,
   type Filter,
   type Resource,
   type ServiceEntry,
   type VirtualService,
 } from "../resource/resource.ts";
-import { fullHost } from "./hosts.ts";
+import type { ServicePort } from "../resource/service-entry.ts";
+import type { Destination } from "../resource/virtual-service.ts";
+import { fullHost, hostCovers } from "./hosts.ts";
+import { outboundPorts } from "./ports.ts";
 import { ruleOf } from "./rules.ts";
-import type { Service } from "./services.ts";
+import { familyOfPort, httpPorts, type Service } from "./services.ts";
 import type { World } from "./world.ts";
 
 /** What checks the configuration of filters, which control itself knows nothing of. Paths are below the configuration. */
@@ -37,14 +41,21 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
     case "VirtualService":
       return reviewVirtualService(world, resource);
     case "ServiceEntry":
-      return { problems: [], warnings: reviewServiceEntry(resource) };
+      return { problems: [], warnings: reviewServiceEntry(world, resource) };
     case "DestinationRule": {
-      const { metadata, spec } = resource;
-      const host = fullHost(spec.host, metadata.namespace);
-      const isKnown = host.startsWith("*") || world.services(metadata.namespace).has(host);
-      return { problems: [], warnings: isKnown ? [] : [unknownHost("spec.host", host)] };
+      return { problems: [], warnings: reviewDestinationRule(world, resource) };
     }
   }
+}
+
+function reviewDestinationRule(world: World, { metadata, spec }: DestinationRule): readonly Problem[] {
+  const host = fullHost(spec.host, metadata.namespace);
+  const service = world.services(metadata.namespace).get(host);
+  if (service === undefined) return host.startsWith("*") ? [] : [unknownHost("spec.host", host)];
+  const hasHeader = spec.trafficPolicy?.proxyProtocol !== undefined;
+  if (!hasHeader || httpPorts(service).length === 0) return [];
+  const message = "connections for HTTP are shared between clients and begin with no PROXY protocol header";
+  return [{ path: "spec.trafficPolicy.proxyProtocol", message }];
 }
 
 /** Resources that use a bundle, for people. */
@@ -69,52 +80,99 @@ function placeInConfig(problems: readonly Problem[]): readonly Problem[] {
   }));
 }
 
-function reviewServiceEntry({ spec }: ServiceEntry): readonly Problem[] {
-  const [first, second] = spec.ports;
-  if (first === undefined || second === undefined) return [];
-  const message = `a host with several ports answers on ${first.number} (the first) where no VirtualService names a port`;
-  return [{ path: "spec.ports", message }];
+function reviewServiceEntry(world: World, { metadata, spec }: ServiceEntry): readonly Problem[] {
+  const warnings: Problem[] = [];
+  const [first, second] = spec.ports.filter((port) => isHttp(port));
+  if (first !== undefined && second !== undefined) {
+    const message = `a request that names no port, and was not redirected, goes to ${first.number} (the first)`;
+    warnings.push({ path: "spec.ports", message });
+  }
+  const agreed = outboundPorts(world.services(metadata.namespace).values());
+  spec.ports.forEach((port, index) => {
+    if (familyOfPort(port) !== "tcp") return;
+    const path = `spec.ports[${index}]`;
+    if (spec.addresses.length === 0) {
+      const message = `takes every redirected connection to ${port.number}, since spec.addresses names no address`;
+      warnings.push({ path, message });
+    }
+    if (agreed.every(({ port: number }) => number !== port.number)) {
+      const message = `another service has ${port.number} for another protocol: a server that speaks first is not heard`;
+      warnings.push({ path, message });
+    }
+  });
+  return warnings;
 }
 
+function isHttp(port: ServicePort): boolean {
+  const family = familyOfPort(port);
+  return family === "http" || family === "auto";
+}
+
+type Route = VirtualService["spec"]["http"][number] | VirtualService["spec"]["tcp" | "tls"][number];
+
 function reviewVirtualService(world: World, resource: VirtualService): Review {
-  const { metadata, spec } = resource;
-  const services = world.services(metadata.namespace);
+  const { spec } = resource;
   const problems: Problem[] = [];
-  const warnings: Problem[] = [...rivalsOf(world, resource)];
-  spec.http.forEach(({ route }, ruleIndex) => {
-    route.forEach(({ destination }, index) => {
-      const path = `spec.http[${ruleIndex}].route[${index}].destination`;
-      const host = fullHost(destination.host, metadata.namespace);
-      const service = services.get(host);
-      if (service === undefined) {
-        warnings.push(unknownHost(`${path}.host`, host));
-        return;
-      }
-      problems.push(...reviewPort(service, destination.port?.number, path));
-      const port = destination.port?.number;
-      if (port !== undefined && service.ports.every(({ number }) => number !== port)) {
-        warnings.push({
-          path: `${path}.port.number`,
-          message: `${host} has no port ${port}; requests get 503 until it has`,
-        });
-      }
-      const { subset } = destination;
-      if (
-        subset !== undefined &&
-        !ruleOf(world.rules, host, metadata.namespace, service.namespace).subsets.has(subset)
-      ) {
-        const message = `no DestinationRule of ${host} has a subset "${subset}"; requests get 503 until one has`;
-        warnings.push({ path: `${path}.subset`, message });
-      }
+  const warnings: Problem[] = [...rivalsOf(world, resource), ...unheardOf(world, resource)];
+  for (const section of ["http", "tls", "tcp"] as const) {
+    const rules: readonly Route[] = spec[section];
+    rules.forEach(({ route }, ruleIndex) => {
+      route.forEach(({ destination }, index) => {
+        const path = `spec.${section}[${ruleIndex}].route[${index}].destination`;
+        const review = reviewDestination(world, resource, destination, path, section === "http");
+        problems.push(...review.problems);
+        warnings.push(...review.warnings);
+      });
     });
-  });
+  }
   return { problems, warnings };
 }
 
-function reviewPort({ host, ports }: Service, port: number | undefined, path: string): readonly Problem[] {
+function reviewDestination(
+  world: World,
+  { metadata }: VirtualService,
+  { host: name, subset, port }: Destination,
+  path: string,
+  isHttpRule: boolean,
+): Review {
+  const host = fullHost(name, metadata.namespace);
+  const service = world.services(metadata.namespace).get(host);
+  if (service === undefined) return { problems: [], warnings: [unknownHost(`${path}.host`, host)] };
+  const warnings: Problem[] = [];
+  const without = isHttpRule ? "requests get 503" : "connections are closed";
+  if (port !== undefined && service.ports.every(({ number }) => number !== port.number)) {
+    const message = `${host} has no port ${port.number}; ${without} until it has`;
+    warnings.push({ path: `${path}.port.number`, message });
+  }
+  const rule = ruleOf(world.rules, host, metadata.namespace, service.namespace);
+  if (subset !== undefined && !rule.subsets.has(subset)) {
+    const message = `no DestinationRule of ${host} has a subset "${subset}"; ${without} until one has`;
+    warnings.push({ path: `${path}.subset`, message });
+  }
+  return { problems: isHttpRule ? reviewPort(service, port?.number, path) : [], warnings };
+}
+
+function reviewPort(service: Service, port: number | undefined, path: string): readonly Problem[] {
+  const ports = httpPorts(service);
   if (port !== undefined || ports.length < 2) return [];
   const numbers = ports.map(({ number }) => number).join(", ");
-  return [{ path: `${path}.port`, message: `is required, since ${host} has several ports: ${numbers}` }];
+  return [{ path: `${path}.port`, message: `is required, since ${service.host} has several ports: ${numbers}` }];
+}
+
+/** Rules that no connection asks: the hosts are services without a port of that kind, or no services at all. */
+function unheardOf(world: World, { metadata, spec }: VirtualService): readonly Problem[] {
+  const services = [...world.services(metadata.namespace).values()];
+  const own = services.filter(({ host }) =>
+    spec.hosts.some((name) => hostCovers(fullHost(name, metadata.namespace), host)),
+  );
+  const families = new Set(own.flatMap(({ ports }) => ports.map((port) => familyOfPort(port))));
+  const unheard = (section: "http" | "tls" | "tcp", what: string): readonly Problem[] => {
+    const isHeard = families.has(section) || (families.has("auto") && section !== "tls");
+    // Of HTTP, a host without a service answers too.
+    if (spec[section].length === 0 || isHeard || (section === "http" && own.length === 0)) return [];
+    return [{ path: `spec.${section}`, message: `no ServiceEntry of these hosts has a port of ${what}` }];
+  };
+  return [...unheard("http", "HTTP"), ...unheard("tls", "HTTPS or TLS"), ...unheard("tcp", "TCP")];
 }
 
 /** Other VirtualServices of the namespace that claim the same host: the older wins, as in Istio. */

@@ -12,8 +12,9 @@ import type { StringMatch } from "../resource/fields.ts";
 import type { VirtualService } from "../resource/resource.ts";
 import type { HttpMatch, HttpRoute } from "../resource/virtual-service.ts";
 import type { Clusters } from "./clusters.ts";
-import { compareSpecificity, fullHost, hostCovers, isVisible, shortForms } from "./hosts.ts";
-import { hasLabels, type Identity, type World } from "./world.ts";
+import { compareSpecificity, fullHost, hostCovers, shortForms } from "./hosts.ts";
+import { httpPorts, type Service } from "./services.ts";
+import { isFor, seenVirtualServices, type Identity, type World } from "./world.ts";
 
 type VirtualHostInput = z.input<typeof VirtualHost>;
 type RouteInput = z.input<typeof Route>;
@@ -27,37 +28,65 @@ interface Claim {
 
 /** A virtual host for every host that the proxy sees, the service's own or a VirtualService's. */
 export function buildVirtualHosts(world: World, clusters: Clusters, identity: Identity): readonly VirtualHostInput[] {
+  const services = world.services(identity.namespace);
   const claims = claimHosts(world, identity.namespace);
   // Full names come before short forms, so that no service's short form takes the name of another.
   const taken = new Set(claims.map(({ host }) => host));
   return claims.map(({ host, virtualService }) => {
-    const forms = shortForms(host, identity.namespace).filter((form) => !taken.has(form));
+    const service = services.get(host);
+    const forms = [...shortForms(host, identity.namespace), ...addressForms(service)].filter(
+      (form) => !taken.has(form),
+    );
     for (const form of forms) taken.add(form);
     const routes =
       virtualService === undefined
-        ? [{ name: "default", destinations: [{ cluster: clusters.use(host, undefined, undefined) }] }]
+        ? buildDefaults(host, service, clusters)
         : virtualService.spec.http.flatMap((rule) => buildRoute(rule, virtualService, clusters, identity));
-    return { name: host, domains: [host, ...forms], routes };
+    const built: VirtualHostInput = { name: host, domains: [host, ...forms], routes };
+    const port = service === undefined ? undefined : httpPorts(service)[0]?.number;
+    if (port !== undefined) built.port = port;
+    return built;
   });
+}
+
+/** To the port that was called; to the first where that is none of the service's. */
+function buildDefaults(host: string, service: Service | undefined, clusters: Clusters): RouteInput[] {
+  const [, ...others] = service === undefined ? [] : httpPorts(service);
+  return [
+    ...others.map(({ number }) => ({
+      name: "default",
+      matches: [{ port: number }],
+      destinations: [{ cluster: clusters.use(host, undefined, number) }],
+    })),
+    { name: "default", destinations: [{ cluster: clusters.use(host, undefined, undefined) }] },
+  ];
+}
+
+/** A service answers to its addresses too, as `Host` writes them. */
+function addressForms(service: Service | undefined): readonly string[] {
+  const addresses = service?.addresses.filter((address) => !address.includes("/")) ?? [];
+  return addresses.map((address) => (address.includes(":") ? `[${address.toLowerCase()}]` : address));
 }
 
 /** Which VirtualService holds for which host: the one whose host is most exact, then the oldest. */
 function claimHosts(world: World, namespace: string): readonly Claim[] {
   const services = world.services(namespace);
   const byHost = new Map<string, VirtualService>();
-  for (const virtualService of world.virtualServices) {
+  // One that says nothing of HTTP leaves the host to the next.
+  for (const virtualService of seenVirtualServices(world, namespace).filter(({ spec }) => spec.http.length > 0)) {
     const { metadata, spec } = virtualService;
-    if (!spec.gateways.includes("mesh") || !isVisible(spec.exportTo, metadata.namespace, namespace)) continue;
     for (const name of spec.hosts) {
       const host = fullHost(name, metadata.namespace);
       if (!byHost.has(host)) byHost.set(host, virtualService);
     }
   }
   const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).toSorted(compareSpecificity);
-  const ofServices = [...services.keys()].map((host) => {
-    const pattern = byHost.has(host) ? host : wildcards.find((candidate) => hostCovers(candidate, host));
-    return { host, virtualService: pattern === undefined ? undefined : byHost.get(pattern) };
-  });
+  const ofServices = [...services.values()]
+    .filter((service) => httpPorts(service).length > 0)
+    .map(({ host }) => {
+      const pattern = byHost.has(host) ? host : wildcards.find((candidate) => hostCovers(candidate, host));
+      return { host, virtualService: pattern === undefined ? undefined : byHost.get(pattern) };
+    });
   // A wildcard that covers services stands for those services only; a host without a service answers by its own name.
   const standsForServices = (host: string) =>
     services.has(host) || (host.startsWith("*") && [...services.keys()].some((service) => hostCovers(host, service)));
@@ -74,11 +103,7 @@ function buildRoute(
   clusters: Clusters,
   identity: Identity,
 ): readonly RouteInput[] {
-  const matches = rule.match.filter(
-    ({ sourceLabels, sourceNamespace }) =>
-      hasLabels(identity.labels, sourceLabels) &&
-      (sourceNamespace === undefined || sourceNamespace === identity.namespace),
-  );
+  const matches = rule.match.filter((match) => isFor(match, identity));
   if (rule.match.length > 0 && matches.length === 0) return [];
   const isAlone = rule.route.length === 1;
   const { uri: prefixRewrite, authority: authorityRewrite } = rule.rewrite;
@@ -111,8 +136,14 @@ function renderMatches(matches: readonly HttpMatch[], hasRewrite: boolean): Rout
     ...(match.uri === undefined ? (hasRewrite ? { path: ANY_PATH } : {}) : { path: renderPathMatch(match.uri) }),
     ignoreCase: match.ignoreUriCase,
     ...(match.method === undefined ? {} : { method: renderStringMatch(match.method) }),
+    ...(match.scheme === undefined ? {} : { scheme: renderStringMatch(match.scheme) }),
+    ...(match.authority === undefined ? {} : { authority: renderStringMatch(match.authority) }),
+    ...(match.port === undefined ? {} : { port: match.port }),
     headers: renderHeaderMatches(match.headers),
     withoutHeaders: renderHeaderMatches(match.withoutHeaders),
+    queryParams: Object.fromEntries(
+      Object.entries(match.queryParams).map(([name, value]) => [name, renderStringMatch(value)]),
+    ),
   }));
   return rendered.length === 0 && hasRewrite ? [{ path: ANY_PATH }] : rendered;
 }

@@ -1,7 +1,7 @@
 // Which services a proxy of one namespace sees.
 import type { z } from "zod";
 import type { Endpoint } from "../../runtime/contract/cluster.ts";
-import type { ServicePort } from "../resource/service-entry.ts";
+import { familyOf, protocolOf, type ProtocolFamily, type ServicePort } from "../resource/service-entry.ts";
 import type { ServiceEntry } from "../resource/resource.ts";
 import { fullHost, isVisible } from "./hosts.ts";
 
@@ -12,6 +12,8 @@ export interface Service {
   readonly namespace: string;
   /** In the order of the entries. */
   readonly ports: readonly ServicePort[];
+  /** Addresses and networks that clients call it by. */
+  readonly addresses: readonly string[];
   readonly entries: readonly ServiceEntry[];
 }
 
@@ -45,6 +47,19 @@ export function endpointsOf(service: Service, port: ServicePort): readonly z.inp
   });
 }
 
+/** Which of the families a port is of. */
+export function familyOfPort(port: ServicePort): ProtocolFamily {
+  return familyOf(protocolOf(port));
+}
+
+/** Ports that requests are routed to: those of HTTP, and those that may be. */
+export function httpPorts({ ports }: Service): readonly ServicePort[] {
+  return ports.filter((port) => {
+    const family = familyOfPort(port);
+    return family === "http" || family === "auto";
+  });
+}
+
 function merge(host: string, known: Service | undefined, entry: ServiceEntry): Service {
   const before = known?.ports ?? [];
   const added = entry.spec.ports.filter(({ number }) => before.every((port) => port.number !== number));
@@ -52,6 +67,7 @@ function merge(host: string, known: Service | undefined, entry: ServiceEntry): S
     host,
     namespace: entry.metadata.namespace,
     ports: [...before, ...added],
+    addresses: [...new Set([...(known?.addresses ?? []), ...entry.spec.addresses])],
     entries: [...(known?.entries ?? []), entry],
   };
 }

@@ -1,7 +1,7 @@
 // Everything that is wanted, sorted out once for each change; proxies' snapshots are built from it.
 import type { BundleRef, Digest } from "../../runtime/contract/bundle.ts";
 import type { DestinationRule, Filter, Resource, ServiceEntry, VirtualService } from "../resource/resource.ts";
-import { fullHost } from "./hosts.ts";
+import { fullHost, isVisible } from "./hosts.ts";
 import { indexRules, type RuleIndex } from "./rules.ts";
 import { servicesOf, type Service } from "./services.ts";
 
@@ -77,4 +77,22 @@ function indexOwners(virtualServices: readonly VirtualService[]): ReadonlyMap<st
 /** Whether all of `wanted` are among `labels`. */
 export function hasLabels(labels: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): boolean {
   return Object.entries(wanted).every(([name, value]) => labels[name] === value);
+}
+
+/** The VirtualServices of sidecars that a proxy of the namespace sees, the oldest first. */
+export function seenVirtualServices(world: World, namespace: string): readonly VirtualService[] {
+  return world.virtualServices.filter(
+    ({ metadata, spec }) => spec.gateways.includes("mesh") && isVisible(spec.exportTo, metadata.namespace, namespace),
+  );
+}
+
+/** What a match says of the proxies that it is for. */
+export interface Sources {
+  readonly sourceLabels: Readonly<Record<string, string>>;
+  readonly sourceNamespace?: string | undefined;
+}
+
+/** Whether a match is for this proxy. */
+export function isFor({ sourceLabels, sourceNamespace }: Sources, { labels, namespace }: Identity): boolean {
+  return hasLabels(labels, sourceLabels) && (sourceNamespace === undefined || sourceNamespace === namespace);
 }

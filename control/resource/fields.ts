@@ -54,3 +54,8 @@ export const ExportTo = z.array(z.string().regex(/^(?:\.|\*|~|[a-z0-9](?:[-a-z0-
 
 export const Port = z.int().min(1).max(65_535);
 export const Labels = z.record(z.string(), z.string());
+
+/** An address or a network. */
+export const Cidr = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], {
+  error: (issue) => `${JSON.stringify(issue.input)} is not an address or a network such as "10.1.0.0/16"`,
+});

@@ -26,17 +26,41 @@ describe("what Istio has and Vespid does not do yet is a problem by name", () =>
     ["VirtualService", `{ hosts: [a], http: [{ ${ROUTE}, mirror: { host: b } }] }`, "spec.http[0].mirror"],
     [
       "VirtualService",
-      `{ hosts: [a], http: [{ ${ROUTE}, match: [{ queryParams: { a: { exact: b } } }] }] }`,
-      "spec.http[0].match[0].queryParams",
+      `{ hosts: [a], http: [{ ${ROUTE}, match: [{ statPrefix: a }] }] }`,
+      "spec.http[0].match[0].statPrefix",
     ],
-    ["VirtualService", `{ hosts: [a], http: [{ ${ROUTE} }], tcp: [] }`, "spec.tcp"],
+    [
+      "VirtualService",
+      `{ hosts: [a], tcp: [{ ${ROUTE}, match: [{ sourceSubnet: 10.0.0.0/8 }] }] }`,
+      "spec.tcp[0].match[0].sourceSubnet",
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { connectionPool: { tcp: { tcpKeepalive: {} } } } }",
+      "spec.trafficPolicy.connectionPool.tcp.tcpKeepalive",
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { connectionPool: { http: { maxRetries: 3 } } } }",
+      "spec.trafficPolicy.connectionPool.http.maxRetries",
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { portLevelSettings: [{ port: { number: 1 }, outlierDetection: {} }] } }",
+      "spec.trafficPolicy.portLevelSettings[0].outlierDetection",
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { tls: { mode: SIMPLE, credentialName: c } } }",
+      "spec.trafficPolicy.tls.credentialName",
+    ],
     ["DestinationRule", "{ host: a, trafficPolicy: { outlierDetection: {} } }", "spec.trafficPolicy.outlierDetection"],
     [
       "DestinationRule",
       "{ host: a, trafficPolicy: { loadBalancer: { simple: RANDOM, consistentHash: {} } } }",
       "spec.trafficPolicy.loadBalancer.consistentHash",
     ],
-    ["ServiceEntry", `{ ${ENTRY}, addresses: [240.0.0.1] }`, "spec.addresses"],
+    ["ServiceEntry", `{ ${ENTRY}, workloadSelector: { labels: {} } }`, "spec.workloadSelector"],
   ])("%s %s", (kind, spec, path) => {
     expect(problemsOf(kind, spec)).toEqual([`${path}: is a field of Istio that is not supported yet`]);
   });
@@ -116,8 +140,44 @@ describe("what is wrong is told with the field, the value and what it must be", 
     ],
     [
       "ServiceEntry",
-      `{ hosts: [a.test], resolution: DNS, ports: [{ number: 80, name: db, protocol: MONGO }] }`,
-      'spec.ports[0].protocol: "MONGO" is a protocol that is not supported yet, only "HTTP" is',
+      `{ hosts: [a.test], resolution: DNS, ports: [{ number: 80, name: db, protocol: UDP }] }`,
+      'spec.ports[0].protocol: "udp" is not a protocol that is supported; these are: HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, MYSQL, REDIS',
+    ],
+    [
+      "ServiceEntry",
+      `{ hosts: [a.test, b.test], resolution: DNS, ports: [{ number: 1, name: db, protocol: TCP }] }`,
+      "spec.ports[0].protocol: must be one of HTTP or TLS where there are several hosts: TCP names none",
+    ],
+    [
+      "ServiceEntry",
+      `{ hosts: [a.test], addresses: [10.0.0.0/33], resolution: DNS, ports: [{ number: 1, name: tcp }] }`,
+      'spec.addresses[0]: "10.0.0.0/33" is not an address or a network such as "10.1.0.0/16"',
+    ],
+    [
+      "ServiceEntry",
+      `{ hosts: [a.test], addresses: [10.0.0.0/8], resolution: DNS, ports: [{ number: 1, name: tcp }] }`,
+      'spec.addresses[0]: "10.0.0.0/8" is a network, which needs resolution STATIC',
+    ],
+    ["VirtualService", "{ hosts: [a] }", "spec: must have at least one of http, tls, tcp"],
+    [
+      "VirtualService",
+      `{ hosts: ["*.a.test"], tls: [{ ${ROUTE}, match: [{ sniHosts: ["*.b.a.test", b.test] }] }] }`,
+      'spec.tls[0].match[0].sniHosts[1]: "b.test" is none of the hosts',
+    ],
+    [
+      "VirtualService",
+      "{ hosts: [a], tcp: [{ route: [{ destination: { host: b } }, { destination: { host: c } }] }] }",
+      "spec.tcp[0].route: every weight is 0, one must be above",
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { tls: { mode: ISTIO_MUTUAL } } }",
+      'spec.trafficPolicy.tls.mode: "ISTIO_MUTUAL" is not supported yet: workloads have no identities; MUTUAL takes certificates from files',
+    ],
+    [
+      "DestinationRule",
+      "{ host: a, trafficPolicy: { tls: { mode: MUTUAL, clientCertificate: /c.pem } } }",
+      "spec.trafficPolicy.tls.privateKey: is required for MUTUAL",
     ],
     [
       "DestinationRule",

@@ -1,7 +1,8 @@
 // Istio's `VirtualService`: which request to a host goes where.
 import { z } from "zod";
 import { AuthorityRewrite, HeaderEdits, PathRewrite, RouteMatch } from "../../runtime/contract/route.ts";
-import { Duration, ExportTo, Host, Labels, notYet, Port, StringMatch } from "./fields.ts";
+import { TcpMatch } from "../../runtime/contract/tcp.ts";
+import { Cidr, Duration, ExportTo, Host, Labels, notYet, Port, StringMatch } from "./fields.ts";
 
 /** Envoy reads `%…%` in a value as an operator, and `%%` as a percent sign. */
 const WITHOUT_OPERATORS = /^(?:[^%]|%%)*$/u;
@@ -27,6 +28,16 @@ const Destination = z.strictObject({
   port: z.strictObject({ number: Port }).optional(),
 });
 export type Destination = z.infer<typeof Destination>;
+
+/** Of several destinations one must get something. */
+function checkWeights(
+  { route }: { readonly route: readonly { readonly weight: number }[] },
+  context: z.RefinementCtx,
+): void {
+  if (route.length > 1 && route.every(({ weight }) => weight === 0)) {
+    context.addIssue({ code: "custom", path: ["route"], message: "every weight is 0, one must be above" });
+  }
+}
 
 const HttpRouteDestination = z.strictObject({
   destination: Destination,
@@ -56,20 +67,41 @@ const UriMatch = StringMatch.superRefine((uri, context) => {
   }
 });
 
+/** Sidecars are the gateway `mesh`, the default. */
+const Gateways = z.array(
+  z.literal("mesh", {
+    error: (issue) => `${JSON.stringify(issue.input)} is a gateway, which is not supported yet, only "mesh" is`,
+  }),
+);
+
+/** For which proxies a match is: decided when their snapshots are built. */
+const SOURCES = {
+  /** Only in proxies whose workload has these labels. */
+  sourceLabels: Labels.default({}),
+  /** Only in proxies of this namespace. */
+  sourceNamespace: z.string().optional(),
+  gateways: Gateways.default([]),
+} as const;
+
 const HttpMatch = z.strictObject({
   uri: UriMatch.optional(),
   /** Compares exact and prefix `uri` without regard to case. */
   ignoreUriCase: z.boolean().default(false),
   method: StringMatch.optional(),
+  /** `http`, or `https` where the client used TLS. */
+  scheme: StringMatch.optional(),
+  /** `Host` as it came, with its port where it has one. */
+  authority: StringMatch.optional(),
+  /** The port that the client called. */
+  port: Port.optional(),
+  /** All must match, each by the first value of that name; `{}` asks only that the parameter is there. */
+  queryParams: z.record(z.string().min(1), StringMatch).default({}),
   /** All must match; `{}` asks only that the header is there. */
   headers: HeaderMatches,
   /** None may match. */
   withoutHeaders: HeaderMatches,
-  /** Only in proxies whose workload has these labels. */
-  sourceLabels: Labels.default({}),
-  /** Only in proxies of this namespace. */
-  sourceNamespace: z.string().optional(),
-  ...notYet("name", "scheme", "authority", "port", "queryParams", "gateways", "statPrefix"),
+  ...SOURCES,
+  ...notYet("name", "statPrefix"),
 });
 export type HttpMatch = z.infer<typeof HttpMatch>;
 
@@ -95,33 +127,84 @@ const HttpRoute = z
     ...notYet("redirect", "directResponse", "delegate", "retries", "fault", "mirror", "mirrors", "corsPolicy"),
     ...notYet("mirrorPercent", "mirrorPercentage"),
   })
-  .superRefine(({ route }, context) => {
-    if (route.length > 1 && route.every(({ weight }) => weight === 0)) {
-      context.addIssue({ code: "custom", path: ["route"], message: "every weight is 0, one must be above" });
-    }
-  });
+  .superRefine(checkWeights);
 export type HttpRoute = z.infer<typeof HttpRoute>;
 
-/** `spec` of a `VirtualService`. */
-export const VirtualServiceSpec = z.strictObject({
-  hosts: z
-    .array(
-      Host.refine((host) => host !== "*", {
-        error: `"*" is for gateways; a VirtualService of sidecars names its hosts`,
-      }),
-    )
-    .min(1),
-  /** Sidecars are the gateway `mesh`, the default. */
-  gateways: z
-    .array(
-      z.literal("mesh", {
-        error: (issue) => `${JSON.stringify(issue.input)} is a gateway, which is not supported yet, only "mesh" is`,
-      }),
-    )
-    .default(["mesh"]),
-  /** The first whose match fits wins. */
-  http: z.array(HttpRoute).min(1).max(1000),
-  exportTo: ExportTo,
-  ...notYet("tls", "tcp"),
+const TcpMatchSpec = z.strictObject({
+  /** The port that the client called. */
+  port: Port.optional(),
+  /** Networks of which the client called an address, instead of the service's own. */
+  destinationSubnets: z.array(Cidr).max(1000).default([]),
+  ...SOURCES,
+  ...notYet("sourceSubnet"),
 });
+const TlsMatchSpec = z.strictObject({
+  ...TcpMatchSpec.shape,
+  /** Names that clients ask for: `a.example.com`, `*.example.com`. */
+  sniHosts: TcpMatch.shape.sniHosts.unwrap().min(1),
+});
+
+const ROUTE = z
+  .array(
+    z.strictObject({
+      destination: Destination,
+      /** `weight / sum of weights`; a destination that is alone gets all. */
+      weight: z.int().min(0).max(1_000_000).default(0),
+    }),
+  )
+  .min(1)
+  .max(100);
+
+const TcpRoute = z
+  .strictObject({
+    /** Any of these; none means every connection. */
+    match: z.array(TcpMatchSpec).max(1000).default([]),
+    route: ROUTE,
+  })
+  .superRefine(checkWeights);
+export type TcpRoute = z.infer<typeof TcpRoute>;
+
+const TlsRoute = z
+  .strictObject({ match: z.array(TlsMatchSpec).min(1).max(1000), route: ROUTE })
+  .superRefine(checkWeights);
+export type TlsRoute = z.infer<typeof TlsRoute>;
+
+/** `spec` of a `VirtualService`. */
+export const VirtualServiceSpec = z
+  .strictObject({
+    hosts: z
+      .array(
+        Host.refine((host) => host !== "*", {
+          error: `"*" is for gateways; a VirtualService of sidecars names its hosts`,
+        }),
+      )
+      .min(1),
+    gateways: Gateways.default(["mesh"]),
+    /** For ports of HTTP. The first whose match fits wins. */
+    http: z.array(HttpRoute).max(1000).default([]),
+    /** For ports of HTTPS and TLS, which pass as they came. */
+    tls: z.array(TlsRoute).max(1000).default([]),
+    /** For the other ports. */
+    tcp: z.array(TcpRoute).max(1000).default([]),
+    exportTo: ExportTo,
+  })
+  .superRefine(({ hosts, http, tls, tcp }, context) => {
+    if (http.length + tls.length + tcp.length === 0) {
+      context.addIssue({ code: "custom", message: "must have at least one of http, tls, tcp" });
+    }
+    tls.forEach(({ match }, route) => {
+      match.forEach(({ sniHosts }, index) => {
+        sniHosts.forEach((sni, at) => {
+          if (hosts.some((host) => covers(host, sni.toLowerCase()))) return;
+          const path = ["tls", route, "match", index, "sniHosts", at];
+          context.addIssue({ code: "custom", path, message: `${JSON.stringify(sni)} is none of the hosts` });
+        });
+      });
+    });
+  });
 export type VirtualServiceSpec = z.infer<typeof VirtualServiceSpec>;
+
+/** Istio: who may say where TLS for a name goes is who claims the name. */
+function covers(host: string, sni: string): boolean {
+  return host === sni || (host.startsWith("*.") && sni.endsWith(host.slice(1)));
+}

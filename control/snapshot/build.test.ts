@@ -1,25 +1,9 @@
 // Istio's resources, as the Bookinfo tutorial uses them, against the snapshot that comes of them.
 import { describe, expect, test } from "bun:test";
-import { parseAllDocuments } from "yaml";
 import type { Snapshot } from "../../runtime/contract/snapshot.ts";
-import { buildWorld, type Identity } from "../compile/world.ts";
-import { parseResource } from "../resource/resource.ts";
-import { buildSnapshot } from "./build.ts";
+import { PRODUCTPAGE, snapshotOf } from "../../test/harness/snapshot-of.ts";
+import type { Identity } from "../compile/world.ts";
 import { checkSnapshot } from "./check.ts";
-
-const PRODUCTPAGE: Identity = { service: "productpage", namespace: "default", labels: { app: "productpage" } };
-
-/** The snapshot of a proxy when these documents, oldest first, are all that is wanted. */
-function snapshotOf(text: string, identity: Identity = PRODUCTPAGE): Snapshot {
-  const resources = parseAllDocuments(text).map((document) => {
-    const parsed = parseResource(document.toJS());
-    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-    return parsed.value;
-  });
-  const checked = checkSnapshot(buildSnapshot(buildWorld(resources, new Map()), identity));
-  if (!checked.ok) throw new Error(JSON.stringify(checked.problems));
-  return checked.value.snapshot;
-}
 
 const api = "apiVersion: networking.istio.io/v1";
 const entry = (name: string, rest: string, namespace = "default") => `

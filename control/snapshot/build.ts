@@ -3,17 +3,28 @@ import type { z } from "zod";
 import type { Snapshot } from "../../runtime/contract/snapshot.ts";
 import { collectClusters } from "../compile/clusters.ts";
 import { buildFilters } from "../compile/filters.ts";
+import { inboundPorts, outboundPorts } from "../compile/ports.ts";
 import { buildVirtualHosts } from "../compile/routes.ts";
+import { buildTcpRoutes } from "../compile/tcp-routes.ts";
 import type { Identity, World } from "../compile/world.ts";
 
 /** What the proxy should run. Everything in it is covered by its version. */
 export function buildSnapshot(world: World, identity: Identity): z.input<typeof Snapshot> {
   const clusters = collectClusters(world, identity.namespace);
   const virtualHosts = buildVirtualHosts(world, clusters, identity);
+  const tcpRoutes = buildTcpRoutes(world, clusters, identity);
   return {
     service: identity.service,
-    inbound: { filters: [...buildFilters(world, identity, "inbound")] },
-    outbound: { virtualHosts: [...virtualHosts], filters: [...buildFilters(world, identity, "outbound")] },
+    inbound: {
+      filters: [...buildFilters(world, identity, "inbound")],
+      ports: [...inboundPorts(world, identity)],
+    },
+    outbound: {
+      virtualHosts: [...virtualHosts],
+      filters: [...buildFilters(world, identity, "outbound")],
+      ports: [...outboundPorts(world.services(identity.namespace).values())],
+      tcpRoutes: [...tcpRoutes],
+    },
     clusters: [...clusters.list()],
   };
 }

@@ -35,7 +35,13 @@ const serviceEntry = fc.record({
       { number: 80, name: "http", targetPort: 8080 },
       { number: 81, name: "b" },
     ],
+    [{ number: 80, name: "tcp-a", protocol: "Redis" }],
+    [
+      { number: 443, name: "c", protocol: "TLS" },
+      { number: 80, name: "grpc-web" },
+    ],
   ),
+  addresses: fc.constantFrom([], ["240.0.0.1"], ["10.0.0.0/8", "::1"]),
   endpoints: fc.array(
     fc.record({
       address: fc.constantFrom("10.0.0.1", "::1", "e.test"),
@@ -46,8 +52,23 @@ const serviceEntry = fc.record({
   ),
   exportTo,
 });
+const tls = fc.record(
+  {
+    mode: fc.constantFrom("DISABLE", "SIMPLE", "MUTUAL"),
+    sni: fc.constantFrom("", "a.test"),
+    clientCertificate: fc.constant("/c.pem"),
+    privateKey: fc.constant("/k.pem"),
+    caCertificates: fc.constantFrom("system", "/ca.pem"),
+  },
+  { requiredKeys: ["mode"] },
+);
 const trafficPolicy = fc.record(
   {
+    tls,
+    portLevelSettings: fc.array(fc.record({ port: fc.record({ number: fc.constantFrom(80, 443) }), tls }), {
+      maxLength: 2,
+    }),
+    proxyProtocol: fc.constantFrom({}, { version: "V2" }),
     loadBalancer: fc.record({ simple: fc.constantFrom("RANDOM", "LEAST_CONN", "UNSPECIFIED") }),
     connectionPool: fc.record({
       tcp: fc.record({
@@ -57,6 +78,9 @@ const trafficPolicy = fc.record(
       http: fc.record({
         http1MaxPendingRequests: fc.constantFrom(0, 4_294_967_295),
         maxRequestsPerConnection: fc.constantFrom(0, 1),
+        maxConcurrentStreams: fc.constantFrom(0, 1),
+        h2UpgradePolicy: fc.constantFrom("DEFAULT", "UPGRADE"),
+        useClientProtocol: fc.boolean(),
       }),
     }),
   },
@@ -82,7 +106,16 @@ const route = fc.record(
     name,
     match: fc.array(
       fc.record(
-        { uri: stringMatch, method: stringMatch, headers, withoutHeaders: headers, sourceNamespace: namespace },
+        {
+          uri: stringMatch,
+          method: stringMatch,
+          authority: stringMatch,
+          queryParams: fc.dictionary(fc.constantFrom("a", "é"), stringMatch, { maxKeys: 1 }),
+          port: fc.constantFrom(80, 81),
+          headers,
+          withoutHeaders: headers,
+          sourceNamespace: namespace,
+        },
         { requiredKeys: [] },
       ),
       { maxLength: 2 },
@@ -94,9 +127,34 @@ const route = fc.record(
   },
   { requiredKeys: ["route"] },
 );
+const destinations = fc.array(fc.record({ destination, weight: fc.constantFrom(0, 1) }), {
+  minLength: 1,
+  maxLength: 2,
+});
+const l4 = {
+  port: fc.constantFrom(80, 443),
+  destinationSubnets: fc.constantFrom([], ["10.0.0.0/8", "fd00::/8"]),
+  sourceNamespace: namespace,
+};
+const tcpRoute = fc.record({
+  match: fc.array(fc.record(l4, { requiredKeys: [] }), { maxLength: 2 }),
+  route: destinations,
+});
+const tlsRoute = fc.record({
+  match: fc.array(
+    fc.record({ ...l4, sniHosts: fc.constantFrom(["a.b"], ["x.a.b", "*.a.b"]) }, { requiredKeys: ["sniHosts"] }),
+    {
+      minLength: 1,
+      maxLength: 2,
+    },
+  ),
+  route: destinations,
+});
 const virtualService = fc.record({
   hosts: fc.array(host, { minLength: 1, maxLength: 2 }),
-  http: fc.array(route, { minLength: 1, maxLength: 2 }),
+  http: fc.array(route, { maxLength: 2 }),
+  tcp: fc.array(tcpRoute, { maxLength: 1 }),
+  tls: fc.array(tlsRoute, { maxLength: 1 }),
   exportTo,
 });
 const filter = fc.record(

@@ -97,6 +97,14 @@ export const RouteMatch = z.strictObject({
   headers: z.record(z.string().regex(TOKEN).toLowerCase(), StringMatch).default({}),
   /** None of the named headers may match. */
   withoutHeaders: z.record(z.string().regex(TOKEN).toLowerCase(), StringMatch).default({}),
+  /** `http`, or `https` where the request came over TLS. */
+  scheme: StringMatch.optional(),
+  /** `Host` as it came, with its port where it has one. */
+  authority: StringMatch.optional(),
+  /** The port that the client called: of its redirected connection, else of `Host`, else the virtual host's own. */
+  port: z.int().min(1).max(65_535).optional(),
+  /** Every named parameter of the query must match, by its first value, decoded. Names are compared with case. */
+  queryParams: z.record(z.string().min(1), StringMatch).default({}),
 });
 export type RouteMatch = z.infer<typeof RouteMatch>;
 
@@ -134,6 +142,8 @@ export const VirtualHost = z.strictObject({
   name: z.string().min(1),
   /** Hosts without a port: exact (`reviews`), suffix wildcard (`*.example.com`), or `*`. The most exact wins. */
   domains: z.array(z.string().min(1).max(253)).min(1),
+  /** What `port` of a match is compared with where a request names none. Default 80, over TLS 443. */
+  port: z.int().min(1).max(65_535).optional(),
   routes: z.array(Route),
 });
 export type VirtualHost = z.infer<typeof VirtualHost>;

@@ -237,3 +237,44 @@ test("a host's port and case do not count", () => {
   expect(hostOf("Reviews:9080")).toBe("reviews");
   expect(hostOf("[FE80::1]:80")).toBe("[fe80::1]");
 });
+
+const called = (ip: string, port: number) => ({ originalDestination: { ip, port } });
+const ask = (path: string, more: object = {}) => ({ ...get(path), scheme: "http", authority: "a", ...more });
+
+describe("a match of what the client called", () => {
+  const cases: readonly (readonly [string, object, ReturnType<typeof ask>, boolean])[] = [
+    ["the redirected port", { port: 81 }, ask("/", { downstream: called("10.0.0.1", 81), authority: "a:80" }), true],
+    ["not that of Host then", { port: 80 }, ask("/", { downstream: called("10.0.0.1", 81), authority: "a:80" }), false],
+    ["the port of Host", { port: 81 }, ask("/", { authority: "a:81" }), true],
+    ["the host's own where nothing names one", { port: 9080 }, ask("/"), true],
+    ["and no other", { port: 80 }, ask("/"), false],
+    ["an authority whole", { authority: { kind: "exact", value: "a:81" } }, ask("/", { authority: "a:81" }), true],
+    ["not a part of it", { authority: { kind: "exact", value: "a" } }, ask("/", { authority: "a:81" }), false],
+    ["a scheme", { scheme: { kind: "exact", value: "https" } }, ask("/", { scheme: "https" }), true],
+    ["not another scheme", { scheme: { kind: "exact", value: "https" } }, ask("/"), false],
+    ["a parameter", { queryParams: { q: { kind: "exact", value: "1 2" } } }, ask("/?x=3&q=1%202"), true],
+    ["the first of several", { queryParams: { q: { kind: "exact", value: "2" } } }, ask("/?q=1&q=2"), false],
+    ["one without a value", { queryParams: { q: { kind: "present" } } }, ask("/?q"), true],
+    ["none that is not there", { queryParams: { q: { kind: "present" } } }, ask("/?qq=1"), false],
+    ["none without a query", { queryParams: { q: { kind: "present" } } }, ask("/q=1"), false],
+    ["a broken escape as it is", { queryParams: { q: { kind: "exact", value: "%zz" } } }, ask("/?q=%zz"), true],
+    ["its name decoded", { queryParams: { "a b": { kind: "present" } } }, ask("/?a%20b=1"), true],
+  ];
+  test.each(cases)("%s", (_name, match, requested, expected) => {
+    const routes = [to("x", { matches: [match] })];
+    // Alone, and among so many that the index is asked.
+    const few = compileRoutes([VirtualHost.parse({ name: "a", domains: ["a"], port: 9080, routes })]);
+    const others = Array.from({ length: 20 }, (_, at) =>
+      to("y", { matches: [{ path: { kind: "exact", value: `/other-${at}` } }] }),
+    );
+    const many = compileRoutes([
+      VirtualHost.parse({
+        name: "a",
+        domains: ["a"],
+        port: 9080,
+        routes: [...others, to("x", { matches: [{ path: { kind: "prefix", value: "/" }, ...match }] })],
+      }),
+    ]);
+    for (const table of [few, many]) expect(table("a", requested) !== undefined).toBe(expected);
+  });
+});

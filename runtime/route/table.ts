@@ -1,7 +1,7 @@
 // Which route a request takes. Everything that can be decided when the configuration is applied is decided here, once.
 import type { Destination, Route, RouteMatch, StringMatch, VirtualHost } from "../contract/route.ts";
 import { compileWeights } from "../balance/balancer.ts";
-import type { Decision } from "../exchange/exchange.ts";
+import type { Decision, Destination as Called } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import { PathIndex, type PathNeed } from "./path-index.ts";
 
@@ -11,6 +11,9 @@ export interface Requested {
   /** Path and query. */
   readonly path: string;
   readonly headers: HeaderMap;
+  readonly scheme?: string;
+  readonly authority?: string;
+  readonly downstream?: { readonly originalDestination: Called | undefined };
 }
 
 /** Picks a route's destination for a number in [0, 1). */
@@ -88,7 +91,10 @@ function withoutQuery(path: string): string {
 }
 
 function compileHost(host: VirtualHost): CompiledHost {
-  const rules = host.routes.map((route) => ({ route: compileRoute(route), matches: compileMatches(route.matches) }));
+  const rules = host.routes.map((route) => ({
+    route: compileRoute(route),
+    matches: compileMatches(route.matches, host.port),
+  }));
   if (rules.length <= ASKED_IN_TURN_MAX) {
     return function askInTurn(requested, path) {
       for (const { route, matches } of rules) if (matches(requested, path)) return route;
@@ -105,9 +111,10 @@ function compileHost(host: VirtualHost): CompiledHost {
 /** What a path must be for one of a route's matches to hold. */
 function neededPaths(matches: readonly RouteMatch[]): readonly PathNeed[] {
   if (matches.length === 0) return [{ kind: "prefix", text: "", isAll: true }];
-  return matches.map(({ path, ignoreCase, method, headers, withoutHeaders }) => {
+  return matches.map((match) => {
+    const { path, ignoreCase } = match;
     if (path === undefined || ignoreCase || path.kind === "regex") return { kind: "prefix", text: "", isAll: false };
-    const isAll = method === undefined && Object.keys(headers).length === 0 && Object.keys(withoutHeaders).length === 0;
+    const isAll = compileConditions(match, undefined).length === 0;
     if (path.kind !== "path_separated_prefix") return { kind: path.kind, text: path.value, isAll };
     return { kind: "segments", text: path.value.replace(/\/$/u, ""), isAll };
   });
@@ -194,23 +201,46 @@ function compileRewrite(route: Route): ((path: string) => string) | undefined {
   };
 }
 
-function compileMatches(matches: readonly RouteMatch[]): (requested: Requested, path: string) => boolean {
+function compileMatches(matches: readonly RouteMatch[], hostPort: number | undefined): Condition {
   if (matches.length === 0) return () => true;
-  const compiled = matches.map(compileMatch);
+  const compiled = matches.map((match) => compileMatch(match, hostPort));
   const [first] = compiled;
   if (first !== undefined && compiled.length === 1) return first;
   return (requested, path) => compiled.some((matchesOne) => matchesOne(requested, path));
 }
 
-function compileMatch(match: RouteMatch): (requested: Requested, path: string) => boolean {
-  const conditions: ((requested: Requested, path: string) => boolean)[] = [];
+function compileMatch(match: RouteMatch, hostPort: number | undefined): Condition {
+  const conditions = compileConditions(match, hostPort);
   if (match.path !== undefined) {
     const matchesPath = compilePath(match.path, match.ignoreCase);
-    conditions.push((_, path) => matchesPath(path));
+    conditions.unshift((_, path) => matchesPath(path));
   }
-  if (match.method !== undefined) {
-    const matchesMethod = compileString(match.method);
-    conditions.push(({ method }) => matchesMethod(method));
+  const [first, second] = conditions;
+  if (first !== undefined && second === undefined) return first;
+  return function holdsAll(requested, path) {
+    for (const holds of conditions) if (!holds(requested, path)) return false;
+    return true;
+  };
+}
+
+type Condition = (requested: Requested, path: string) => boolean;
+
+/** Everything that a match asks besides the path, the cheap first. */
+function compileConditions(match: RouteMatch, hostPort: number | undefined): Condition[] {
+  const conditions: Condition[] = [];
+  const { method, scheme, authority, port } = match;
+  if (method !== undefined) {
+    const matchesMethod = compileString(method);
+    conditions.push((requested) => matchesMethod(requested.method));
+  }
+  if (port !== undefined) conditions.push((requested) => calledPort(requested, hostPort) === port);
+  if (scheme !== undefined) {
+    const matchesScheme = compileString(scheme);
+    conditions.push((requested) => matchesScheme(requested.scheme));
+  }
+  if (authority !== undefined) {
+    const matchesAuthority = compileString(authority);
+    conditions.push((requested) => matchesAuthority(requested.authority));
   }
   for (const [name, value] of Object.entries(match.headers)) {
     const matchesValue = compileString(value);
@@ -220,12 +250,42 @@ function compileMatch(match: RouteMatch): (requested: Requested, path: string) =
     const matchesValue = compileString(value);
     conditions.push(({ headers }) => !matchesValue(headers.get(name)));
   }
-  const [first, second] = conditions;
-  if (first !== undefined && second === undefined) return first;
-  return function holdsAll(requested, path) {
-    for (const holds of conditions) if (!holds(requested, path)) return false;
-    return true;
-  };
+  for (const [name, value] of Object.entries(match.queryParams)) {
+    const matchesValue = compileString(value);
+    conditions.push((requested) => matchesValue(firstParam(requested.path, name)));
+  }
+  return conditions;
+}
+
+/** Where Istio has a listener for each port, ours is one: a redirected connection knows the port, else the request does. */
+function calledPort({ downstream, authority = "", scheme }: Requested, hostPort: number | undefined): number {
+  const original = downstream?.originalDestination?.port;
+  if (original !== undefined) return original;
+  const named = authority.slice(hostOf(authority).length + 1);
+  if (named !== "") return Number(named);
+  return hostPort ?? (scheme === "https" ? 443 : 80);
+}
+
+/** Of `/a?x=1&x=2` the `x` is `1`. Names and values are percent-decoded, `+` stays, as Envoy reads a query. */
+function firstParam(path: string, name: string): string | undefined {
+  const query = path.indexOf("?");
+  if (query < 0) return undefined;
+  for (const part of path.slice(query + 1).split("&")) {
+    const equals = part.indexOf("=");
+    const key = equals < 0 ? part : part.slice(0, equals);
+    if (decodeEscapes(key) === name) return equals < 0 ? "" : decodeEscapes(part.slice(equals + 1));
+  }
+  return undefined;
+}
+
+/** An escape that stands for no character stays as it is. */
+function decodeEscapes(text: string): string {
+  if (!text.includes("%")) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Compares a path without its query. */
