@@ -135,9 +135,11 @@ server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error,
 });
 `;
 
-/** One call of each kind. */
+/** One call of each kind, to an address; to the host of a second argument, where there is one. */
 export const GRPC_CLIENT: string = `${GRPC_METHODS}
-const client = new (grpc.makeGenericClientConstructor(methods, "Echo"))(process.argv[1], grpc.credentials.createInsecure());
+const [, address, authority] = process.argv;
+const host = authority === undefined ? {} : { "grpc.default_authority": authority };
+const client = new (grpc.makeGenericClientConstructor(methods, "Echo"))(address, grpc.credentials.createInsecure(), host);
 const options = { deadline: Date.now() + 20000 };
 const seen = {};
 async function main() {
