@@ -57,6 +57,7 @@ const Resource = z.discriminatedUnion("kind", [
   RESOURCES.ServiceEntry,
   RESOURCES.DestinationRule,
   RESOURCES.VirtualService,
+  RESOURCES.Sidecar,
   RESOURCES.Filter,
 ]);
 const action = z.enum(["created", "updated", "unchanged", "deleted"]);

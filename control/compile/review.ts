@@ -40,6 +40,8 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
       return { problems: reviewFilter(world, resource, checkConfig), warnings: [] };
     case "VirtualService":
       return reviewVirtualService(world, resource);
+    case "Sidecar":
+      return { problems: [], warnings: [] };
     case "ServiceEntry":
       return { problems: [], warnings: reviewServiceEntry(world, resource) };
     case "DestinationRule": {

@@ -1,6 +1,14 @@
 // Everything that is wanted, sorted out once for each change; proxies' snapshots are built from it.
 import type { BundleRef, Digest } from "../../runtime/contract/bundle.ts";
-import type { DestinationRule, Filter, Resource, ServiceEntry, VirtualService } from "../resource/resource.ts";
+import {
+  ROOT_NAMESPACE,
+  type DestinationRule,
+  type Filter,
+  type Resource,
+  type ServiceEntry,
+  type Sidecar,
+  type VirtualService,
+} from "../resource/resource.ts";
 import { fullHost, isVisible } from "./hosts.ts";
 import { indexRules, type RuleIndex } from "./rules.ts";
 import { servicesOf, type Service } from "./services.ts";
@@ -15,6 +23,7 @@ export interface Identity {
 /** Resources oldest first: where two claim the same, Istio lets the older win. What every snapshot needs is indexed once. */
 export interface World {
   readonly virtualServices: readonly VirtualService[];
+  readonly sidecars: readonly Sidecar[];
   readonly filters: readonly Filter[];
   readonly bundles: ReadonlyMap<Digest, BundleRef>;
   readonly rules: RuleIndex;
@@ -29,6 +38,7 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
   const serviceEntries: ServiceEntry[] = [];
   const destinationRules: DestinationRule[] = [];
   const virtualServices: VirtualService[] = [];
+  const sidecars: Sidecar[] = [];
   const filters: Filter[] = [];
   for (const resource of resources) {
     switch (resource.kind) {
@@ -41,6 +51,9 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
       case "VirtualService":
         virtualServices.push(resource);
         break;
+      case "Sidecar":
+        sidecars.push(resource);
+        break;
       case "Filter":
         filters.push(resource);
         break;
@@ -50,6 +63,7 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
   const owners = indexOwners(virtualServices);
   return {
     virtualServices,
+    sidecars,
     filters,
     bundles,
     rules: indexRules(destinationRules),
@@ -95,4 +109,15 @@ export interface Sources {
 /** Whether a match is for this proxy. */
 export function isFor({ sourceLabels, sourceNamespace }: Sources, { labels, namespace }: Identity): boolean {
   return hasLabels(labels, sourceLabels) && (sourceNamespace === undefined || sourceNamespace === namespace);
+}
+
+/** The Sidecar that holds for a proxy: the one that selects it, that of its namespace, that of the root namespace; of several the oldest. */
+export function sidecarOf({ sidecars }: World, { namespace, labels }: Identity): Sidecar | undefined {
+  const selects = ({ metadata, spec }: Sidecar): boolean =>
+    metadata.namespace === namespace &&
+    spec.workloadSelector !== undefined &&
+    hasLabels(labels, spec.workloadSelector.labels);
+  const wide = sidecars.filter(({ spec }) => spec.workloadSelector === undefined);
+  const wideOf = (owner: string) => wide.find(({ metadata }) => metadata.namespace === owner);
+  return sidecars.find(selects) ?? wideOf(namespace) ?? wideOf(ROOT_NAMESPACE);
 }

@@ -60,6 +60,7 @@ describe("what Istio has and Vespid does not do yet is a problem by name", () =>
       "{ host: a, trafficPolicy: { loadBalancer: { simple: RANDOM, consistentHash: {} } } }",
       "spec.trafficPolicy.loadBalancer.consistentHash",
     ],
+    ["Sidecar", `{ outboundTrafficPolicy: {}, egress: [{ hosts: ["./*"] }] }`, "spec.egress"],
     ["ServiceEntry", `{ ${ENTRY}, workloadSelector: { labels: {} } }`, "spec.workloadSelector"],
   ])("%s %s", (kind, spec, path) => {
     expect(problemsOf(kind, spec)).toEqual([`${path}: is a field of Istio that is not supported yet`]);
@@ -205,7 +206,7 @@ describe("a document", () => {
         {
           path: "[3].kind",
           message:
-            '"EnvoyFilter" is not a kind that is supported; these are: ServiceEntry, DestinationRule, VirtualService, Filter',
+            '"EnvoyFilter" is not a kind that is supported; these are: ServiceEntry, DestinationRule, VirtualService, Sidecar, Filter',
         },
       ],
     });

@@ -5,6 +5,7 @@ import { DestinationRuleSpec } from "./destination-rule.ts";
 import { Labels } from "./fields.ts";
 import { FilterSpec } from "./filter.ts";
 import { ServiceEntrySpec } from "./service-entry.ts";
+import { SidecarSpec } from "./sidecar.ts";
 import { VirtualServiceSpec } from "./virtual-service.ts";
 
 /** Resources of this namespace apply to every namespace, as Istio's root namespace. */
@@ -59,17 +60,25 @@ export const RESOURCES = {
   ServiceEntry: resourceOf("ServiceEntry", ISTIO, ServiceEntrySpec),
   DestinationRule: resourceOf("DestinationRule", ISTIO, DestinationRuleSpec),
   VirtualService: resourceOf("VirtualService", ISTIO, VirtualServiceSpec),
+  Sidecar: resourceOf("Sidecar", ISTIO, SidecarSpec),
   Filter: resourceOf("Filter", OURS, FilterSpec),
 } as const;
 
 export type ServiceEntry = z.infer<typeof RESOURCES.ServiceEntry>;
 export type DestinationRule = z.infer<typeof RESOURCES.DestinationRule>;
 export type VirtualService = z.infer<typeof RESOURCES.VirtualService>;
+export type Sidecar = z.infer<typeof RESOURCES.Sidecar>;
 export type Filter = z.infer<typeof RESOURCES.Filter>;
 /** A resource that was checked by itself. */
-export type Resource = ServiceEntry | DestinationRule | VirtualService | Filter;
+export type Resource = ServiceEntry | DestinationRule | VirtualService | Sidecar | Filter;
 export type Kind = Resource["kind"];
-export const KINDS = ["ServiceEntry", "DestinationRule", "VirtualService", "Filter"] as const satisfies readonly Kind[];
+export const KINDS = [
+  "ServiceEntry",
+  "DestinationRule",
+  "VirtualService",
+  "Sidecar",
+  "Filter",
+] as const satisfies readonly Kind[];
 
 /** Names a resource. */
 export interface ResourceKey {

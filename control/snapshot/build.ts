@@ -6,13 +6,14 @@ import { buildFilters } from "../compile/filters.ts";
 import { inboundPorts, outboundPorts } from "../compile/ports.ts";
 import { buildVirtualHosts } from "../compile/routes.ts";
 import { buildTcpRoutes } from "../compile/tcp-routes.ts";
-import type { Identity, World } from "../compile/world.ts";
+import { sidecarOf, type Identity, type World } from "../compile/world.ts";
 
 /** What the proxy should run. Everything in it is covered by its version. */
 export function buildSnapshot(world: World, identity: Identity): z.input<typeof Snapshot> {
   const clusters = collectClusters(world, identity.namespace);
   const virtualHosts = buildVirtualHosts(world, clusters, identity);
   const tcpRoutes = buildTcpRoutes(world, clusters, identity);
+  const outboundPolicy = sidecarOf(world, identity)?.spec.outboundTrafficPolicy.mode;
   return {
     service: identity.service,
     inbound: {
@@ -24,6 +25,7 @@ export function buildSnapshot(world: World, identity: Identity): z.input<typeof 
       filters: [...buildFilters(world, identity, "outbound")],
       ports: [...outboundPorts(world.services(identity.namespace).values())],
       tcpRoutes: [...tcpRoutes],
+      ...(outboundPolicy === undefined ? {} : { outboundPolicy }),
     },
     clusters: [...clusters.list()],
   };

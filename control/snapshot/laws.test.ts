@@ -157,6 +157,13 @@ const virtualService = fc.record({
   tls: fc.array(tlsRoute, { maxLength: 1 }),
   exportTo,
 });
+const sidecar = fc.record(
+  {
+    workloadSelector: fc.record({ labels: fc.record({ version }) }),
+    outboundTrafficPolicy: fc.constantFrom({}, { mode: "ALLOW_ANY" }),
+  },
+  { requiredKeys: ["outboundTrafficPolicy"] },
+);
 const filter = fc.record(
   {
     builtin: fc.constantFrom("cors", "basic-auth", "header-rewrite"),
@@ -173,6 +180,7 @@ const document = fc
       serviceEntry.map((spec) => ({ kind: "ServiceEntry", spec })),
       destinationRule.map((spec) => ({ kind: "DestinationRule", spec })),
       virtualService.map((spec) => ({ kind: "VirtualService", spec })),
+      sidecar.map((spec) => ({ kind: "Sidecar", spec })),
       filter.map((spec) => ({ kind: "Filter", spec })),
     ),
   })

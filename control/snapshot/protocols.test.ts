@@ -313,3 +313,29 @@ test("a request is matched by port, authority, scheme and query", () => {
     },
   ]);
 });
+
+/** A line of `mesh`. */
+function sidecar(policy: string, namespace = "default"): readonly [string, string, string] {
+  return ["Sidecar", `{ outboundTrafficPolicy: ${policy} }`, namespace];
+}
+
+test.each([
+  ["none", [], "ALLOW_ANY"],
+  ["its namespace's", [sidecar("{}")], "REGISTRY_ONLY"],
+  ["not another namespace's", [sidecar("{}", "shop")], "ALLOW_ANY"],
+  ["the root's", [sidecar("{}", "istio-system")], "REGISTRY_ONLY"],
+  ["its namespace's before the root's", [sidecar("{}", "istio-system"), sidecar("{ mode: ALLOW_ANY }")], "ALLOW_ANY"],
+  [
+    "the workload's before all",
+    [sidecar("{}"), sidecar("{ mode: ALLOW_ANY }, workloadSelector: { labels: { app: productpage } }")],
+    "ALLOW_ANY",
+  ],
+  [
+    "not another workload's",
+    [sidecar("{}"), sidecar("{ mode: ALLOW_ANY }, workloadSelector: { labels: { app: else } }")],
+    "REGISTRY_ONLY",
+  ],
+  ["the oldest of several", [sidecar("{ mode: ALLOW_ANY }"), sidecar("{}")], "ALLOW_ANY"],
+] as const)("a Sidecar says what becomes of calls to nobody known: %s", (_name, sidecars, expected) => {
+  expect(snapshotOf(mesh(...sidecars)).outbound.outboundPolicy).toBe(expected);
+});
