@@ -11,7 +11,7 @@ import {
   BAD_VALUE,
   COOKIE,
   HOST,
-  isCleanValue,
+  isText,
   isTrimmed,
   KIND,
   NEVER,
@@ -37,6 +37,8 @@ const SPACE = 32;
 /** The static entries before it are all those of pseudo-header fields. */
 const STATIC_ORDINARY = 15;
 const FIELDS_MIN = 16;
+/** Copying fewer bytes one by one is faster than asking for it. */
+const COPIED_MIN_BYTES = 8;
 
 /**
  * Where blocks are decoded, one after the other, and stay. The memory is garbage once no exchange has a block in it: one
@@ -83,7 +85,8 @@ export class HpackDecoder {
   /** The literal that is decoded: its start and the end of its name. */
   #lineStart = 0;
   #nameEnd = 0;
-  #hasControl = false;
+  /** A control character came in the last string. */
+  #isOdd = false;
   /** The table's number when the block began. */
   #tableNumber = 0;
   /** As RFC 9113 §6.5.2 counts it. */
@@ -191,8 +194,81 @@ export class HpackDecoder {
         if (this.#tails.isSecondSight) return this.#rememberTail(bytes, at, end);
       }
     }
-    while (at >= 0 && at < end) at = this.#one(bytes, at, end);
-    return at < 0 ? undefined : this.#finish();
+    return this.#all(bytes, at, end) < 0 ? undefined : this.#finish();
+  }
+
+  /** Fields up to `end`; -1 where one is broken. */
+  #all(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    while (at < end) {
+      if ((bytes[at] ?? 0) >= 128 && !this.#isTooLarge) {
+        at = this.#run(bytes, at, end);
+        if (at === end) break;
+      }
+      at = this.#one(bytes, at, end);
+      if (at < 0) return -1;
+    }
+    return at;
+  }
+
+  /**
+   * Fields that are one byte each and mean nothing to the proxy itself, as most are; `#one` takes what it stops at. Lines
+   * that lie one after the other are copied together.
+   */
+  #run(bytes: Buffer, start: number, end: number): number {
+    const table = this.#table;
+    const { slots } = table;
+    const offsets = this.#offsets;
+    const capacity = this.#capacity;
+    const { headMaxBytes, headersMax } = this.#limits;
+    let count = this.#count;
+    let sizeBytes = this.#sizeBytes;
+    let fieldsLeft = headersMax - this.#fields;
+    let position = this.#position;
+    /** Of the table's lines, those that are to be copied to before `position`. */
+    let from = 0;
+    let to = 0;
+    let at = start;
+    for (; at < end && count < capacity && fieldsLeft > 0; at++) {
+      const byte = bytes[at] ?? 0;
+      const index = (byte & 127) - STATIC_COUNT;
+      if (byte < 128 || byte === 255 || index <= 0 || index > table.count) break;
+      const slot = table.slotOf(index);
+      const note = slots[slot + 3] ?? 0;
+      if ((note & this.#noteMask) !== 0) break;
+      const line = slots[slot] ?? 0;
+      const shift = position - line;
+      const valueEnd = slots[slot + 2] ?? 0;
+      const length = valueEnd + 2 - line;
+      if (sizeBytes + length + ENTRY_BYTES - 4 > headMaxBytes || position + length > out.length) break;
+      if (line !== to) {
+        if (to > from) table.bytes.copy(out, position - (to - from), from, to);
+        from = line;
+      }
+      to = line + length;
+      sizeBytes += length + ENTRY_BYTES - 4;
+      fieldsLeft--;
+      const nameEnd = (slots[slot + 1] ?? 0) + shift;
+      const field = count * STRIDE;
+      offsets[field] = position;
+      offsets[field + 1] = nameEnd;
+      offsets[field + 2] = nameEnd + 2;
+      offsets[field + 3] = valueEnd + shift;
+      const noteAt = capacity * STRIDE + count * 2;
+      offsets[noteAt] = note;
+      offsets[noteAt + 1] = table.insertionOf(index) + ENTRY_BASE;
+      count++;
+      position += length;
+    }
+    if (at === start) return at;
+    if (to > from) table.bytes.copy(out, position - (to - from), from, to);
+    this.#count = count;
+    this.#sizeBytes = sizeBytes;
+    this.#fields = headersMax - fieldsLeft;
+    this.#position = position;
+    this.#usesTable = true;
+    this.#rules.isOpening = false;
+    return at;
   }
 
   /** One field; position after it or -1. */
@@ -248,9 +324,7 @@ export class HpackDecoder {
     const fields = this.#fields;
     const didUse = this.#usesTable;
     this.#usesTable = false;
-    let at = start;
-    while (at >= 0 && at < end) at = this.#one(bytes, at, end);
-    if (at < 0) return undefined;
+    if (this.#all(bytes, start, end) < 0) return undefined;
     const block = this.#finish();
     const usesTable = this.#usesTable;
     this.#usesTable = usesTable || didUse;
@@ -353,39 +427,45 @@ export class HpackDecoder {
   #literal(bytes: Buffer, start: number, end: number, first: number): number {
     const isIndexed = first >= 64;
     if (!isIndexed && first >= 32) return this.#fail("a table size update stands after a field");
-    const index = this.#integer(bytes, start, end, isIndexed ? 63 : 15);
-    if (index < 0) return -1;
-    this.#lineStart = this.#position;
-    let at = this.#at;
+    const prefix = isIndexed ? 63 : 15;
+    let index = first & prefix;
+    let at = start + 1;
+    if (index === prefix) {
+      index = this.#integer(bytes, start, end, prefix);
+      at = this.#at;
+    }
+    const lineStart = this.#position;
+    this.#lineStart = lineStart;
     let note: number;
-    if (index === 0) {
+    if (index > 0) note = this.#copyName(index);
+    else if (index < 0) return -1;
+    else {
       at = this.#string(bytes, at, end);
       if (at < 0) return -1;
       note = noteOfBytes(out, this.#lineStart, this.#position);
-    } else {
-      note = this.#copyName(index);
-      if (note < 0) return -1;
     }
-    this.#nameEnd = this.#position;
-    out[this.#nameEnd] = COLON;
-    out[this.#nameEnd + 1] = SPACE;
-    this.#position = this.#nameEnd + 2;
-    const isHuffman = (bytes[at] ?? 0) >= 128;
+    if (note < 0) return -1;
+    const nameEnd = this.#position;
+    out[nameEnd] = COLON;
+    out[nameEnd + 1] = SPACE;
+    this.#nameEnd = nameEnd;
+    this.#position = nameEnd + 2;
     at = this.#string(bytes, at, end);
-    if (at < 0) return -1;
-    // Memory may have moved until here.
+    return at < 0 ? -1 : this.#line(at, note, first);
+  }
+
+  /** The literal is whole in `out`, its value's end at `#position`. Memory may have moved until here. */
+  #line(at: number, name: number, first: number): number {
+    let note = name;
     const from = this.#lineStart;
     const nameEnd = this.#nameEnd;
     const valueEnd = this.#position;
     out[valueEnd] = CR;
     out[valueEnd + 1] = LF;
     this.#position = from;
-    const isClean = isHuffman
-      ? !this.#hasControl && isTrimmed(out, nameEnd + 2, valueEnd)
-      : isCleanValue(out, nameEnd + 2, valueEnd);
-    if (!isClean) note |= BAD_VALUE;
+    if (this.#isOdd || !isTrimmed(out, nameEnd + 2, valueEnd)) note |= BAD_VALUE;
     let reference = 0;
-    if (isIndexed) {
+    if (first >= 64) {
       const insertion = this.#table.inserted;
       if (this.#table.insert(out, from, nameEnd, valueEnd, note)) reference = insertion + ENTRY_BASE;
     } else if (first >= 16) note |= NEVER;
@@ -416,20 +496,27 @@ export class HpackDecoder {
   /** Decodes a string (RFC 7541 §5.2) to `#position`, with room for two bytes after it; returns the position after it in `bytes`. */
   #string(bytes: Buffer, start: number, end: number): number {
     if (start >= end) return this.#fail("a string is cut");
-    const isHuffman = (bytes[start] ?? 0) >= 128;
-    const length = this.#integer(bytes, start, end, 127);
-    if (length < 0) return -1;
-    const at = this.#at;
+    const head = bytes[start] ?? 0;
+    let length = head & 127;
+    let at = start + 1;
+    if (length === 127) {
+      length = this.#integer(bytes, start, end, 127);
+      if (length < 0) return -1;
+      at = this.#at;
+    }
     if (length > end - at) return this.#fail("a string is cut");
-    if (isHuffman) {
+    if (head >= 128) {
       this.#reserve(huffmanMaxBytes(length) + 2);
       const to = decodeHuffman(bytes, at, at + length, out, this.#position);
       if (to === -1) return this.#fail("a string's Huffman code is broken");
-      this.#hasControl = to < 0;
+      this.#isOdd = to < 0;
       this.#position = to < 0 ? ~to : to;
     } else {
       this.#reserve(length + 2);
-      this.#position += bytes.copy(out, this.#position, at, at + length);
+      this.#isOdd = !isText(bytes, at, at + length);
+      if (length >= COPIED_MIN_BYTES) bytes.copy(out, this.#position, at, at + length);
+      else for (let byte = 0; byte < length; byte++) out[this.#position + byte] = bytes[at + byte] ?? 0;
+      this.#position += length;
     }
     return at + length;
   }

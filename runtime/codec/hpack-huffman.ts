@@ -62,7 +62,7 @@ let longCount = 0;
 
 /** Bytes that a decoded string may take at most: the shortest code has five bits. One more may be written behind it. */
 export function huffmanMaxBytes(lengthBytes: number): number {
-  return Math.floor((lengthBytes * 8) / 5);
+  return (lengthBytes * 13) >>> 3;
 }
 
 /**

@@ -6,9 +6,12 @@ import type { FieldTable } from "./hpack-table.ts";
 
 const ENTRIES = 8;
 const SEEN = 64;
-/** Longer ones are not kept: eight of each bound the memory of a connection. */
+/** Longer ones are not kept. */
 const KEY_MAX_BYTES = 256;
-const BLOCK_MAX_BYTES = 2048;
+/** Beyond this all are forgotten: what a memo holds of a connection that is idle. */
+const KEPT_MAX_BYTES = 4096;
+/** About what an entry and its block take beside their arrays. */
+const OBJECTS_BYTES = 300;
 /** After this many misses in a row blocks pass unseen, for twice as many each time. */
 const MISSES_MAX = 16;
 const PAUSE_MAX = 1024;
@@ -33,7 +36,8 @@ export class BlockMemo {
   /** The bytes that `find` missed last came before: `remember` them. */
   isSecondSight = false;
 
-  readonly #entries: (Remembered | undefined)[] = [];
+  #entries: (Remembered | undefined)[] = [];
+  #keptBytes = 0;
   #seen: Int32Array | undefined = undefined;
   #last: Remembered | undefined = undefined;
   #hash = 0;
@@ -83,7 +87,7 @@ export class BlockMemo {
     sizeBytes: number,
     fields: number,
   ): void {
-    if (block.bytes.length > BLOCK_MAX_BYTES || inserted > table.count || (inserted > 0 && version >= 0)) return;
+    if (inserted > table.count || (inserted > 0 && version >= 0)) return;
     const kept: Remembered = {
       key: Buffer.from(bytes.subarray(start, end)),
       hash: this.#hash,
@@ -93,7 +97,16 @@ export class BlockMemo {
       sizeBytes,
       fields,
     };
-    this.#entries[this.#hash & (ENTRIES - 1)] = kept;
+    const added = bytesOf(kept);
+    if (added > KEPT_MAX_BYTES) return;
+    if (this.#keptBytes + added > KEPT_MAX_BYTES) {
+      this.#entries = [];
+      this.#keptBytes = 0;
+    }
+    const slot = this.#hash & (ENTRIES - 1);
+    const old = this.#entries[slot];
+    this.#keptBytes += added - (old === undefined ? 0 : bytesOf(old));
+    this.#entries[slot] = kept;
     this.#last = kept;
   }
 
@@ -109,6 +122,10 @@ export class BlockMemo {
     this.#seen[slot] = this.#hash;
     return undefined;
   }
+}
+
+function bytesOf({ key, block, lines, slots }: Remembered): number {
+  return key.length + block.bytes.length + block.offsets.byteLength + lines.length + slots.byteLength + OBJECTS_BYTES;
 }
 
 function isSame(key: Buffer, bytes: Buffer, start: number, length: number): boolean {

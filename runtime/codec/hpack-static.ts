@@ -241,8 +241,8 @@ function spellsName(known: number, bytes: Buffer, from: number, length: number):
   return true;
 }
 
-/** Whether the bytes may stand as a value: no control character, no space or tab at an end (RFC 9113 §8.2.1). */
-export function isCleanValue(bytes: Buffer, from: number, end: number): boolean {
+/** Whether the bytes may stand in a value: no control character but tab (RFC 9113 §8.2.1). */
+export function isText(bytes: Buffer, from: number, end: number): boolean {
   // Negative once a byte was below 32 or was 127; then it is looked at whether all of those were tabs.
   let odd = 0;
   for (let at = from; at < end; at++) {
@@ -252,10 +252,10 @@ export function isCleanValue(bytes: Buffer, from: number, end: number): boolean 
   if (odd < 0) {
     for (let at = from; at < end; at++) if (((CLASS[bytes[at] ?? 0] ?? 0) & VALUE) === 0) return false;
   }
-  return isTrimmed(bytes, from, end);
+  return true;
 }
 
-/** Whether a value neither starts nor ends blank. */
+/** Whether a value neither starts nor ends blank (RFC 9113 §8.2.1). */
 export function isTrimmed(bytes: Buffer, from: number, end: number): boolean {
   return end === from || (!isBlank(bytes[from] ?? 0) && !isBlank(bytes[end - 1] ?? 0));
 }

@@ -21,6 +21,11 @@ export class HpackPeer {
   #sizeBytes = 0;
   #maxBytes = 4096;
 
+  /** The size of its table. */
+  get maxBytes(): number {
+    return this.#maxBytes;
+  }
+
   /** Bytes of a table size update, which stands at a block's beginning. */
   resize(maxBytes: number): Buffer {
     this.#maxBytes = maxBytes;

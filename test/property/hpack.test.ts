@@ -71,6 +71,15 @@ function send(peer: HpackPeer, { fields, path, resize }: Block): Buffer {
   return Buffer.concat([...update, peer.encode([...head, ...fields])]);
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
+/** What a block says beside its fields. */
+function aside(decoded: FieldBlock | undefined) {
+  if (decoded === undefined) throw new Error("the block was refused");
+  const { method, path, scheme, authority, protocol, contentLength, malformed, isTooLarge, teField } = decoded;
+  return { method, path, scheme, authority, protocol, contentLength, malformed, isTooLarge, teField };
+}
+
 function fieldsOf(decoded: FieldBlock | undefined): readonly (readonly [string, string])[] {
   if (decoded === undefined) throw new Error("the block was refused");
   const headers = new HeaderMap();
@@ -109,6 +118,29 @@ describe("what a peer sends", () => {
         for (const [decoded, wanted] of kept) expect(fieldsOf(decoded)).toEqual(wanted);
       }),
       { numRuns: 300 },
+    );
+  });
+
+  test("means the same whether what came before is remembered or not", () => {
+    fc.assert(
+      fc.property(fc.array(block, { minLength: 1, maxLength: 12 }), (blocks) => {
+        const peer = new HpackPeer();
+        const remembering = new HpackDecoder(LIMITS);
+        const forgetting = new HpackDecoder(LIMITS);
+        for (const sent of blocks) {
+          for (let turn = 0; turn < sent.repeats * 2; turn++) {
+            const bytes = send(peer, sent);
+            const decoded = remembering.decode(bytes, 0, bytes.length, "request");
+            // A size update that changes nothing: a block that begins with one is not remembered, nor what was before it.
+            const size = sent.resize === undefined ? peer.resize(peer.maxBytes) : NO_BYTES;
+            const updated = Buffer.concat([size, bytes]);
+            const other = forgetting.decode(updated, 0, updated.length, "request");
+            expect(fieldsOf(decoded)).toEqual(fieldsOf(other));
+            expect(aside(decoded)).toEqual(aside(other));
+          }
+        }
+      }),
+      { numRuns: 200 },
     );
   });
 
@@ -205,6 +237,55 @@ describe("what the proxy sends", () => {
         }
       }),
       { numRuns: 300 },
+    );
+  });
+});
+
+/** Edits as the proxy makes them: some are the same each time, one never is. */
+const edit = fc.record({
+  drops: fc.option(name, { nil: undefined }),
+  adds: fc.array(
+    fc.tuple(fc.constantFrom("x-request-id", "x-forwarded-proto", "X-Added"), fc.constantFrom("1", "http")),
+  ),
+});
+
+describe("what the proxy passes on", () => {
+  test("comes out as it came in but for its edits, from several clients over one connection", () => {
+    const turn = fc.record({ client: fc.nat(2), sent: block, edit });
+    fc.assert(
+      fc.property(fc.array(turn, { minLength: 1, maxLength: 20 }), (turns) => {
+        const clients = [0, 1, 2].map(() => ({ peer: new HpackPeer(), decoder: new HpackDecoder(LIMITS) }));
+        const encoder = new HpackEncoder();
+        const upstream = new HpackDecoder(LIMITS);
+        const out = Buffer.alloc(64 * 1024);
+        for (const { client, sent, edit: edits } of turns) {
+          const { peer, decoder } = clients[client] ?? { peer: new HpackPeer(), decoder: new HpackDecoder(LIMITS) };
+          for (let again = 0; again < sent.repeats; again++) {
+            const bytes = send(peer, sent);
+            const decoded = decoder.decode(bytes, 0, bytes.length, "request");
+            if (decoded === undefined) throw new Error(decoder.problem);
+            const headers = new HeaderMap();
+            loadBlock(decoded, headers);
+            if (edits.drops !== undefined) headers.delete(edits.drops);
+            for (const [key, content] of edits.adds) headers.append(key, content);
+            const end = encoder.encodeRequest(out, 0, request(decoded.path, headers));
+            const arrived = upstream.decode(out, 0, end, "request");
+            expect(fieldsOf(arrived)).toEqual([
+              ["Host", "a.example"],
+              ...sent.fields.filter((one) => one.name !== edits.drops).map((one) => [one.name, one.value] as const),
+              ...edits.adds.map(([key, content]) => [key.toLowerCase(), content] as const),
+            ]);
+            // Never indexed on one hop is never indexed on any (RFC 7541 §7.1.3).
+            const nevers = sent.fields.filter((one) => one.as === "never" && one.name !== edits.drops).length;
+            const seen =
+              arrived === undefined
+                ? []
+                : Array.from({ length: arrived.count }, (_, at) => isNeverIndexed(arrived, at));
+            expect(seen.filter(Boolean).length).toBeGreaterThanOrEqual(nevers);
+          }
+        }
+      }),
+      { numRuns: 200 },
     );
   });
 });
