@@ -246,7 +246,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
         writer.headers(start, end, id, isEnd);
         return undefined;
       }
-      writer.flush();
+      writer.makeRoom();
     }
     return failure("internal", "the request's head is larger than the send buffer");
   }

@@ -168,7 +168,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
       // Empty trailers end a stream as no trailers do.
       if (end === start) break;
       if (end > start) return writer.headers(start, end, stream.id, true);
-      writer.flush();
+      writer.makeRoom();
     }
     return writer.endData(stream.id);
   }
@@ -367,6 +367,9 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   protected checkOutbound(): void {
     const { writer } = this;
+    if (this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames) === "") return;
+    // What was written in this turn has not been offered yet.
+    writer.flush();
     this.#calm(this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames));
   }
 

@@ -256,7 +256,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
         writer.headers(start, end, id, isEnd);
         return true;
       }
-      writer.flush();
+      writer.makeRoom();
     }
     return false;
   }

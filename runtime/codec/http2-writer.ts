@@ -1,6 +1,7 @@
 // Frames on their way into one socket. All that one turn of the loop writes on a connection, whichever of its streams it
-// belongs to, leaves in one system call: a connection that has something to say takes a buffer, and a microtask at the end
-// of the turn sends every such buffer and puts it back. Writes decide what a proxied request costs.
+// belongs to and whichever sockets it came from, leaves in one system call: a connection that has something to say takes a
+// buffer, and once every socket that was ready has been read, each such buffer is sent and put back. Microtasks run after
+// each socket's callback, which is too early: requests of two hundred connections would go upstream in as many writes.
 import {
   ACK,
   CONTINUATION,
@@ -21,12 +22,18 @@ import {
 import { SocketQueue } from "./socket-queue.ts";
 import type { Transport } from "./socket-writer.ts";
 
-const BUFFER_BYTES = 64 * 1024;
+/** Replies of a few streams; whoever writes more goes on in a large one. Hundreds of connections may write in one turn. */
+const SMALL_BYTES = 4 * 1024;
+const LARGE_BYTES = 64 * 1024;
+/** Where a header block begins, so much is free: nearly every one fits. */
+const BLOCK_BYTES = 1024;
 /** Buffers that are kept for the next turn. */
-const SPARE_MAX = 8;
+const SPARE_SMALL_MAX = 256;
+const SPARE_LARGE_MAX = 8;
 const NO_BYTES = Buffer.alloc(0);
 
-const spare: Buffer[] = [];
+const spareSmall: Buffer[] = [];
+const spareLarge: Buffer[] = [];
 let dirty: FrameWriter[] = [];
 let flushing: FrameWriter[] = [];
 let isFlushDue = false;
@@ -120,9 +127,15 @@ export class FrameWriter {
     this.#out.latin1Write(debug, at + 8);
   }
 
-  /** Where a header block may be written in `out`; an encoder that finds too little room flushes and asks again. */
+  /** Where a header block may be written in `out`; an encoder that finds too little room calls `makeRoom` and asks again. */
   blockStart(): number {
-    return this.#room(FRAME_HEAD_BYTES) + FRAME_HEAD_BYTES;
+    return this.#room(BLOCK_BYTES) + FRAME_HEAD_BYTES;
+  }
+
+  /** Sends what was gathered, and takes as large a buffer as there is. */
+  makeRoom(): void {
+    this.flush();
+    this.#out = spareLarge.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES);
   }
 
   /** The buffer, for encoders; another one after each flush. */
@@ -159,8 +172,9 @@ export class FrameWriter {
     while (from < end) {
       // A frame that fits what is left of the buffer saves a write, unless it would be a splinter.
       const left = this.#out.length - this.#position - FRAME_HEAD_BYTES;
-      const most = left >= SPLINTER_BYTES ? Math.min(this.frameMaxBytes, left) : this.frameMaxBytes;
-      const length = Math.min(end - from, most, BUFFER_BYTES - FRAME_HEAD_BYTES);
+      const isNearlyFull = this.#out.length === LARGE_BYTES && left >= SPLINTER_BYTES;
+      const most = isNearlyFull ? Math.min(this.frameMaxBytes, left) : this.frameMaxBytes;
+      const length = Math.min(end - from, most, LARGE_BYTES - FRAME_HEAD_BYTES);
       const at = this.#frame(length, DATA, 0, streamId);
       bytes.copy(this.#out, at, from, from + length);
       this.#lastDataAt = at - FRAME_HEAD_BYTES;
@@ -194,7 +208,7 @@ export class FrameWriter {
       this.queuedControlFrames = 0;
     }
     this.#out = NO_BYTES;
-    if (spare.length < SPARE_MAX) spare.push(out);
+    giveBack(out);
   }
 
   /** The socket has room again. */
@@ -234,18 +248,36 @@ export class FrameWriter {
 
   /** Makes room for so many bytes; where they go. */
   #room(bytes: number): number {
-    if (this.#position + bytes > this.#out.length && this.#out.length > 0) this.flush();
-    if (this.#out.length === 0) this.#out = spare.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    if (this.#position + bytes > this.#out.length) this.#enlarge(bytes);
     if (!this.#isDirty) {
       this.#isDirty = true;
       dirty.push(this);
       if (!isFlushDue) {
         isFlushDue = true;
-        queueMicrotask(flushDirty);
+        setImmediate(flushDirty);
       }
     }
     return this.#position;
   }
+
+  #enlarge(bytes: number): void {
+    const small = this.#out;
+    if (small.length === LARGE_BYTES) this.flush();
+    if (small.length === 0 && bytes <= SMALL_BYTES) {
+      this.#out = spareSmall.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES);
+      return;
+    }
+    this.#out = spareLarge.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES);
+    if (small.length !== SMALL_BYTES) return;
+    small.copy(this.#out, 0, 0, this.#position);
+    giveBack(small);
+  }
+}
+
+function giveBack(buffer: Buffer): void {
+  const isLarge = buffer.length === LARGE_BYTES;
+  const spare = isLarge ? spareLarge : spareSmall;
+  if (spare.length < (isLarge ? SPARE_LARGE_MAX : SPARE_SMALL_MAX)) spare.push(buffer);
 }
 
 /** What is left of a buffer is used for a part of a body from this size on. */
