@@ -132,8 +132,16 @@ export class Arrival implements Connection {
       else if (front.isDraining && waitedMs >= DRAIN_IDLE_MS) this.#seat.transport.end();
     } else if (headTimeoutMs > 0 && waitedMs >= headTimeoutMs) {
       if (this.#phase === "proxy_header") this.#refuse("proxy_protocol");
+      // Slow bytes that may yet become a request are the codec's, which says 408. Passed on as they are, the rest of that
+      // request would go past every route and filter. A client that is silent all that time does not come here.
+      else if (this.#protocol === "auto" && this.#held[0] !== HANDSHAKE && this.#isPlainOpen) this.#choose("http1");
       else this.#settle();
     }
+  }
+
+  /** Bytes that are not TLS may be what the connection carries. */
+  get #isPlainOpen(): boolean {
+    return this.#phase === "inner" || this.#desk.reception.modeOf(this.#port).plaintext;
   }
 
   #advance(): void {

@@ -33,6 +33,18 @@ test.each([
   ["\u0000\u0001\u0002", "tcp"],
   [`x${"y".repeat(9000)}`, "http1"],
   ["", undefined],
+  // What only some servers take for a request, cut where an attacker likes: it must not reach one of them as TCP.
+  ["GET\u000B/adm", "http1"],
+  ["GET\u00A0/admin\r\n", "http1"],
+  ["\u000BGET /adm", "http1"],
+  ["\u001FFROB /adm", undefined],
+  ["FROB\u000C/adm", undefined],
+  [`GET${"\u000B".repeat(400)}/adm`, undefined],
 ] as const satisfies readonly (readonly [string, Detected])[])("%j", (text, expected) => {
   expect(detect(Buffer.from(text, "latin1"))).toBe(expected);
+});
+
+test("empty lines without end are HTTP, as Node skips them all", () => {
+  expect(detect(Buffer.from("\r\n".repeat(4096), "latin1"))).toBeUndefined();
+  expect(detect(Buffer.from("\r\n".repeat(4097), "latin1"))).toBe("http1");
 });

@@ -12,13 +12,14 @@ export const FIRST_LINE_MAX_BYTES: number = 8 * 1024;
 const TAB = 9;
 const LF = 10;
 const CR = 13;
+const FILE_SEPARATOR = 28;
 const SPACE = 32;
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 
-/** A method that everybody knows, then the beginning of a target: known without waiting for the line's end. */
+/** A method that everybody knows, then the beginning of a target: known without waiting for the line's end. What stands between is whatever some server takes for a space: Python's splits at 0xA0 too. */
 const REQUEST_START =
-  /^(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE|PROPFIND|REPORT|SEARCH)[ \t]+(?:[/*]|https?:)|^CONNECT[ \t]+[^ \t\r\n]+:\d+[ \t]/iu;
+  /^(?:GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE|PROPFIND|REPORT|SEARCH)[^!-~]+(?:[/*]|https?:)|^CONNECT[^!-~]+[!-~]+:\d+[^!-~]/iu;
 const HTTP_VERSION = /HTTP\/\d/iu;
 /** Enough of a line to match `REQUEST_START`. */
 const START_BYTES = 320;
@@ -43,11 +44,12 @@ function startsLike(bytes: Buffer, pattern: Buffer): boolean {
   return bytes.compare(pattern, 0, length, 0, length) === 0;
 }
 
-/** Servers skip empty lines before a request (RFC 9112 §2.2), and some skip spaces. */
+/** Servers skip empty lines before a request (RFC 9112 §2.2), and some skip whatever else is blank. */
 function detectHttp1(bytes: Buffer): Detected {
   let start = 0;
   while (start < bytes.length && isBlank(bytes[start])) start++;
-  if (start === bytes.length) return bytes.length > FIRST_LINE_MAX_BYTES ? "tcp" : undefined;
+  // Node skips as many empty lines as come, so that any number of them may be followed by a request.
+  if (start === bytes.length) return bytes.length > FIRST_LINE_MAX_BYTES ? "http1" : undefined;
   const lineEnd = bytes.indexOf(LF, start);
   const end = lineEnd < 0 ? bytes.length : lineEnd;
   if (REQUEST_START.test(bytes.latin1Slice(start, Math.min(end, start + START_BYTES)))) return "http1";
@@ -56,15 +58,16 @@ function detectHttp1(bytes: Buffer): Detected {
   return bytes.length - start > FIRST_LINE_MAX_BYTES ? "http1" : undefined;
 }
 
-function isBlank(byte: number | undefined): boolean {
-  return byte === CR || byte === LF || byte === SPACE || byte === TAB;
+/** White space to any server: from tab to CR, from file separator to space (Python's `str.split`). */
+function isBlank(byte = 0): boolean {
+  return (byte >= TAB && byte <= CR) || (byte >= FILE_SEPARATOR && byte <= SPACE);
 }
 
-/** No control characters: what a line of text may still become. */
+/** No control characters but blanks: what a line of text may still become. */
 function isText(bytes: Buffer, start: number): boolean {
   for (let at = start; at < bytes.length; at++) {
     const byte = bytes[at] ?? 0;
-    if (byte < SPACE && byte !== TAB && byte !== CR) return false;
+    if (byte < SPACE && !isBlank(byte)) return false;
   }
   return true;
 }
