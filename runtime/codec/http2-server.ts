@@ -324,6 +324,9 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
 
   #refusal(exchange: Exchange, block: FieldBlock, isRefused: boolean, bodyMaxBytes: number): Failure | undefined {
     const { upgrade } = exchange;
+    // As over HTTP/1.1 (RFC 9110 §9.3.6). Passed on with an upgrade that the upstream refuses, the length would be that of
+    // the first bytes of whatever request comes next on its connection.
+    if (upgrade !== "" && block.contentLength >= 0) return failure("bad_request", "a CONNECT came with a length");
     if (block.expectsUnknown || isRefused) return failure("expectation_failed", "the expectation cannot be met");
     if (upgrade !== "" && !this.#front.http.upgrades.includes(upgrade))
       return failure("no_route", `CONNECT for ${upgrade} is not allowed here`);

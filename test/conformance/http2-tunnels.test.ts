@@ -149,3 +149,31 @@ test("CONNECT, where it is allowed, has neither scheme nor path on either side",
   expect(valueOf(seen, ":authority")).toBe("db.example:5432");
   expect(valueOf(seen, ":path")).toBe("");
 });
+
+describe("a CONNECT with a length", () => {
+  // Those bytes would be the tunnel's; an upstream that refuses the upgrade would take the next request's first bytes for them.
+  test.each([
+    ["extended", WEBSOCKET, "http1"],
+    ["extended", WEBSOCKET, "http2"],
+    [
+      "plain",
+      [
+        [":method", "CONNECT"],
+        [":authority", "test:1"],
+      ] as Fields,
+      "http1",
+    ],
+  ] as const)("%s %#, is refused, and no upstream hears of it", async (_, fields, protocol) => {
+    using upstream = startScriptedUpstream((connection) => {
+      connection.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+    });
+    using proxy = await startServing(snapshotFor(upstream.port, protocol, { upgrades: ["websocket", "connect"] }));
+    using client = await connectHttp2(proxy.port);
+    client.headers(1, [...fields, ["content-length", "40"]], END_HEADERS);
+    await until("the refusal", () => client.stream(1).heads[0]);
+    expect(valueOf(client.stream(1).heads[0], ":status")).toBe("400");
+    client.headers(3, fields, END_HEADERS);
+    if (protocol === "http1") await until("one without", () => client.stream(3).heads[0]);
+    expect(upstream.connections.map(({ received }) => received).join("")).not.toContain("content-length");
+  });
+});
