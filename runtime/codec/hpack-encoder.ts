@@ -62,6 +62,16 @@ interface Known {
   readonly encoded: Buffer;
 }
 
+/** Fields that the proxy added that are remembered, and the longest value. */
+const ADDED = 8;
+const ADDED_MAX_BYTES = 64;
+
+interface Added {
+  readonly name: string;
+  readonly value: string;
+  readonly insertion: number;
+}
+
 const INDEXED = 0x80;
 const INDEXING = 0x40;
 const WITHOUT = 0;
@@ -93,6 +103,9 @@ export class HpackEncoder {
   /** What became of fields that came again, by their id. */
   #known: (Known | undefined)[] = [];
   #knownBytes = 0;
+  readonly #lastAdded: (Added | undefined)[] = [];
+  /** Insertion of the field that `#field` sent last, -1 where it is not in the table. */
+  #lastEntry = -1;
   #authority = "";
   /** Insertion of `:authority` with that value, -1 where there was none. */
   #authorityAt = -1;
@@ -211,7 +224,11 @@ export class HpackEncoder {
   #fields(headers: HeaderMap, isRequest: boolean): void {
     if (headers.count > 0) this.#parsed(headers, isRequest);
     const { added } = headers;
-    for (let index = 0; index < added.length; index += 2) this.#added(added[index] ?? "", added[index + 1] ?? "");
+    for (let index = 0; index < added.length; index += 2) {
+      const name = added[index] ?? "";
+      const value = added[index + 1] ?? "";
+      if (!this.#addedAgain(index >>> 1, name, value)) this.#added(index >>> 1, name, value);
+    }
   }
 
   /** Parsed fields; what became of those that came again is copied while neither they nor the table changed. */
@@ -288,8 +305,18 @@ export class HpackEncoder {
     }
   }
 
-  /** A field that the proxy added. */
-  #added(name: string, value: string): void {
+  /** The proxy mostly adds the same fields in the same order: those that are in the table. */
+  #addedAgain(place: number, name: string, value: string): boolean {
+    const last = this.#lastAdded[place];
+    if (last === undefined || last.name !== name || last.value !== value) return false;
+    const index = this.#table.age(last.insertion);
+    if (index > this.#table.count) return false;
+    this.#integer(INDEXED, 127, STATIC_COUNT + index);
+    return true;
+  }
+
+  /** A field that the proxy added, as the `place`th. */
+  #added(place: number, name: string, value: string): void {
     let note = noteOfText(name);
     let lower = name;
     if (note === 0) {
@@ -297,7 +324,10 @@ export class HpackEncoder {
       if (lower !== name) note = noteOfText(lower);
     }
     if ((note & UNIQUE) === 0) {
-      if (!isOfOneHop(note & KIND)) this.#text(lower, value, note);
+      if (isOfOneHop(note & KIND)) return;
+      this.#text(lower, value, note);
+      if (this.#lastEntry >= 0 && place < ADDED && value.length <= ADDED_MAX_BYTES)
+        this.#lastAdded[place] = { name, value, insertion: this.#lastEntry };
       return;
     }
     const index = note >>> STATIC_SHIFT;
@@ -326,6 +356,7 @@ export class HpackEncoder {
     reference: number,
     table: number,
   ): void {
+    this.#lastEntry = -1;
     if ((note & (NEVER | SECRET | UNIQUE)) !== 0 || (note & KIND) === COOKIE) {
       const isShort = (note & KIND) === COOKIE && valueEnd - nameEnd - 2 < COOKIE_MIN_BYTES;
       if ((note & (NEVER | SECRET)) !== 0 || isShort)
@@ -379,6 +410,7 @@ export class HpackEncoder {
       const insertion = buckets[bucket + 1] ?? 0;
       const index = table.age(insertion);
       if (index > 0 && index <= table.count && this.#isEntry(index, bytes, start, nameEnd, valueEnd)) {
+        this.#lastEntry = insertion;
         if (reference !== 0) this.#noteSame(source, reference, insertion);
         return this.#integer(INDEXED, 127, STATIC_COUNT + index);
       }

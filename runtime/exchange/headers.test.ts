@@ -53,6 +53,19 @@ describe("a parsed head", () => {
     expect(map.get("x-^")).toBe("1");
   });
 
+  test("knows the names of the head that it was given last", () => {
+    const map = new HeaderMap();
+    const names = ["X-First", "accept", "x-request-id", "a", "Content-Type"];
+    for (const name of names) {
+      const bytes = Buffer.from(`${name}: 1\r\n`);
+      const at = name.length;
+      map.load(bytes, new Int32Array([0, at, at + 2, at + 3]), new Uint8Array(1), 1);
+      for (const asked of names) expect(map.has(asked.toLowerCase())).toBe(asked === name);
+    }
+    map.load(Buffer.alloc(0), new Int32Array(0), new Uint8Array(0), 0);
+    expect(names.filter((name) => map.has(name.toLowerCase()))).toEqual([]);
+  });
+
   test("leaves no field of its hop", () => {
     const map = parse([
       ["Connection", "keep-alive, X-Hop"],
@@ -61,7 +74,8 @@ describe("a parsed head", () => {
       ["TE", "trailers"],
       ["X-End", "1"],
     ]);
-    expect(encode(map)).toBe("Host: a\r\nX-End: 1\r\n\r\n");
+    // TE is of one hop too, but this one says what the next hop is to know (RFC 9110 §10.1.4).
+    expect(encode(map)).toBe("Host: a\r\nTE: trailers\r\nX-End: 1\r\n\r\n");
   });
 
   test("does not fit: nothing is claimed to be written", () => {

@@ -39,6 +39,8 @@ export class HeaderMap {
   #offsets: Int32Array = NO_OFFSETS;
   #marks: Uint8Array = NO_MARKS;
   #count = 0;
+  /** A bit for each parsed field's name (`bitOf`), 0 until somebody asks for one. */
+  #names = 0;
   /** Fields that came later: name, value, name, value, … */
   #added: string[] = NONE;
   /** `#marks` belong to others too: they are copied before one changes. */
@@ -58,6 +60,7 @@ export class HeaderMap {
     this.#offsets = offsets;
     this.#marks = marks;
     this.#count = count;
+    this.#names = 0;
     this.#sharesMarks = false;
     this.#source = undefined;
     this.#added = NONE;
@@ -202,12 +205,28 @@ export class HeaderMap {
   #next(name: string, from: number): number {
     const offsets = this.#offsets;
     const length = name.length;
+    // Most names that are asked for are not there.
+    if (this.#names === 0) this.#names = this.#allNames();
+    const bit = bitOf(length, name.charCodeAt(0), name.charCodeAt(length - 1));
+    if ((this.#names & bit) === 0) return -1;
     for (let field = from; field < this.#count; field++) {
       const start = offsets[field * STRIDE] ?? 0;
       if ((offsets[field * STRIDE + 1] ?? 0) - start !== length || this.#marks[field] !== KEEP) continue;
       if (matchesName(this.#bytes, start, name)) return field;
     }
     return -1;
+  }
+
+  #allNames(): number {
+    const bytes = this.#bytes;
+    const offsets = this.#offsets;
+    let names = 0;
+    for (let at = this.#count * STRIDE - STRIDE; at >= 0; at -= STRIDE) {
+      const start = offsets[at] ?? 0;
+      const end = offsets[at + 1] ?? 0;
+      names |= bitOf(end - start, bytes[start] ?? 0, bytes[end - 1] ?? 0);
+    }
+    return names;
   }
 
   #name(field: number): string {
@@ -241,6 +260,11 @@ export function isFieldValue(text: string): boolean {
 /** The bytes from `start` to `end` as Latin-1 text. */
 export function latin1(bytes: Buffer, start: number, end: number): string {
   return bytes.latin1Slice(start, end);
+}
+
+/** One of 32 bits for a name of this length, first and last character, whatever the case. */
+function bitOf(length: number, first: number, last: number): number {
+  return 1 << (length * 5 + (first | 0x20) + (last | 0x20) * 3);
 }
 
 /** Whether the bytes at `start` spell `name` (lower case) in any case. Both are field names of one length: letters differ in bit 0x20 alone. */
