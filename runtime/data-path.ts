@@ -89,7 +89,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     log[level](fields, message);
   }
   const originalDestinations = new OriginalDestinations<Target>({
-    build: (config, sourceAddress, tls) => buildTarget(config, tls, random, sourceAddress),
+    build: (config, sourceAddress) => buildTarget(config, undefined, random, sourceAddress),
     hasAddress: (address) =>
       Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address)),
   });

@@ -190,20 +190,10 @@ function assemble(
 ): Generation {
   for (const shared of shares.targets.values()) shared.holders++;
   for (const shared of shares.filters.values()) shared.holders++;
-  const listed = Map.groupBy(
-    [...shares.targets.values()].map(({ value }) => value),
-    ({ config }) => config.type,
-  );
-  const targets = new Map(listed.get("STATIC")?.map((target) => [target.cluster.name, target]));
-  const redirected = new Map(listed.get("ORIGINAL_DST")?.map((target) => [target.cluster.name, target]));
+  const targets = new Map([...shares.targets.values()].map(({ value }) => [value.cluster.name, value]));
   const forward = compileForward(
     targets,
-    (name, exchange) => {
-      const target = redirected.get(name);
-      return target === undefined
-        ? deps.originalDestinations.find(name, exchange)
-        : deps.originalDestinations.findFor(target, exchange);
-    },
+    (name, exchange) => deps.originalDestinations.find(name, exchange),
     deps.clock,
   );
   let exchanges = 0;
@@ -287,7 +277,6 @@ function applicationCluster(application: Application): Cluster {
   return {
     name: inboundCluster(application.port),
     service: "unknown",
-    type: "STATIC",
     endpoints: [{ address: application.address, port: application.applicationPort, weight: 1, labels: {} }],
     balance: "round_robin",
     connectTimeoutMs: 10_000,

@@ -6,7 +6,6 @@ import type { Listener } from "./contract/listener.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Identity } from "./contract/tls.ts";
 import type { Direction, Downstream, Random } from "./exchange/exchange.ts";
-import type { TcpSession } from "./exchange/tcp-session.ts";
 import type { Reception, TcpPlan } from "./listener/arrival.ts";
 import { renderProxyHeader } from "./listener/proxy-protocol.ts";
 import type { ContextCache } from "./listener/secure-context.ts";
@@ -115,7 +114,7 @@ function targetOf({ config, cluster, tls }: TcpCluster): TcpTarget {
   return {
     cluster,
     tls,
-    pick: config.type === "ORIGINAL_DST" ? (session) => calledEndpoint(session, "outbound") : () => cluster.pick(),
+    pick: () => cluster.pick(),
     connectAttemptsMax: 1,
     preambleFor: version === undefined ? undefined : ({ downstream }) => headerFor(version, downstream),
   };
@@ -140,23 +139,21 @@ function splitAddress(address: string): { readonly ip: string; readonly port: nu
 function passthroughPlan(direction: Direction, random: Random): TcpPlan {
   const name = direction === "inbound" ? "InboundPassthroughCluster" : "PassthroughCluster";
   const cluster = new LiveCluster(Cluster.parse({ name, service: name, endpoints: [] }), random);
+  // To the application from the address that the rules know; from another it would come back here for ever.
+  function sourceFor(ip: string): string | undefined {
+    if (direction === "outbound") return undefined;
+    return ip.includes(":") ? INBOUND_SOURCE.ipv6 : INBOUND_SOURCE.ipv4;
+  }
   const target: NamedTarget = {
     cluster,
     tls: undefined,
-    pick: (session) => calledEndpoint(session, direction),
+    pick: ({ downstream: { originalDestination } }) =>
+      originalDestination === undefined
+        ? undefined
+        : new LiveEndpoint(originalDestination.ip, originalDestination.port, 1, sourceFor(originalDestination.ip)),
     connectAttemptsMax: 1,
     preambleFor: undefined,
     routeName: "",
   };
   return planFor(() => target, IDLE_TIMEOUT_MS);
-}
-
-/** Where the client's connection was going; `undefined` where it was not redirected. */
-function calledEndpoint({ downstream }: TcpSession, direction: Direction): LiveEndpoint | undefined {
-  const { originalDestination } = downstream;
-  if (originalDestination === undefined) return undefined;
-  const { ip, port } = originalDestination;
-  // To the application from the address that the rules know; from another it would come back here for ever.
-  const inboundSource = ip.includes(":") ? INBOUND_SOURCE.ipv6 : INBOUND_SOURCE.ipv4;
-  return new LiveEndpoint(ip, port, 1, direction === "inbound" ? inboundSource : undefined);
 }

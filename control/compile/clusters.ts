@@ -71,8 +71,6 @@ function buildCluster(
   return {
     name,
     service: host,
-    // Istio: of several entries for a host the first says how it is resolved.
-    ...(isKnown && service.entries[0]?.spec.resolution === "NONE" ? { type: "ORIGINAL_DST" as const } : {}),
     endpoints: endpoints.filter(({ labels }) => hasLabels(labels ?? {}, wanted)),
     ...policyFields(policy, port === undefined ? "http" : protocolOf(port), host),
   };

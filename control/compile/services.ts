@@ -38,8 +38,6 @@ export function endpointsOf(service: Service, port: ServicePort): readonly z.inp
   return service.entries.flatMap(({ spec, metadata }) => {
     const own = spec.ports.find(({ number }) => number === port.number);
     if (own === undefined) return [];
-    // The client's own destination.
-    if (spec.resolution === "NONE") return [];
     const target = own.targetPort ?? own.number;
     // Istio: with DNS and no endpoints, the host is itself the address.
     if (spec.endpoints.length === 0) return [{ address: service.host, port: target }];

@@ -157,12 +157,7 @@ describe("what is wrong is told with the field, the value and what it must be", 
     [
       "ServiceEntry",
       `{ hosts: [a.test], addresses: [10.0.0.0/8], resolution: DNS, ports: [{ number: 1, name: tcp }] }`,
-      'spec.addresses[0]: "10.0.0.0/8" is a network, which needs resolution STATIC or NONE',
-    ],
-    [
-      "ServiceEntry",
-      `{ hosts: [a.test, "*.b.test"], resolution: NONE, ports: [{ number: 1, name: tcp }], endpoints: [{ address: 10.0.0.1 }] }`,
-      "spec.endpoints: must be empty with resolution NONE",
+      'spec.addresses[0]: "10.0.0.0/8" is a network, which needs resolution STATIC',
     ],
     ["VirtualService", "{ hosts: [a] }", "spec: must have at least one of http, tls, tcp"],
     [

@@ -89,13 +89,10 @@ export const ServiceEntrySpec = z
     ports: z.array(ServicePort).min(1),
     /** Inside or outside the mesh. Makes a difference only once identity does. Default `MESH_EXTERNAL`. */
     location: z.enum(["MESH_EXTERNAL", "MESH_INTERNAL"]).default("MESH_EXTERNAL"),
-    /**
-     * `STATIC`: endpoints are IP addresses. `DNS`: names, resolved by the proxy; the hosts themselves when there are no
-     * endpoints. `NONE`: the client has resolved the host itself, and a redirected connection goes where it was going.
-     */
-    resolution: z.enum(["STATIC", "DNS", "NONE"], {
+    /** `STATIC`: endpoints are IP addresses. `DNS`: names, resolved by the proxy; the hosts themselves when there are no endpoints. */
+    resolution: z.enum(["STATIC", "DNS"], {
       error: (issue) =>
-        `is ${JSON.stringify(issue.input) ?? "missing"}, must be STATIC, DNS or NONE (DNS_ROUND_ROBIN and DYNAMIC_DNS are not supported yet)`,
+        `is ${JSON.stringify(issue.input) ?? "missing"}, must be STATIC or DNS (NONE, DNS_ROUND_ROBIN and DYNAMIC_DNS are not supported yet)`,
     }),
     endpoints: z.array(WorkloadEndpoint).max(10_000).default([]),
     exportTo: ExportTo,
@@ -127,13 +124,13 @@ function checkHosts({ hosts, addresses, ports, resolution, endpoints }: Checked,
   // Istio's rules: plain TCP says no host, so that two hosts of one port could not be told apart.
   ports.forEach((port, index) => {
     const family = familyOf(protocolOf(port));
-    if (resolution !== "NONE" && hosts.length > 1 && (family === "tcp" || family === "auto")) {
+    if (hosts.length > 1 && (family === "tcp" || family === "auto")) {
       issue(["ports", index, "protocol"], "must be one of HTTP or TLS where there are several hosts: TCP names none");
     }
   });
   addresses.forEach((address, index) => {
     if (address.includes("/") && resolution === "DNS") {
-      issue(["addresses", index], `${JSON.stringify(address)} is a network, which needs resolution STATIC or NONE`);
+      issue(["addresses", index], `${JSON.stringify(address)} is a network, which needs resolution STATIC`);
     }
   });
 }
@@ -141,12 +138,6 @@ function checkHosts({ hosts, addresses, ports, resolution, endpoints }: Checked,
 function checkEndpoints({ ports, resolution, endpoints }: Checked, issue: Issue): void {
   if (resolution === "STATIC" && endpoints.length === 0) {
     issue(["endpoints"], "must name at least one endpoint with resolution STATIC");
-  }
-  if (resolution === "NONE") {
-    if (endpoints.length > 0) issue(["endpoints"], "must be empty with resolution NONE");
-    ports.forEach(({ targetPort }, index) => {
-      if (targetPort !== undefined) issue(["ports", index, "targetPort"], "is not supported with resolution NONE");
-    });
   }
   const names = new Set(ports.map(({ name }) => name));
   endpoints.forEach(({ address, ports: own }, index) => {

@@ -28,7 +28,7 @@ const edits = fc.record({
 
 const serviceEntry = fc.record({
   hosts: fc.array(host, { minLength: 1, maxLength: 2 }),
-  resolution: fc.constantFrom("STATIC", "DNS", "NONE"),
+  resolution: fc.constantFrom("STATIC", "DNS"),
   ports: fc.constantFrom(
     [{ number: 80, name: "http" }],
     [

@@ -144,18 +144,6 @@ describe("a service with several ports", () => {
   });
 });
 
-test("a service that its clients resolve has clusters without endpoints, which go where the client was going", () => {
-  const spec =
-    '{ hosts: ["*.a.test"], resolution: NONE, ports: [{ number: 80, name: http }, { number: 443, name: tls }] }';
-  const snapshot = snapshotOf(mesh(["ServiceEntry", spec]));
-  expect(snapshot.clusters.map(({ name, type, endpoints }) => [name, type, endpoints.length])).toEqual([
-    ["outbound|80||*.a.test", "ORIGINAL_DST", 0],
-    ["outbound|443||*.a.test", "ORIGINAL_DST", 0],
-  ]);
-  expect(domains(snapshot)).toEqual(["*.a.test"]);
-  expect(routes(snapshot)).toEqual(["443 *.a.test → outbound|443||*.a.test 1"]);
-});
-
 describe("a DestinationRule", () => {
   const HOST = service("a.test", "{ number: 80, name: http }, { number: 81, name: http-b }, { number: 82, name: tcp }");
   const built = (policy: string, name = "outbound|80||a.test", more = "") =>

@@ -36,11 +36,6 @@ export const Cluster = z.strictObject({
   name: z.string().min(1),
   /** The service it belongs to, as metrics name it (`destination_service`): `reviews.default`. */
   service: z.string().default("unknown"),
-  /**
-   * `STATIC`, the default: to its endpoints. `ORIGINAL_DST`: it has none, each request and connection goes where its client's
-   * connection was going before it was redirected (Istio's `resolution: NONE`).
-   */
-  type: z.enum(["STATIC", "ORIGINAL_DST"]).default("STATIC"),
   endpoints: z.array(Endpoint).max(10_000),
   balance: z.enum(["round_robin", "least_request", "random"]).default("least_request"),
   /** From the attempt's start to an open connection; then 503 `UF`. Default 10 s, as Istio. */

@@ -1,11 +1,10 @@
 // Where requests go that no listed cluster takes, without sockets: what is built for them, kept and forgotten.
 import { describe, expect, test } from "bun:test";
 import { LiveCluster } from "../cluster/cluster.ts";
-import { Cluster } from "../contract/cluster.ts";
 import { EMPTY_BODY } from "../exchange/body.ts";
 import { Exchange, type Destination } from "../exchange/exchange.ts";
 import { HeaderMap } from "../exchange/headers.ts";
-import { OriginalDestinations, type OpenDestination, type RedirectedCluster } from "./original-dst.ts";
+import { OriginalDestinations, type OpenDestination } from "./original-dst.ts";
 
 const CLOCK = { now: () => 0, monotonic: () => 0 };
 
@@ -130,21 +129,4 @@ test("the black hole is 502, and a cluster that is nobody's is told as such", ()
   expect(all.find("BlackHoleCluster", request(undefined))).toMatchObject({ ok: true, value: { status: 502 } });
   expect(all.find("inbound|8080||", request(undefined))).toMatchObject({ ok: false, error: { kind: "no_cluster" } });
   expect(all.find("outbound|80||x", request({ ip: "10.0.0.2", port: 80 }))).toMatchObject({ ok: false });
-});
-
-/** A cluster without endpoints, as a generation holds it. */
-function listed(name: string): RedirectedCluster {
-  return { config: Cluster.parse({ name, type: "ORIGINAL_DST", endpoints: [] }), tls: undefined };
-}
-
-test("a listed cluster's requests go where they were going, each cluster's with connections of its own", () => {
-  const { all, built } = makeDestinations();
-  const [one, two] = [listed("one"), listed("two")];
-  const first = request({ ip: "10.0.0.1", port: 80 });
-  expect(hostOf(all.findFor(one, first))).toBe("10.0.0.1:80");
-  expect(all.findFor(one, first)).toBe(all.findFor(one, first));
-  expect(hostOf(all.findFor(one, request({ ip: "10.0.0.2", port: 80 })))).toBe("10.0.0.2:80");
-  expect(hostOf(all.findFor(two, first))).toBe("10.0.0.1:80");
-  expect(built.map(({ cluster }) => cluster.name)).toEqual(["one", "one", "two"]);
-  expect(all.findFor(one, request(undefined))).toMatchObject({ error: { kind: "no_healthy_endpoint" } });
 });

@@ -6,7 +6,6 @@ import { Cluster } from "../contract/cluster.ts";
 import type { Exchange, Destination, Outcome } from "../exchange/exchange.ts";
 import { failure } from "../exchange/failure.ts";
 import { localReply } from "../exchange/reply.ts";
-import type { TlsClient } from "./client-tls.ts";
 
 /** Requests that no route knows, as they were meant (Istio's names). */
 export const PASSTHROUGH_CLUSTER = "PassthroughCluster";
@@ -38,7 +37,7 @@ export interface ClusterSum {
 
 export interface OriginalDestinationsOptions<T extends OpenDestination> {
   /** Makes a cluster with connections that leave from that address, or from any. */
-  readonly build: (config: Cluster, sourceAddress: string | undefined, tls: TlsClient | undefined) => T;
+  readonly build: (config: Cluster, sourceAddress: string | undefined) => T;
   /** Whether the system lets us send from that address. */
   readonly hasAddress: (address: string) => boolean;
 }
@@ -49,18 +48,9 @@ export interface OriginalDestinationsOptions<T extends OpenDestination> {
  */
 export const INBOUND_SOURCE = { ipv4: "127.0.0.6", ipv6: "::6" } as const;
 
-/** A listed cluster without endpoints of its own. */
-export interface RedirectedCluster {
-  readonly config: Cluster;
-  readonly tls: TlsClient | undefined;
-}
-
 /** The destinations of one proxy, whichever generation found them. */
 export class OriginalDestinations<T extends OpenDestination> {
   readonly #destinations = new Map<string, T>();
-  /** Generations that name a cluster alike share its configuration, and so its destinations. */
-  readonly #ids = new WeakMap<Cluster, number>();
-  #lastId = 0;
   readonly #options: OriginalDestinationsOptions<T>;
 
   constructor(options: OriginalDestinationsOptions<T>) {
@@ -77,24 +67,6 @@ export class OriginalDestinations<T extends OpenDestination> {
       return { ok: false, error: failure("no_cluster", `${JSON.stringify(name)} is not a cluster`) };
     }
     return this.#inbound(name, originalDestination.ip, inboundPort);
-  }
-
-  /** For a listed cluster of the type `ORIGINAL_DST`. */
-  findFor({ config, tls }: RedirectedCluster, exchange: Exchange): T | Outcome {
-    const destination = destinationOf(exchange);
-    if (destination === undefined) {
-      return {
-        ok: false,
-        error: failure("no_healthy_endpoint", `${exchange.authority} was not redirected from anywhere`),
-      };
-    }
-    const id = this.#ids.get(config) ?? ++this.#lastId;
-    this.#ids.set(config, id);
-    const { ip: address, port } = destination;
-    return this.#keep(`${id} ${address} ${port}`, () => {
-      const endpoints = [{ address, port, weight: 1, labels: {} }];
-      return this.#options.build({ ...config, endpoints }, undefined, tls);
-    });
   }
 
   /** Called a few times a second: closes what is idle for too long, and forgets destinations without connections. */
@@ -142,19 +114,14 @@ export class OriginalDestinations<T extends OpenDestination> {
   }
 
   #take(name: string, address: string, port: number, idleTimeoutMs: number, source: string | undefined): T | Outcome {
-    return this.#keep(`${name} ${address} ${port}`, () => {
-      const config = Cluster.parse({ name, service: serviceOf(name), endpoints: [{ address, port }], idleTimeoutMs });
-      return this.#options.build(config, source, undefined);
-    });
-  }
-
-  #keep(key: string, build: () => T): T | Outcome {
+    const key = `${name} ${address} ${port}`;
     const known = this.#destinations.get(key);
     if (known !== undefined) return known;
     if (this.#destinations.size >= DESTINATIONS_MAX && !this.#makeRoom()) {
       return { ok: false, error: failure("overloaded", `${DESTINATIONS_MAX} destinations are in use`) };
     }
-    const built = build();
+    const config = Cluster.parse({ name, service: serviceOf(name), endpoints: [{ address, port }], idleTimeoutMs });
+    const built = this.#options.build(config, source);
     this.#destinations.set(key, built);
     return built;
   }

@@ -79,10 +79,6 @@ function renderMesh(ip: string, authority: string): string {
     entry("tls.test", "{ number: 443, name: tls, targetPort: 8443 }", ""),
     entry("old.test", "{ number: 443, name: https, targetPort: 1 }", ""),
     [
-      "ServiceEntry",
-      '{ hosts: ["*.wild.test"], resolution: NONE, ports: [{ number: 8080, name: http }, { number: 8443, name: tls }] }',
-    ],
-    [
       "DestinationRule",
       `{ host: secure.test, trafficPolicy: { tls: { mode: SIMPLE, sni: localhost, caCertificates: ${authority} } } }`,
     ],
@@ -151,15 +147,6 @@ test.each(["tls.test", "old.test"])("TLS for %s passes as it came, by its name",
   const address = host === "tls.test" ? "192.0.2.5" : "192.0.2.6";
   expect(await curl("-k", "--resolve", `${host}:443:${address}`, `https://${host}/`)).toContain("TLSv1.3");
   expect(await logged(` ${address}:443 `)).toContain("outbound|443||tls.test");
-});
-
-test("what the client resolved itself goes where it was going", async () => {
-  const page = await curl("--resolve", `a.wild.test:8080:${server.ipv4}`, "http://a.wild.test:8080/page.txt?wild");
-  expect(page).toBe("page of 8080");
-  expect(await logged("/page.txt?wild")).toContain(`"${server.ipv4}:8080" outbound|8080||*.wild.test `);
-  const tls = await curl("-k", "--resolve", `b.wild.test:8443:${server.ipv4}`, "https://b.wild.test:8443/");
-  expect(tls).toContain("TLSv1.3");
-  expect(await logged(` ${server.ipv4}:8443 `)).toContain("outbound|8443||*.wild.test");
 });
 
 test("nobody else is called where the registry is all", async () => {
