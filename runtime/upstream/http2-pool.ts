@@ -64,8 +64,9 @@ export class Http2Pool implements SubPool {
   refused(connection: PooledConnection, cause: Parameters<Claimant["denied"]>[0]): void {
     const lane = this.#lane(connection.endpoint);
     lane.opening.delete(connection);
-    // Whoever waits for this endpoint has no other connection to wait for, unless one is there or on its way.
-    const denied = lane.opening.size + lane.connections.length === 0 ? lane.waiting.splice(0) : [];
+    // Whoever waits is told, unless another is on its way. Those that are there are full or on their way out, perhaps for
+    // hours, and to try again for as long would be a loop as fast as connections are refused.
+    const denied = lane.opening.size === 0 ? lane.waiting.splice(0) : [];
     for (const claimant of denied) claimant.denied(cause);
     this.roomChanged();
   }

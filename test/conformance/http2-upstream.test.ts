@@ -156,6 +156,25 @@ describe("what an upstream never looked at goes out again", () => {
     expect(proxy.lines.every((line) => line.includes(" 200 - "))).toBe(true);
   });
 
+  test.each([
+    ["that said GOAWAY", []],
+    ["that takes no more at once", [[MAX_CONCURRENT_STREAMS, 1]]],
+  ] as const)("not to an upstream %s and takes no connections: 503, at once", async (_what, pairs) => {
+    using upstream = startHttp2Upstream((peer, one) => {
+      if (!isWhole(one)) return;
+      peer.headers(one.id, [[":status", "200"]], END_HEADERS);
+      if (pairs.length === 0) peer.send(frame(GOAWAY, 0, 0, Buffer.concat([uint32(1), uint32(0)])));
+    }, pairs);
+    using proxy = await startServing(snapshotFor(upstream.port));
+    using client = await connectHttp2(proxy.port);
+    client.headers(1, request());
+    await until("a stream that stays open", () => client.stream(1).heads[0]);
+    upstream.stopAccepting();
+    client.headers(3, request());
+    expect((await client.over(3)).heads[0]).toContainEqual([":status", "503"]);
+    expect(client.stream(1).reset).toBeUndefined();
+  });
+
   test("REFUSED_STREAM", async () => {
     using upstream = startHttp2Upstream((peer, one) => {
       if (!isWhole(one)) return;

@@ -295,6 +295,8 @@ export async function connectHttp2(
 export interface Http2Upstream extends Disposable {
   readonly port: number;
   readonly connections: readonly Http2Peer[];
+  /** Refuses new connections; those that are open go on. */
+  stopAccepting(): void;
 }
 
 /** Listens; each connection says its SETTINGS at once. */
@@ -321,5 +323,13 @@ export function startHttp2Upstream(
       close: (socket) => socket.data.peer.closed(),
     },
   });
-  return { port: server.port, connections, [Symbol.dispose]: () => server.stop(true) };
+  return {
+    port: server.port,
+    connections,
+    stopAccepting: () => server.stop(false),
+    [Symbol.dispose]: () => {
+      for (const peer of connections) peer[Symbol.dispose]();
+      server.stop(true);
+    },
+  };
 }
