@@ -54,8 +54,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
   #nextId = 1;
   #isRetired = false;
   #isGone = false;
-  /** Monotonic; when the last byte was written, to the sweep's precision. */
-  #endedAtMs = 0;
+  #linger: ReturnType<typeof setTimeout> | undefined = undefined;
 
   constructor(
     transport: Transport,
@@ -146,6 +145,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
   closed(): void {
     if (this.#isGone) return;
     this.#isGone = true;
+    clearTimeout(this.#linger);
     this.isOver = true;
     this.reader.stop();
     this.writer.closed();
@@ -154,11 +154,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
 
   sweep(nowMs: number): void {
     this.guard.swept();
-    if (!this.isOver) return this.sweepKeepalive(nowMs);
-    if (this.#isGone) return undefined;
-    if (this.#endedAtMs === 0) this.#endedAtMs = nowMs;
-    else if (nowMs - this.#endedAtMs >= LINGER_MS) this.transport.terminate();
-    return undefined;
+    if (!this.isOver) this.sweepKeepalive(nowMs);
   }
 
   // What the connection leaves to its sides.
@@ -223,6 +219,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
   }
 
   protected override broken(): void {
+    this.#awaitClose();
     this.#owner.roomChanged();
   }
 
@@ -257,6 +254,12 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
     this.reader.stop();
     this.writer.goAway(0, ErrorCode.NO_ERROR, "");
     this.writer.end();
+    this.#awaitClose();
     this.#owner.roomChanged();
+  }
+
+  /** By a timer, as nobody sweeps the pool of a generation that is over. */
+  #awaitClose(): void {
+    if (!this.#isGone) this.#linger = setTimeout(() => this.transport.terminate(), LINGER_MS).unref();
   }
 }

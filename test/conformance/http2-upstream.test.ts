@@ -348,6 +348,18 @@ describe("a pool of HTTP/2", () => {
     expect(await upstream.connections[0]?.ended()).toMatchObject({ code: ErrorCode.NO_ERROR });
   });
 
+  test("one of a cluster that is no more ends, though the upstream does not end its side", async () => {
+    using upstream = startHttp2Upstream((peer, one) => isWhole(one) && answer(peer, one.id, "x"), [], true);
+    using proxy = await startServing(snapshotFor(upstream.port));
+    using client = await connectHttp2(proxy.port);
+    client.headers(1, request());
+    await client.over(1);
+    await proxy.apply({ service: "test" });
+    await until("GOAWAY", () => upstream.connections[0]?.goAway);
+    expect(upstream.connections[0]?.isClosed).toBe(false);
+    await upstream.connections[0]?.ended();
+  }, 15_000);
+
   test("a connection that answers no PING is given up", async () => {
     using upstream = startHttp2Upstream(() => undefined);
     const http2 = { connectionKeepaliveIntervalMs: 50, connectionKeepaliveTimeoutMs: 50 };

@@ -299,15 +299,17 @@ export interface Http2Upstream extends Disposable {
   stopAccepting(): void;
 }
 
-/** Listens; each connection says its SETTINGS at once. */
+/** Listens; each connection says its SETTINGS at once, and with `allowHalfOpen` stays open after the other's FIN. */
 export function startHttp2Upstream(
   script: (peer: Http2Peer, frame: Frame) => void,
   pairs: readonly (readonly [number, number])[] = [],
+  allowHalfOpen = false,
 ): Http2Upstream {
   const connections: Http2Peer[] = [];
   const server = Bun.listen<{ peer: Http2Peer }>({
     hostname: "127.0.0.1",
     port: 0,
+    allowHalfOpen,
     socket: {
       binaryType: "buffer",
       open(socket) {
@@ -320,6 +322,7 @@ export function startHttp2Upstream(
       },
       data: (socket, chunk) => socket.data.peer.receive(chunk),
       drain: (socket) => socket.data.peer.drain(),
+      end: (socket) => void (allowHalfOpen || socket.end()),
       close: (socket) => socket.data.peer.closed(),
     },
   });
