@@ -4,6 +4,9 @@ import type { Layer } from "../exchange/exchange.ts";
 /** A random UUID. */
 export type NewId = () => string;
 
+/** Names the client's certificate to the application, which believes it (Envoy's XFCC). */
+const CLIENT_CERTIFICATE = "x-forwarded-client-cert";
+
 /** Gives a request its `x-request-id` (kept where the caller sent one, so that a trace spans hops) and Envoy's attempt and protocol headers. */
 export function observe(newId: NewId): Layer {
   return (next) => {
@@ -14,6 +17,9 @@ export function observe(newId: NewId): Layer {
       if (given === undefined) headers.append("x-request-id", exchange.requestId);
       if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
       headers.set("x-envoy-attempt-count", "1");
+      // As Istio has Envoy do it: only who has shown a certificate that holds may say whom it speaks for.
+      const { direction, tls } = exchange.downstream;
+      if (direction === "outbound" || tls?.certificate === undefined) headers.delete(CLIENT_CERTIFICATE);
       return next(exchange);
     };
   };

@@ -6,6 +6,7 @@ import { makeAuthority, type CertificateFiles, type TestAuthority } from "../har
 import { freePort } from "../harness/ports.ts";
 import { runProgram, startProgram } from "../harness/program.ts";
 import { exchangeRaw } from "../harness/raw.ts";
+import { startScriptedUpstream } from "../harness/scripted-upstream.ts";
 import { startServing, type ServingUnderTest } from "../harness/serving.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
@@ -307,6 +308,25 @@ describe("mesh TLS", () => {
     const [series] = [...proxy.metrics.requests.values()];
     expect(series?.labels).toContain(`source_principal="${CLIENT}"`);
     expect(series?.labels).toContain('connection_security_policy="mutual_tls"');
+  });
+
+  test("is who may name its caller to the application; in plaintext nobody may", async () => {
+    using application = startScriptedUpstream((connection) => {
+      connection.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n/mesh");
+    });
+    using proxy = await startServing(
+      { identity: identityOf(files.server), inbound: { tls: { mode: "PERMISSIVE" } } },
+      { address: "127.0.0.1", applicationPort: application.port },
+    );
+    const head =
+      "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Client-Cert: URI=spiffe://cluster.local/ns/x/sa/admin\r\n\r\n";
+    await exchangeRaw(proxy.port, head, (text) => text.includes("/mesh"));
+    const client = await secure(proxy.port, { ALPNProtocols: MESH, ...(await load(files.client)) });
+    client.socket.write(head);
+    await until("a reply", () => (client.text.includes("/mesh") ? true : undefined));
+    client.socket.destroy();
+    const heads = application.connections.flatMap(({ received }) => received.split("\r\n\r\n").slice(0, -1));
+    expect(heads.map((one) => /x-forwarded-client-cert/iu.test(one))).toEqual([false, true]);
   });
 
   test("STRICT with names lets in these alone", async () => {
