@@ -5,6 +5,7 @@ import type { Exchange } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import { Reply } from "../exchange/reply.ts";
+import { freeChunk, headOf, LARGE_CHUNK_BYTES } from "./chunk.ts";
 import { writeChunk, writeLastChunk } from "./http1-chunked.ts";
 import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
 import { REPLY_LIMITS, ReplyBody, type ReplyConnection } from "./http1-reply-body.ts";
@@ -45,6 +46,8 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   #rest: Buffer = NO_BYTES;
   /** Position in `#rest` of the first byte that was not taken. */
   #restAt = 0;
+  /** A head lies in `#rest`, which therefore lives as long as that does. */
+  #isRestShared = false;
   #isPaused = false;
   #isClosed = false;
   /** The socket is gone while a reply's body was under way. */
@@ -123,6 +126,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     const isHeld = this.#hasRest;
     this.#rest = isHeld ? Buffer.concat([this.#rest.subarray(this.#restAt), chunk]) : chunk;
     this.#restAt = 0;
+    this.#isRestShared = false;
     this.#read();
     // One chunk may wait for its reader, as it nearly always comes in the same turn; at the second the socket is left alone.
     if (isHeld && this.#hasRest && this.#body !== undefined) this.pauseReading();
@@ -265,7 +269,14 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
         if (body.isDone) this.#settle(body);
       }
     }
+    this.#free();
+  }
+
+  /** All of the chunk was passed on. */
+  #free(): void {
+    const rest = this.#rest;
     this.#drop();
+    if (!this.#isRestShared) freeChunk(rest);
   }
 
   #drop(): void {
@@ -276,13 +287,14 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** The body is complete: whether anything follows it is looked at before the connection goes back. */
   #settle(body: ReplyBody): void {
     if (this.#hasRest) this.#closesAfter = true;
-    this.#drop();
+    this.#free();
     body.finish();
   }
 
   #head(): boolean {
-    const bytes = this.#rest;
-    const after = this.#parser.parseReply(bytes, this.#restAt, REPLY_LIMITS);
+    const start = this.#restAt;
+    let bytes = this.#rest;
+    const after = this.#parser.parseReply(bytes, start, REPLY_LIMITS);
     if (after === INCOMPLETE) return false;
     if (after < 0) {
       this.#fail(
@@ -294,6 +306,8 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
       return false;
     }
     this.#restAt = after;
+    if (start === 0 && bytes.length >= LARGE_CHUNK_BYTES) bytes = headOf(bytes, after);
+    else this.#isRestShared = true;
     const { status } = this.#parser;
     if (status >= 200) {
       this.#reply(bytes, this.#exchange?.upgrade === "connect" && status < 300);

@@ -7,6 +7,7 @@ import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
+import { freeChunk, headOf, LARGE_CHUNK_BYTES } from "./chunk.ts";
 import { renderDate } from "./http-date.ts";
 import { HeadParser, INCOMPLETE, TOO_LARGE } from "./http1-grammar.ts";
 import { reasonFor } from "./http1-reasons.ts";
@@ -61,6 +62,8 @@ export class Http1Server implements RequestConnection {
   #rest: Buffer = NO_BYTES;
   /** Position in `#rest` of the first byte that was not taken. */
   #restAt = 0;
+  /** A head lies in `#rest`, which therefore lives as long as that does. */
+  #isRestShared = false;
   #isReading = false;
   #isPaused = false;
   #isClosed = false;
@@ -102,6 +105,7 @@ export class Http1Server implements RequestConnection {
     const isHeld = this.#hasRest;
     this.#rest = isHeld ? Buffer.concat([this.#rest.subarray(this.#restAt), chunk]) : chunk;
     this.#restAt = 0;
+    this.#isRestShared = false;
     // A head is parsed again only when a line ended, so that one sent byte by byte costs no more than its lines.
     if (this.#headStartedAtMs > 0 && chunk.indexOf(10) < 0 && this.#rest.length < this.#front.limits.headMaxBytes)
       return;
@@ -286,8 +290,15 @@ export class Http1Server implements RequestConnection {
       }
     }
     this.#isReading = false;
-    if (!this.#hasRest) this.#drop();
+    if (!this.#hasRest) this.#free();
     if (this.#isPaused && !this.#hasRest && !(this.#body?.isBlocked ?? false)) this.resumeReading();
+  }
+
+  /** All of the chunk was passed on. */
+  #free(): void {
+    const rest = this.#rest;
+    this.#drop();
+    if (!this.#isRestShared) freeChunk(rest);
   }
 
   /** Lets go of the chunk, so that it does not outlive its bytes' use. */
@@ -299,7 +310,7 @@ export class Http1Server implements RequestConnection {
   /** Parses one head and starts its exchange; false where there is none yet. */
   #head(): boolean {
     const { limits, clock } = this.#front;
-    const bytes = this.#rest;
+    let bytes = this.#rest;
     let start = this.#restAt;
     for (let line = 0; line < EMPTY_LINES_MAX && bytes[start] === 13 && bytes[start + 1] === 10; line++) start += 2;
     this.#restAt = start;
@@ -316,6 +327,8 @@ export class Http1Server implements RequestConnection {
       return false;
     }
     this.#restAt = after;
+    if (start === 0 && bytes.length >= LARGE_CHUNK_BYTES) bytes = headOf(bytes, after);
+    else this.#isRestShared = true;
     this.#start(bytes);
     return !this.#isClosed;
   }

@@ -3,6 +3,7 @@
 // crosses as FIN and RST as RST, so that neither side takes a cut stream for a whole one.
 import type { Clock } from "../exchange/exchange.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
+import { freeChunk } from "./chunk.ts";
 import type { Transport } from "./socket-writer.ts";
 
 /** The side that connects; `upstream/tcp.ts` carries it out. */
@@ -52,7 +53,7 @@ class Pipe {
     if (this.#target !== undefined && this.#waiting.length === 0) {
       sent = this.#target.write(chunk, 0, chunk.length);
       if (sent === chunk.length) {
-        release(chunk);
+        freeChunk(chunk);
         return;
       }
       // The socket is gone; its `closed` follows.
@@ -82,7 +83,7 @@ class Pipe {
         return;
       }
       this.#waiting.shift();
-      release(first);
+      freeChunk(first);
     }
     this.#shut();
     if (!this.#isPaused) return;
@@ -105,18 +106,6 @@ class Pipe {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/** Below this, freeing costs more than it brings. */
-const RELEASE_MIN_BYTES = 32 * 1024;
-
-/**
- * Frees a chunk's memory now instead of at the next collection: the next chunk takes the same memory, which the processor's
- * cache still has (1.3 ms of CPU a megabyte without, 0.96 with). Bun gives each chunk memory of its own; nobody else holds it.
- */
-function release(chunk: Buffer): void {
-  const { buffer } = chunk;
-  if (chunk.length >= RELEASE_MIN_BYTES && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
-}
 
 /** One session. The listener calls `data`, `drained`, `ended`, `closed` and `sweep`; the upstream side the rest. */
 export class TcpProxy {
