@@ -38,10 +38,10 @@ export function buildTcpRoutes(world: World, clusters: Clusters, identity: Ident
         case "http":
           return [];
         case "tls":
-          return buildTls(place);
+          return buildTls(place).flatMap(splitSubnets);
         case "tcp":
         case "auto":
-          return buildTcp(place);
+          return buildTcp(place).flatMap(splitSubnets);
       }
     });
   });
@@ -126,4 +126,17 @@ function buildRoute(
 
 function idle(idleTimeoutMs: number | undefined): Pick<RouteInput, "idleTimeoutMs"> {
   return idleTimeoutMs === undefined ? {} : { idleTimeoutMs };
+}
+
+/** Networks of one route, as many as a proxy takes. */
+const SUBNETS_MAX = 1000;
+
+/** Several resources may name more networks than one route holds: then it is several routes. */
+function splitSubnets(route: RouteInput): readonly RouteInput[] {
+  const subnets = route.match?.destinationSubnets ?? [];
+  if (subnets.length <= SUBNETS_MAX) return [route];
+  return Array.from({ length: Math.ceil(subnets.length / SUBNETS_MAX) }, (_, part) => {
+    const destinationSubnets = subnets.slice(part * SUBNETS_MAX, (part + 1) * SUBNETS_MAX);
+    return { ...route, match: { ...route.match, destinationSubnets } };
+  });
 }

@@ -276,6 +276,16 @@ describe("a VirtualService of TCP", () => {
   });
 });
 
+test("more networks than one route holds are several routes", () => {
+  const entries = [1, 2].map((from) => {
+    const networks = Array.from({ length: 700 }, (_, at) => `10.${from}.${at >> 8}.${at & 255}`);
+    return service("db.test", "{ number: 9000, name: tcp }", `, addresses: [${networks.join()}]`);
+  });
+  const { tcpRoutes } = snapshotOf(mesh(...entries)).outbound;
+  expect(tcpRoutes.map(({ match }) => match.destinationSubnets.length)).toEqual([1000, 400]);
+  expect(tcpRoutes[1]?.match.destinationSubnets.at(-1)).toBe("10.2.2.187");
+});
+
 describe("a VirtualService of TLS", () => {
   const SHOP = service("shop.test", "{ number: 443, name: tls }");
   const WIDE = service("*.wide.test", "{ number: 443, name: https }");

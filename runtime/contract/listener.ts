@@ -89,7 +89,7 @@ export const Listener = z
     limits: ListenerLimits,
     http: ListenerHttp,
     /** What ports speak; one that is not here is `auto`. */
-    ports: z.array(Port).max(1000).default([]),
+    ports: z.array(Port).max(65_535).default([]),
     /** TLS from downstream. Default none: it passes as TCP. */
     tls: ServerTls.prefault({}),
     /** Connections that are not HTTP. Inbound, what none takes goes to the application. */
