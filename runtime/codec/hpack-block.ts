@@ -1,5 +1,6 @@
 // One decoded header block, laid out as a head of HTTP/1.1, so that `HeaderMap` takes it as it is.
 import type { HeaderMap, ParsedFields } from "../exchange/headers.ts";
+import type { MessageRules } from "./hpack-rules.ts";
 import { NEVER } from "./hpack-static.ts";
 
 /** Which kind of block it is decides which pseudo-header fields it must and may have (RFC 9113 §8.3). */
@@ -57,4 +58,69 @@ export function isNeverIndexed({ offsets, notesAt }: ParsedFields, field: number
 /** Gives the fields to a map, which shares them until it changes one. */
 export function loadBlock(block: FieldBlock, headers: HeaderMap): void {
   headers.loadShared(block);
+}
+
+const STRIDE = 4;
+/** Marks of blocks whose fields are all kept. */
+export const NO_MARKS: Uint8Array = new Uint8Array(256);
+/** Of blocks that came twice, over all connections. Wraps after 2³⁰, when those of before are long forgotten. */
+let lastId = 0;
+
+/** What a block has beside what its rules found. */
+export type Fields = Omit<ParsedFields, "id"> & { readonly teField: number };
+/** Of a block that is refused. */
+export const NO_FIELDS: Fields = {
+  bytes: Buffer.alloc(0),
+  offsets: new Int32Array(0),
+  marks: NO_MARKS,
+  count: 0,
+  teField: -1,
+  notesAt: 0,
+  table: 0,
+};
+
+/** The one place that makes blocks, so that all have one shape. */
+export function blockOf(rules: MessageRules, fields: Fields, id: number): FieldBlock {
+  return {
+    bytes: fields.bytes,
+    offsets: fields.offsets,
+    marks: fields.marks,
+    count: fields.count,
+    id,
+    notesAt: fields.notesAt,
+    table: fields.table,
+    teField: fields.teField,
+    method: rules.method,
+    path: rules.path,
+    scheme: rules.scheme,
+    authority: rules.authority,
+    protocol: rules.protocol,
+    status: rules.status,
+    contentLength: rules.contentLength,
+    expectsContinue: rules.expectsContinue,
+    expectsUnknown: rules.expectsUnknown,
+    malformed: "",
+    isTooLarge: false,
+  };
+}
+
+/** Marks of a block with `te: trailers` or with more fields than `NO_MARKS` has. */
+export function marksOf(count: number, te: number): Uint8Array {
+  const marks = new Uint8Array(count);
+  if (te >= 0) marks[te] = HTTP2_ONLY;
+  return marks;
+}
+
+/** The block in memory of its own, with an id, by which encoders remember what they made of it. */
+export function keepBlock(block: FieldBlock): FieldBlock {
+  lastId = (lastId + 1) & 0x3fffffff;
+  const { count, notesAt } = block;
+  const from = block.offsets[0] ?? 0;
+  const end = count === 0 ? from : (block.offsets[count * STRIDE - 1] ?? 0) + 2;
+  const bytes = Buffer.allocUnsafeSlow(end - from);
+  block.bytes.copy(bytes, 0, from, end);
+  const offsets = new Int32Array(count * (STRIDE + 2));
+  for (let at = 0; at < count * STRIDE; at++) offsets[at] = (block.offsets[at] ?? 0) - from;
+  offsets.set(block.offsets.subarray(notesAt, notesAt + count * 2), count * STRIDE);
+  return { ...block, bytes, offsets, notesAt: count * STRIDE, id: lastId };
 }

@@ -1,11 +1,20 @@
 // HPACK, receiving (RFC 7541). A block becomes bytes in the layout of HTTP/1.1, a string only where the request path
 // reads one; which messages are malformed is in `hpack-rules.ts`. Work and memory follow the bytes of the block: what a
 // reference expands to is copied only within the limits, while the table stays in step.
-import { latin1, type ParsedFields } from "../exchange/headers.ts";
-import { ENTRY_BASE, HTTP2_ONLY, type BlockKind, type FieldBlock } from "./hpack-block.ts";
+import { latin1 } from "../exchange/headers.ts";
+import {
+  blockOf,
+  ENTRY_BASE,
+  keepBlock,
+  marksOf,
+  NO_FIELDS,
+  NO_MARKS,
+  type BlockKind,
+  type FieldBlock,
+} from "./hpack-block.ts";
 import { decodeHuffman, huffmanMaxBytes } from "./hpack-huffman.ts";
 import { BlockMemo, type Remembered } from "./hpack-memo.ts";
-import { MessageRules } from "./hpack-rules.ts";
+import { BAD_VALUE_PROBLEM, MessageRules } from "./hpack-rules.ts";
 import {
   AUTHORITY,
   BAD_VALUE,
@@ -50,15 +59,11 @@ const ARENA_LEFT_BYTES = 1024;
 
 const NO_BYTES = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);
-/** Marks of blocks whose fields are all kept. */
-const NO_MARKS = new Uint8Array(256);
 let arena: Buffer = NO_BYTES;
 /** Behind the blocks that are there. */
 let arenaAt = 0;
 /** Where the block is decoded: `arena`, or memory of its own for a large one. */
 let out: Buffer = NO_BYTES;
-/** Of blocks that came twice, over all connections. Wraps after 2³⁰, when those of before are long forgotten. */
-let lastId = 0;
 
 /** One direction of one connection. */
 export class HpackDecoder {
@@ -145,7 +150,7 @@ export class HpackDecoder {
     const block = this.#fieldsOf(bytes, from, end);
     if (block === undefined || !isSecondSight || from !== start || block.isTooLarge || block.malformed !== "")
       return block;
-    const kept = block.id === 0 ? keep(block) : block;
+    const kept = block.id === 0 ? keepBlock(block) : block;
     const added = table.age(inserted);
     // An entry too large for the table only empties it, which `remember` does not know how to do again.
     if (added !== ((table.version - version) & 0x7fffffff)) return kept;
@@ -201,8 +206,8 @@ export class HpackDecoder {
   #all(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end) {
-      if ((bytes[at] ?? 0) >= 128 && !this.#isTooLarge) {
-        at = this.#run(bytes, at, end);
+      if (!this.#isTooLarge && this.#count > 0) {
+        at = (bytes[at] ?? 0) >= 128 ? this.#run(bytes, at, end) : this.#literals(bytes, at, end);
         if (at === end) break;
       }
       at = this.#one(bytes, at, end);
@@ -271,6 +276,84 @@ export class HpackDecoder {
     return at;
   }
 
+  /**
+   * Literals with the name of an entry that mean nothing to the proxy itself and are well-formed and short, as most are;
+   * `#one` takes what it stops at, from its beginning.
+   */
+  #literals(bytes: Buffer, start: number, end: number): number {
+    const table = this.#table;
+    const offsets = this.#offsets;
+    const capacity = this.#capacity;
+    const { headMaxBytes, headersMax } = this.#limits;
+    let count = this.#count;
+    let sizeBytes = this.#sizeBytes;
+    let fieldsLeft = headersMax - this.#fields;
+    let position = this.#position;
+    let at = start;
+    while (at < end && count < capacity && fieldsLeft > 0) {
+      const first = bytes[at] ?? 0;
+      // An index, a size update or never indexed.
+      if (first >= 128 || (first >= 16 && first < 64)) break;
+      const prefix = first >= 64 ? 63 : 15;
+      let index = first & prefix;
+      let valueAt = at + 1;
+      if (index === prefix) index += bytes[valueAt++] ?? 0;
+      // An index of three bytes looks as if it was beyond all.
+      const isStatic = index <= STATIC_COUNT;
+      if (index === 0 || (!isStatic && index - STATIC_COUNT > table.count) || index > prefix + 127) break;
+      const slots = isStatic ? STATIC_SLOTS : table.slots;
+      const slot = isStatic ? index * STRIDE : table.slotOf(index - STATIC_COUNT);
+      const note = (slots[slot + 3] ?? 0) & ~BAD_VALUE;
+      if ((note & this.#noteMask) !== 0 || valueAt >= end) break;
+      const head = bytes[valueAt] ?? 0;
+      const length = head & 127;
+      valueAt++;
+      const nameStart = slots[slot] ?? 0;
+      const nameEnd = position + (slots[slot + 1] ?? 0) - nameStart;
+      if (length === 127 || valueAt + length > end || nameEnd + 2 * length + 8 > out.length) break;
+      if (isStatic) STATIC_BYTES.copy(out, position, nameStart, slots[slot + 1] ?? 0);
+      else table.bytes.copy(out, position, nameStart, slots[slot + 1] ?? 0);
+      out[nameEnd] = COLON;
+      out[nameEnd + 1] = SPACE;
+      let valueEnd = nameEnd + 2 + length;
+      if (head >= 128) {
+        valueEnd = decodeHuffman(bytes, valueAt, valueAt + length, out, nameEnd + 2);
+        if (valueEnd < 0) break;
+      } else if (isText(bytes, valueAt, valueAt + length)) bytes.copy(out, nameEnd + 2, valueAt, valueAt + length);
+      else break;
+      const size = valueEnd - position - 2 + ENTRY_BYTES;
+      if (!isTrimmed(out, nameEnd + 2, valueEnd) || sizeBytes + size > headMaxBytes) break;
+      out[valueEnd] = CR;
+      out[valueEnd + 1] = LF;
+      if (!isStatic) this.#usesTable = true;
+      let reference = 0;
+      if (first >= 64) {
+        const insertion = table.inserted;
+        if (table.insert(out, position, nameEnd, valueEnd, note)) reference = insertion + ENTRY_BASE;
+      }
+      sizeBytes += size;
+      fieldsLeft--;
+      const field = count * STRIDE;
+      offsets[field] = position;
+      offsets[field + 1] = nameEnd;
+      offsets[field + 2] = nameEnd + 2;
+      offsets[field + 3] = valueEnd;
+      const noteAt = capacity * STRIDE + count * 2;
+      offsets[noteAt] = note;
+      offsets[noteAt + 1] = reference;
+      count++;
+      position = valueEnd + 2;
+      at = valueAt + length;
+    }
+    if (at === start) return at;
+    this.#count = count;
+    this.#sizeBytes = sizeBytes;
+    this.#fields = headersMax - fieldsLeft;
+    this.#position = position;
+    this.#rules.isOpening = false;
+    return at;
+  }
+
   /** One field; position after it or -1. */
   #one(bytes: Buffer, at: number, end: number): number {
     const first = bytes[at] ?? 0;
@@ -329,7 +412,7 @@ export class HpackDecoder {
     const usesTable = this.#usesTable;
     this.#usesTable = usesTable || didUse;
     if (block.isTooLarge || block.malformed !== "") return block;
-    const kept = keep(block);
+    const kept = keepBlock(block);
     const added = table.age(inserted);
     if (added !== ((table.version - version) & 0x7fffffff)) return kept;
     const size = this.#sizeBytes - sizeBytes;
@@ -434,8 +517,8 @@ export class HpackDecoder {
       index = this.#integer(bytes, start, end, prefix);
       at = this.#at;
     }
-    const lineStart = this.#position;
-    this.#lineStart = lineStart;
+    if (first < 16 && index > 0 && index < STATIC_ORDINARY) return this.#pseudoLiteral(bytes, at, end, index);
+    this.#lineStart = this.#position;
     let note: number;
     if (index > 0) note = this.#copyName(index);
     else if (index < 0) return -1;
@@ -452,6 +535,23 @@ export class HpackDecoder {
     this.#position = nameEnd + 2;
     at = this.#string(bytes, at, end);
     return at < 0 ? -1 : this.#line(at, note, first);
+  }
+
+  /** A pseudo-header field that no table keeps needs no line. */
+  #pseudoLiteral(bytes: Buffer, start: number, end: number, index: number): number {
+    const from = this.#position;
+    // Memory that moves takes the string with it.
+    this.#lineStart = from;
+    const at = this.#string(bytes, start, end);
+    if (at < 0) return -1;
+    const valueStart = this.#lineStart;
+    const valueEnd = this.#position;
+    this.#position = valueStart;
+    const [name] = STATIC_FIELDS[index - 1] ?? NO_FIELD;
+    if (this.#isBeyond(name.length + valueEnd - valueStart)) return at;
+    if (this.#isOdd || !isTrimmed(out, valueStart, valueEnd)) this.#rules.refuse(BAD_VALUE_PROBLEM);
+    else this.#rules.pseudo((STATIC_SLOTS[index * STRIDE + 3] ?? 0) & KIND, latin1(out, valueStart, valueEnd));
+    return at;
   }
 
   /** The literal is whole in `out`, its value's end at `#position`. Memory may have moved until here. */
@@ -695,58 +795,3 @@ export class HpackDecoder {
 }
 
 const NO_FIELD = ["", ""] as const;
-type Fields = Omit<ParsedFields, "id"> & { readonly teField: number };
-const NO_FIELDS: Fields = {
-  bytes: NO_BYTES,
-  offsets: NO_OFFSETS,
-  marks: NO_MARKS,
-  count: 0,
-  teField: -1,
-  notesAt: 0,
-  table: 0,
-};
-
-/** The one place that makes blocks, so that all have one shape. */
-function blockOf(rules: MessageRules, fields: Fields, id: number): FieldBlock {
-  return {
-    bytes: fields.bytes,
-    offsets: fields.offsets,
-    marks: fields.marks,
-    count: fields.count,
-    id,
-    notesAt: fields.notesAt,
-    table: fields.table,
-    teField: fields.teField,
-    method: rules.method,
-    path: rules.path,
-    scheme: rules.scheme,
-    authority: rules.authority,
-    protocol: rules.protocol,
-    status: rules.status,
-    contentLength: rules.contentLength,
-    expectsContinue: rules.expectsContinue,
-    expectsUnknown: rules.expectsUnknown,
-    malformed: "",
-    isTooLarge: false,
-  };
-}
-
-function marksOf(count: number, te: number): Uint8Array {
-  const marks = new Uint8Array(count);
-  if (te >= 0) marks[te] = HTTP2_ONLY;
-  return marks;
-}
-
-/** The block in memory of its own, with an id, by which encoders remember what they made of it. */
-function keep(block: FieldBlock): FieldBlock {
-  lastId = (lastId + 1) & 0x3fffffff;
-  const { count, notesAt } = block;
-  const from = block.offsets[0] ?? 0;
-  const end = count === 0 ? from : (block.offsets[count * STRIDE - 1] ?? 0) + 2;
-  const bytes = Buffer.allocUnsafeSlow(end - from);
-  block.bytes.copy(bytes, 0, from, end);
-  const offsets = new Int32Array(count * (STRIDE + 2));
-  for (let at = 0; at < count * STRIDE; at++) offsets[at] = (block.offsets[at] ?? 0) - from;
-  offsets.set(block.offsets.subarray(notesAt, notesAt + count * 2), count * STRIDE);
-  return { ...block, bytes, offsets, notesAt: count * STRIDE, id: lastId };
-}

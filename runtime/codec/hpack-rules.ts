@@ -30,6 +30,7 @@ const PATH_TEXT = /^\/[!-"$-~]*$/u;
 const STATUS_TEXT = /^[0-9]{3}$/u;
 /** RFC 9110 §9.3.6: CONNECT names a port. */
 const HOST_AND_PORT = /.:\d+$/u;
+export const BAD_VALUE_PROBLEM = "a field's value holds a control character or starts or ends blank";
 /** A name has 255 octets at most (RFC 1035 §2.3.4). */
 const AUTHORITY_MAX_BYTES = 1000;
 /** 15 digits stay exact in a double. */
@@ -89,8 +90,7 @@ export class MessageRules {
     const kind = note & KIND;
     this.isTe = false;
     if (kind === BAD_NAME) return this.refuse("a field's name is empty, upper-case or no token");
-    if ((note & BAD_VALUE) !== 0)
-      return this.refuse("a field's value holds a control character or starts or ends blank");
+    if ((note & BAD_VALUE) !== 0) return this.refuse(BAD_VALUE_PROBLEM);
     if (kind !== 0 && kind <= PSEUDO_LAST) return this.pseudo(kind, latin1(bytes, start, end));
     this.isOpening = false;
     if (kind === CONNECTION) return this.refuse("a field of one connection came");
