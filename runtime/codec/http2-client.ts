@@ -4,6 +4,7 @@ import type { Http2Client as Http2ClientOptions } from "../contract/http2.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
+import { freeChunk } from "./chunk.ts";
 import { loadBlock } from "./hpack-block.ts";
 import { REPLY_LIMITS } from "./http1-reply-body.ts";
 import { ClientStream } from "./http2-client-stream.ts";
@@ -130,6 +131,7 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
     if (this.isOver) return;
     this.isActive = true;
     this.reader.feed(chunk, 0);
+    freeChunk(chunk);
   }
 
   drained(): void {

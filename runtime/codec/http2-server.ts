@@ -5,6 +5,7 @@ import { Exchange, type Downstream } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
+import { freeChunk } from "./chunk.ts";
 import { loadBlock, type FieldBlock } from "./hpack-block.ts";
 import { renderDate } from "./http-date.ts";
 import type { Front } from "./http1-server.ts";
@@ -93,6 +94,7 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
       if (this.#prefaceBytes < PREFACE.length) return;
     }
     this.reader.feed(chunk, start);
+    freeChunk(chunk);
     if (!this.isMidBlock && !this.reader.isMidFrame && this.hasSettings) this.#partialSinceMs = 0;
     else if (this.#partialSinceMs === 0) this.#partialSinceMs = this.#front.clock.monotonic();
   }

@@ -70,6 +70,8 @@ function readSlowly(text: string): Pick<Read, "position" | "contentLength" | "is
       /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7E\x80-\xFF]*?)[ \t]*$/u.exec(field) ?? [];
     if (name === undefined) return undefined;
     const key = name.toLowerCase();
+    // Stricter than the letter: the line goes on as it came, and Node takes white space after the digits for an error.
+    if (key === "content-length" && /[ \t]$/u.test(field)) return undefined;
     values.set(key, [...(values.get(key) ?? []), value]);
   }
   const lengths = values.get("content-length") ?? [];
