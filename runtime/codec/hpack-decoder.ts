@@ -2,24 +2,14 @@
 // reads one; which messages are malformed is in `hpack-rules.ts`. Work and memory follow the bytes of the block: what a
 // reference expands to is copied only within the limits, while the table stays in step.
 import { latin1 } from "../exchange/headers.ts";
-import {
-  blockOf,
-  ENTRY_BASE,
-  keepBlock,
-  marksOf,
-  NO_FIELDS,
-  NO_MARKS,
-  type BlockKind,
-  type FieldBlock,
-} from "./hpack-block.ts";
+import { blockOf, ENTRY_BASE, keepBlock, type BlockKind, type FieldBlock } from "./hpack-block.ts";
+import { BlockBuilder, out } from "./hpack-builder.ts";
 import { decodeHuffman, huffmanMaxBytes } from "./hpack-huffman.ts";
 import { BlockMemo, type Remembered } from "./hpack-memo.ts";
-import { BAD_VALUE_PROBLEM, MessageRules } from "./hpack-rules.ts";
+import { BAD_VALUE_PROBLEM, type MessageRules } from "./hpack-rules.ts";
 import {
   AUTHORITY,
   BAD_VALUE,
-  COOKIE,
-  HOST,
   isText,
   isTrimmed,
   KIND,
@@ -45,25 +35,8 @@ const COLON = 58;
 const SPACE = 32;
 /** The static entries before it are all those of pseudo-header fields. */
 const STATIC_ORDINARY = 15;
-const FIELDS_MIN = 16;
 /** Copying fewer bytes one by one is faster than asking for it. */
 const COPIED_MIN_BYTES = 8;
-
-/**
- * Where blocks are decoded, one after the other, and stay. The memory is garbage once no exchange has a block in it: one
- * that stays long keeps at most this much, less than the head that it might have sent.
- */
-const ARENA_BYTES = 16 * 1024;
-/** Another one is begun where less is left. */
-const ARENA_LEFT_BYTES = 1024;
-
-const NO_BYTES = Buffer.alloc(0);
-const NO_OFFSETS = new Int32Array(0);
-let arena: Buffer = NO_BYTES;
-/** Behind the blocks that are there. */
-let arenaAt = 0;
-/** Where the block is decoded: `arena`, or memory of its own for a large one. */
-let out: Buffer = NO_BYTES;
 
 /** One direction of one connection. */
 export class HpackDecoder {
@@ -72,44 +45,24 @@ export class HpackDecoder {
 
   readonly #limits: HeadLimits;
   readonly #table = new FieldTable(TABLE_DEFAULT_BYTES);
-  readonly #rules = new MessageRules();
+  /** The block that is decoded. */
+  readonly #head: BlockBuilder;
+  readonly #rules: MessageRules;
   /** What we announced and the peer acknowledged. */
   #tableMaxBytes = TABLE_DEFAULT_BYTES;
   /** The next block has to begin with a size update (RFC 7541 §4.2). */
   #needsUpdate = false;
 
-  /** Where the block begins in `out`, and where its next line goes. */
-  #start = 0;
-  #position = 0;
-  /** As in `FieldBlock`, for up to `#capacity` fields, `#count` of which are there. */
-  #offsets: Int32Array = NO_OFFSETS;
-  #capacity = 0;
-  #count = 0;
-  /** How many the last block had. */
-  #lastCount = 0;
-  /** The literal that is decoded: its start and the end of its name. */
-  #lineStart = 0;
-  #nameEnd = 0;
   /** A control character came in the last string. */
   #isOdd = false;
-  /** The table's number when the block began. */
-  #tableNumber = 0;
-  /** As RFC 9113 §6.5.2 counts it. */
-  #sizeBytes = 0;
-  #fields = 0;
-  #isTooLarge = false;
-  #hasHost = false;
-  #teField = -1;
   /** Position after what `#integer` read. */
   #at = 0;
   /** Bits of a note that matter for this block. */
   #noteMask = 0;
-  /** The entry that `:authority` came as last, and its line as `Host`. */
+  /** The entry that `:authority` came as last, and its value. */
   #authorityEntry = -1;
   #authorityTable = 0;
   #authority = "";
-  #hostOf = "";
-  #hostLine = "";
 
   readonly #whole = new BlockMemo();
   readonly #tails = new BlockMemo();
@@ -119,6 +72,8 @@ export class HpackDecoder {
   /** `limits` bound each block: name, value and 32 bytes a field (RFC 9113 §6.5.2), and their number. */
   constructor(limits: HeadLimits) {
     this.#limits = limits;
+    this.#head = new BlockBuilder(limits);
+    this.#rules = this.#head.rules;
   }
 
   /** The peer acknowledged SETTINGS_HEADER_TABLE_SIZE. Before, and where we never send it, it is 4096. */
@@ -159,24 +114,8 @@ export class HpackDecoder {
   }
 
   #begin(kind: BlockKind): void {
-    this.#rules.begin(kind);
-    if (arena.length - arenaAt < ARENA_LEFT_BYTES) {
-      arena = Buffer.allocUnsafeSlow(ARENA_BYTES);
-      arenaAt = 0;
-    }
-    out = arena;
-    this.#start = arenaAt;
-    this.#position = arenaAt;
-    this.#offsets = NO_OFFSETS;
-    this.#capacity = 0;
-    this.#count = 0;
-    this.#sizeBytes = 0;
-    this.#fields = 0;
-    this.#isTooLarge = false;
-    this.#hasHost = false;
-    this.#teField = -1;
+    this.#head.begin(kind, this.#table.number);
     this.#usesTable = false;
-    this.#tableNumber = this.#table.number;
     this.#noteMask = kind === "trailers" ? KIND | BAD_VALUE | NOT_IN_TRAILERS : KIND | BAD_VALUE;
   }
 
@@ -188,25 +127,25 @@ export class HpackDecoder {
     if (this.#rules.kind === "request") {
       while (at >= 0 && at < end && this.#isPseudo(bytes[at] ?? 0)) at = this.#one(bytes, at, end);
       if (at < 0) return undefined;
-      if (this.#rules.hasAuthority && !this.#isTooLarge && this.#rules.malformed === "" && at < end) {
+      if (this.#rules.hasAuthority && !this.#head.isTooLarge && this.#rules.malformed === "" && at < end) {
         const known = this.#tails.find(bytes, at, end, table);
         if (known !== undefined && known.block.authority === this.#rules.authority && this.#fits(known)) {
           if (known.slots.length > 0) this.#insertAgain(known);
           if (known.version >= 0) this.#usesTable = true;
           return this.#withTail(known.block);
         }
-        this.#writeHost();
+        this.#head.writeHost();
         if (this.#tails.isSecondSight) return this.#rememberTail(bytes, at, end);
       }
     }
-    return this.#all(bytes, at, end) < 0 ? undefined : this.#finish();
+    return this.#all(bytes, at, end) < 0 ? undefined : this.#head.finish(this.#table.number);
   }
 
   /** Fields up to `end`; -1 where one is broken. */
   #all(bytes: Buffer, start: number, end: number): number {
     let at = start;
     while (at < end) {
-      if (!this.#isTooLarge && this.#count > 0) {
+      if (!this.#head.isTooLarge && this.#head.count > 0) {
         at = (bytes[at] ?? 0) >= 128 ? this.#run(bytes, at, end) : this.#literals(bytes, at, end);
         if (at === end) break;
       }
@@ -223,13 +162,13 @@ export class HpackDecoder {
   #run(bytes: Buffer, start: number, end: number): number {
     const table = this.#table;
     const { slots } = table;
-    const offsets = this.#offsets;
-    const capacity = this.#capacity;
+    const offsets = this.#head.offsets;
+    const capacity = this.#head.capacity;
     const { headMaxBytes, headersMax } = this.#limits;
-    let count = this.#count;
-    let sizeBytes = this.#sizeBytes;
-    let fieldsLeft = headersMax - this.#fields;
-    let position = this.#position;
+    let count = this.#head.count;
+    let sizeBytes = this.#head.sizeBytes;
+    let fieldsLeft = headersMax - this.#head.fields;
+    let position = this.#head.position;
     /** Of the table's lines, those that are to be copied to before `position`. */
     let from = 0;
     let to = 0;
@@ -267,10 +206,10 @@ export class HpackDecoder {
     }
     if (at === start) return at;
     if (to > from) table.bytes.copy(out, position - (to - from), from, to);
-    this.#count = count;
-    this.#sizeBytes = sizeBytes;
-    this.#fields = headersMax - fieldsLeft;
-    this.#position = position;
+    this.#head.count = count;
+    this.#head.sizeBytes = sizeBytes;
+    this.#head.fields = headersMax - fieldsLeft;
+    this.#head.position = position;
     this.#usesTable = true;
     this.#rules.isOpening = false;
     return at;
@@ -282,13 +221,13 @@ export class HpackDecoder {
    */
   #literals(bytes: Buffer, start: number, end: number): number {
     const table = this.#table;
-    const offsets = this.#offsets;
-    const capacity = this.#capacity;
+    const offsets = this.#head.offsets;
+    const capacity = this.#head.capacity;
     const { headMaxBytes, headersMax } = this.#limits;
-    let count = this.#count;
-    let sizeBytes = this.#sizeBytes;
-    let fieldsLeft = headersMax - this.#fields;
-    let position = this.#position;
+    let count = this.#head.count;
+    let sizeBytes = this.#head.sizeBytes;
+    let fieldsLeft = headersMax - this.#head.fields;
+    let position = this.#head.position;
     let at = start;
     while (at < end && count < capacity && fieldsLeft > 0) {
       const first = bytes[at] ?? 0;
@@ -346,10 +285,10 @@ export class HpackDecoder {
       at = valueAt + length;
     }
     if (at === start) return at;
-    this.#count = count;
-    this.#sizeBytes = sizeBytes;
-    this.#fields = headersMax - fieldsLeft;
-    this.#position = position;
+    this.#head.count = count;
+    this.#head.sizeBytes = sizeBytes;
+    this.#head.fields = headersMax - fieldsLeft;
+    this.#head.position = position;
     this.#rules.isOpening = false;
     return at;
   }
@@ -380,8 +319,8 @@ export class HpackDecoder {
 
   #fits(known: Remembered): boolean {
     return (
-      this.#sizeBytes + known.sizeBytes <= this.#limits.headMaxBytes &&
-      this.#fields + known.fields <= this.#limits.headersMax
+      this.#head.sizeBytes + known.sizeBytes <= this.#limits.headMaxBytes &&
+      this.#head.fields + known.fields <= this.#limits.headersMax
     );
   }
 
@@ -397,26 +336,36 @@ export class HpackDecoder {
     rules.expectsContinue = tail.expectsContinue;
     rules.expectsUnknown = tail.expectsUnknown;
     rules.finish();
-    return rules.malformed === "" ? blockOf(rules, tail, tail.id) : this.#finish();
+    return rules.malformed === "" ? blockOf(rules, tail, tail.id) : this.#head.finish(this.#table.number);
   }
 
   #rememberTail(bytes: Buffer, start: number, end: number): FieldBlock | undefined {
     const table = this.#table;
     const { inserted, version } = table;
-    const sizeBytes = this.#sizeBytes;
-    const fields = this.#fields;
+    const sizeBytes = this.#head.sizeBytes;
+    const fields = this.#head.fields;
     const didUse = this.#usesTable;
     this.#usesTable = false;
     if (this.#all(bytes, start, end) < 0) return undefined;
-    const block = this.#finish();
+    const block = this.#head.finish(this.#table.number);
     const usesTable = this.#usesTable;
     this.#usesTable = usesTable || didUse;
     if (block.isTooLarge || block.malformed !== "") return block;
     const kept = keepBlock(block);
     const added = table.age(inserted);
     if (added !== ((table.version - version) & 0x7fffffff)) return kept;
-    const size = this.#sizeBytes - sizeBytes;
-    this.#tails.remember(bytes, start, end, kept, table, usesTable ? version : -1, added, size, this.#fields - fields);
+    const size = this.#head.sizeBytes - sizeBytes;
+    this.#tails.remember(
+      bytes,
+      start,
+      end,
+      kept,
+      table,
+      usesTable ? version : -1,
+      added,
+      size,
+      this.#head.fields - fields,
+    );
     return kept;
   }
 
@@ -473,7 +422,7 @@ export class HpackDecoder {
 
   #staticPseudo(index: number): void {
     const [name, value] = STATIC_FIELDS[index - 1] ?? NO_FIELD;
-    if (!this.#isBeyond(name.length + value.length))
+    if (!this.#head.isBeyond(name.length + value.length))
       this.#rules.pseudo((STATIC_SLOTS[index * STRIDE + 3] ?? 0) & KIND, value);
   }
 
@@ -483,7 +432,7 @@ export class HpackDecoder {
     const nameEnd = slots[slot + 1] ?? 0;
     const valueEnd = slots[slot + 2] ?? 0;
     const note = slots[slot + 3] ?? 0;
-    if (this.#isBeyond(valueEnd - start - 2)) return;
+    if (this.#head.isBeyond(valueEnd - start - 2)) return;
     const rules = this.#rules;
     const kind = note & this.#noteMask;
     if (kind === 0) rules.isOpening = false;
@@ -491,10 +440,10 @@ export class HpackDecoder {
       rules.pseudo(AUTHORITY, this.#authorityOf(source, nameEnd + 2, valueEnd, reference));
       return;
     } else if (!rules.take(note, source, nameEnd + 2, valueEnd)) return;
-    this.#reserve(valueEnd + 2 - start);
-    const to = this.#position;
+    this.#head.reserve(valueEnd + 2 - start);
+    const to = this.#head.position;
     source.copy(out, to, start, valueEnd + 2);
-    this.#store(to + nameEnd - start, to + valueEnd - start, note, reference);
+    this.#head.store(to + nameEnd - start, to + valueEnd - start, note, reference);
   }
 
   /** A connection nearly always names the same host, as the same entry. */
@@ -518,37 +467,37 @@ export class HpackDecoder {
       at = this.#at;
     }
     if (first < 16 && index > 0 && index < STATIC_ORDINARY) return this.#pseudoLiteral(bytes, at, end, index);
-    this.#lineStart = this.#position;
+    this.#head.lineStart = this.#head.position;
     let note: number;
     if (index > 0) note = this.#copyName(index);
     else if (index < 0) return -1;
     else {
       at = this.#string(bytes, at, end);
       if (at < 0) return -1;
-      note = noteOfBytes(out, this.#lineStart, this.#position);
+      note = noteOfBytes(out, this.#head.lineStart, this.#head.position);
     }
     if (note < 0) return -1;
-    const nameEnd = this.#position;
+    const nameEnd = this.#head.position;
     out[nameEnd] = COLON;
     out[nameEnd + 1] = SPACE;
-    this.#nameEnd = nameEnd;
-    this.#position = nameEnd + 2;
+    this.#head.nameEnd = nameEnd;
+    this.#head.position = nameEnd + 2;
     at = this.#string(bytes, at, end);
     return at < 0 ? -1 : this.#line(at, note, first);
   }
 
   /** A pseudo-header field that no table keeps needs no line. */
   #pseudoLiteral(bytes: Buffer, start: number, end: number, index: number): number {
-    const from = this.#position;
+    const from = this.#head.position;
     // Memory that moves takes the string with it.
-    this.#lineStart = from;
+    this.#head.lineStart = from;
     const at = this.#string(bytes, start, end);
     if (at < 0) return -1;
-    const valueStart = this.#lineStart;
-    const valueEnd = this.#position;
-    this.#position = valueStart;
+    const valueStart = this.#head.lineStart;
+    const valueEnd = this.#head.position;
+    this.#head.position = valueStart;
     const [name] = STATIC_FIELDS[index - 1] ?? NO_FIELD;
-    if (this.#isBeyond(name.length + valueEnd - valueStart)) return at;
+    if (this.#head.isBeyond(name.length + valueEnd - valueStart)) return at;
     if (this.#isOdd || !isTrimmed(out, valueStart, valueEnd)) this.#rules.refuse(BAD_VALUE_PROBLEM);
     else this.#rules.pseudo((STATIC_SLOTS[index * STRIDE + 3] ?? 0) & KIND, latin1(out, valueStart, valueEnd));
     return at;
@@ -557,22 +506,22 @@ export class HpackDecoder {
   /** The literal is whole in `out`, its value's end at `#position`. Memory may have moved until here. */
   #line(at: number, name: number, first: number): number {
     let note = name;
-    const from = this.#lineStart;
-    const nameEnd = this.#nameEnd;
-    const valueEnd = this.#position;
+    const from = this.#head.lineStart;
+    const nameEnd = this.#head.nameEnd;
+    const valueEnd = this.#head.position;
     out[valueEnd] = CR;
     out[valueEnd + 1] = LF;
-    this.#position = from;
+    this.#head.position = from;
     if (this.#isOdd || !isTrimmed(out, nameEnd + 2, valueEnd)) note |= BAD_VALUE;
     let reference = 0;
     if (first >= 64) {
       const insertion = this.#table.inserted;
       if (this.#table.insert(out, from, nameEnd, valueEnd, note)) reference = insertion + ENTRY_BASE;
     } else if (first >= 16) note |= NEVER;
-    if (this.#isBeyond(valueEnd - from - 2)) return at;
+    if (this.#head.isBeyond(valueEnd - from - 2)) return at;
     if ((note & this.#noteMask) === 0) this.#rules.isOpening = false;
     else if (!this.#rules.take(note, out, nameEnd + 2, valueEnd)) return at;
-    this.#store(nameEnd, valueEnd, note, reference);
+    this.#head.store(nameEnd, valueEnd, note, reference);
     return at;
   }
 
@@ -587,9 +536,9 @@ export class HpackDecoder {
     const slot = isStatic ? index * STRIDE : table.slotOf(index - STATIC_COUNT);
     const start = slots[slot] ?? 0;
     const length = (slots[slot + 1] ?? 0) - start;
-    this.#reserve(length + 2);
-    source.copy(out, this.#position, start, start + length);
-    this.#position += length;
+    this.#head.reserve(length + 2);
+    source.copy(out, this.#head.position, start, start + length);
+    this.#head.position += length;
     return (slots[slot + 3] ?? 0) & ~BAD_VALUE;
   }
 
@@ -606,191 +555,19 @@ export class HpackDecoder {
     }
     if (length > end - at) return this.#fail("a string is cut");
     if (head >= 128) {
-      this.#reserve(huffmanMaxBytes(length) + 2);
-      const to = decodeHuffman(bytes, at, at + length, out, this.#position);
+      this.#head.reserve(huffmanMaxBytes(length) + 2);
+      const to = decodeHuffman(bytes, at, at + length, out, this.#head.position);
       if (to === -1) return this.#fail("a string's Huffman code is broken");
       this.#isOdd = to < 0;
-      this.#position = to < 0 ? ~to : to;
+      this.#head.position = to < 0 ? ~to : to;
     } else {
-      this.#reserve(length + 2);
+      this.#head.reserve(length + 2);
       this.#isOdd = !isText(bytes, at, at + length);
-      if (length >= COPIED_MIN_BYTES) bytes.copy(out, this.#position, at, at + length);
-      else for (let byte = 0; byte < length; byte++) out[this.#position + byte] = bytes[at + byte] ?? 0;
-      this.#position += length;
+      if (length >= COPIED_MIN_BYTES) bytes.copy(out, this.#head.position, at, at + length);
+      else for (let byte = 0; byte < length; byte++) out[this.#head.position + byte] = bytes[at + byte] ?? 0;
+      this.#head.position += length;
     }
     return at + length;
-  }
-
-  /** Counts a field; whether the block is beyond its limits, after which nothing of it is kept. */
-  #isBeyond(lengthBytes: number): boolean {
-    this.#sizeBytes += lengthBytes + ENTRY_BYTES;
-    if (this.#sizeBytes <= this.#limits.headMaxBytes && ++this.#fields <= this.#limits.headersMax)
-      return this.#isTooLarge;
-    this.#isTooLarge = true;
-    return true;
-  }
-
-  /** Keeps the line at `#position`. */
-  #store(nameEnd: number, valueEnd: number, note: number, reference: number): void {
-    const rules = this.#rules;
-    if (rules.isTe) {
-      rules.isTe = false;
-      this.#teField = this.#count;
-    }
-    if (this.#count === this.#capacity) this.#growFields();
-    const offsets = this.#offsets;
-    const at = this.#count * STRIDE;
-    offsets[at] = this.#position;
-    offsets[at + 1] = nameEnd;
-    offsets[at + 2] = nameEnd + 2;
-    offsets[at + 3] = valueEnd;
-    const noteAt = this.#capacity * STRIDE + this.#count * 2;
-    offsets[noteAt] = note;
-    offsets[noteAt + 1] = reference;
-    this.#count++;
-    this.#position = valueEnd + 2;
-  }
-
-  #growFields(): void {
-    const old = this.#offsets;
-    const oldAt = this.#capacity * STRIDE;
-    const capacity = oldAt === 0 ? Math.max(FIELDS_MIN, this.#lastCount) : this.#capacity * 2;
-    const offsets = new Int32Array(capacity * (STRIDE + 2));
-    if (oldAt > 0) {
-      offsets.set(old.subarray(0, oldAt));
-      offsets.set(old.subarray(oldAt), capacity * STRIDE);
-    }
-    this.#offsets = offsets;
-    this.#capacity = capacity;
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#position + bytes > out.length) this.#moveOn(bytes);
-  }
-
-  /** Goes on in other memory with what is there of the block; in memory of its own when it is large. */
-  #moveOn(bytes: number): void {
-    const start = this.#start;
-    const needed = this.#position - start + bytes;
-    const isLarge = needed > ARENA_BYTES;
-    const moved = Buffer.allocUnsafeSlow(isLarge ? needed * 2 : ARENA_BYTES);
-    out.copy(moved, 0, start, this.#position);
-    out = moved;
-    if (!isLarge) {
-      arena = moved;
-      arenaAt = 0;
-    }
-    this.#start = 0;
-    this.#position -= start;
-    this.#lineStart -= start;
-    this.#nameEnd -= start;
-    for (let at = 0; at < this.#count * STRIDE; at++) this.#offsets[at] = (this.#offsets[at] ?? 0) - start;
-  }
-
-  /** `:authority` becomes the first line. A Host field that came instead of it stands where it came. */
-  #writeHost(): void {
-    const { authority } = this.#rules;
-    if (authority !== this.#hostOf) {
-      this.#hostOf = authority;
-      this.#hostLine = `Host: ${authority}\r\n`;
-    }
-    const length = this.#hostLine.length;
-    this.#reserve(length);
-    const at = this.#position;
-    out.latin1Write(this.#hostLine, at);
-    this.#store(at + 4, at + length - 2, HOST, 0);
-    this.#hasHost = true;
-  }
-
-  #finish(): FieldBlock {
-    const rules = this.#rules;
-    if (!this.#isTooLarge) rules.finish();
-    if (this.#isTooLarge || rules.malformed !== "") return this.#refused();
-    if (rules.hasAuthority && !this.#hasHost) this.#rewrite(true);
-    if (rules.cookies > 1) this.#rewrite(false);
-    const count = this.#count;
-    const te = this.#teField;
-    this.#lastCount = count;
-    if (out === arena) arenaAt = this.#position;
-    return blockOf(
-      rules,
-      {
-        bytes: out,
-        offsets: this.#offsets,
-        count,
-        marks: te >= 0 || count > NO_MARKS.length ? marksOf(count, te) : NO_MARKS,
-        teField: te,
-        notesAt: this.#capacity * STRIDE,
-        // Where insertions began to count anew, their numbers mean nothing.
-        table: this.#table.number === this.#tableNumber ? this.#tableNumber : 0,
-      },
-      0,
-    );
-  }
-
-  #refused(): FieldBlock {
-    const malformed = this.#isTooLarge ? "" : this.#rules.malformed;
-    return { ...blockOf(this.#rules, NO_FIELDS, 0), malformed, isTooLarge: this.#isTooLarge };
-  }
-
-  /**
-   * Writes the fields again behind what is there: with the line of Host, where `:authority` came so that it was not known
-   * in time, or with several cookie fields as one in the place of the first (RFC 9113 §8.2.3), never indexed when one of
-   * them was.
-   */
-  #rewrite(needsHost: boolean): void {
-    this.#reserve(this.#position - this.#start + 2 * this.#count + this.#rules.authority.length + 8);
-    const old = this.#offsets;
-    const oldNotes = this.#capacity * STRIDE;
-    const oldCount = this.#count;
-    const oldTe = this.#teField;
-    const cookie = needsHost ? "" : this.#joinCookies();
-    const never = needsHost ? 0 : this.#cookieNote();
-    this.#start = this.#position;
-    this.#offsets = NO_OFFSETS;
-    this.#capacity = 0;
-    this.#count = 0;
-    if (needsHost) this.#writeHost();
-    let isJoined = false;
-    for (let field = 0; field < oldCount; field++) {
-      const at = field * STRIDE;
-      const start = old[at] ?? 0;
-      const end = (old[at + 3] ?? 0) + 2;
-      const note = old[oldNotes + field * 2] ?? 0;
-      const isCrumb = !needsHost && (note & KIND) === COOKIE;
-      if (isCrumb && isJoined) continue;
-      const to = this.#position;
-      const nameEnd = to + (old[at + 1] ?? 0) - start;
-      if (isCrumb) {
-        isJoined = true;
-        out.latin1Write(`cookie: ${cookie}\r\n`, to);
-        this.#store(nameEnd, nameEnd + 2 + cookie.length, note | never, 0);
-      } else {
-        out.copy(out, to, start, end);
-        if (oldTe === field) this.#teField = this.#count;
-        this.#store(nameEnd, to + end - 2 - start, note, old[oldNotes + field * 2 + 1] ?? 0);
-      }
-    }
-  }
-
-  #joinCookies(): string {
-    const crumbs: string[] = [];
-    for (let field = 0; field < this.#count; field++) {
-      const at = field * STRIDE;
-      if (((this.#offsets[this.#capacity * STRIDE + field * 2] ?? 0) & KIND) === COOKIE)
-        crumbs.push(latin1(out, this.#offsets[at + 2] ?? 0, this.#offsets[at + 3] ?? 0));
-    }
-    return crumbs.join("; ");
-  }
-
-  /** `NEVER` where a cookie field has it. */
-  #cookieNote(): number {
-    let never = 0;
-    for (let field = 0; field < this.#count; field++) {
-      const note = this.#offsets[this.#capacity * STRIDE + field * 2] ?? 0;
-      if ((note & KIND) === COOKIE) never |= note & NEVER;
-    }
-    return never;
   }
 }
 
