@@ -109,6 +109,10 @@ export class ClientStream extends Http2Stream implements Sending {
     this.#release();
   }
 
+  protected override overfull(): void {
+    // Of an upstream's connection nothing is too much.
+  }
+
   protected override admitsContent(): boolean {
     if (this.isReplied) return true;
     this.broke(ErrorCode.PROTOCOL_ERROR, "DATA before HEADERS");

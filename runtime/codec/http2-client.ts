@@ -13,7 +13,6 @@ import {
   ENABLE_PUSH,
   ErrorCode,
   HEADER_TABLE_SIZE,
-  INITIAL_WINDOW_SIZE,
   MAX_FRAME_SIZE,
   MAX_HEADER_LIST_SIZE,
   PREFACE,
@@ -73,7 +72,6 @@ export class Http2Client extends Http2Connection<ClientStream> implements Upstre
     this.writer.raw(PREFACE);
     const settings: [number, number][] = [
       [ENABLE_PUSH, 0],
-      [INITIAL_WINDOW_SIZE, options.initialStreamWindowBytes],
       [MAX_HEADER_LIST_SIZE, REPLY_LIMITS.headMaxBytes],
     ];
     if (options.maxFrameBytes !== 16_384) settings.push([MAX_FRAME_SIZE, options.maxFrameBytes]);

@@ -48,10 +48,17 @@ export const PING_PAYLOAD: Buffer = Buffer.from("vespid\0\0", "latin1");
 /** CONTINUATION frames of one block: what a block of the allowed size needs at the smallest frame that any sender makes. */
 const CONTINUATIONS_MAX = 64;
 
+/** Windows of one upstream connection together, where they are larger than they were at first. */
+const OPEN_WINDOWS_BYTES = 16 * 1024 * 1024;
+/** What waits for the windows of all peers together; beyond it, none may have more waiting than its fair share. */
+const HELD_MAX_BYTES = 256 * 1024 * 1024;
+const FAIR_SHARE_BYTES = 1024 * 1024;
+let heldByAllBytes = 0;
+
 /** One connection, seen from either side. */
 export abstract class Http2Connection<S extends Http2Stream> implements FrameHandler, StreamConnection {
   readonly writer: FrameWriter;
-  readonly ownStreamWindow: number;
+  readonly firstStreamWindow: number;
   /** What the peer still takes over all streams. */
   sendWindow = DEFAULT_WINDOW_BYTES;
   /** Nothing more is read: the connection broke a rule, or is closed. */
@@ -76,6 +83,8 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   readonly #isWindowOpen: boolean;
   #receiveWindow: number;
   #uncredited = 0;
+  /** Bytes of all streams that wait for a window. */
+  #heldBytes = 0;
   #hasSettings = false;
   /** The DATA frame that is being read: its stream, where that takes it, and what of it was not content. */
   #dataStream: S | undefined = undefined;
@@ -94,7 +103,10 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
   #blocked: S[] = [];
   #draining: Http2Stream[] = [];
 
-  /** With `isWindowOpen`, what comes is given back at once on the connection, and only streams bound what is held. */
+  /**
+   * With `isWindowOpen`, what comes is given back at once on the connection, and only streams bound what is held. They
+   * begin with the window that HTTP/2 has by default, so that many whose reader never reads hold little.
+   */
   constructor(transport: Transport, options: Http2Options, limits: HeadLimits, isWindowOpen = false) {
     this.transport = transport;
     this.options = options;
@@ -103,7 +115,7 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
     this.writer.onDrain = () => this.#onDrain();
     this.reader = new FrameReader(this);
     this.guard = new FloodGuard(options);
-    this.ownStreamWindow = options.initialStreamWindowBytes;
+    this.firstStreamWindow = isWindowOpen ? DEFAULT_WINDOW_BYTES : options.initialStreamWindowBytes;
     this.#ownWindow = options.initialConnectionWindowBytes;
     this.#receiveWindow = this.#ownWindow;
     // Compression cannot make a block larger than its fields; padding and table updates are little.
@@ -158,6 +170,25 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   awaitDrain(stream: Http2Stream): void {
     if (!this.#draining.includes(stream)) this.#draining.push(stream);
+  }
+
+  /** What a stream's window grows to: many streams share what few may have each. */
+  get openStreamWindow(): number {
+    const { initialStreamWindowBytes } = this.options;
+    if (!this.#isWindowOpen) return initialStreamWindowBytes;
+    return Math.min(initialStreamWindowBytes, Math.floor(OPEN_WINDOWS_BYTES / this.streams.size));
+  }
+
+  hold(bytes: number): boolean {
+    this.#heldBytes += bytes;
+    heldByAllBytes += bytes;
+    const waitingBytes = this.#heldBytes + this.writer.queuedBytes;
+    return waitingBytes <= this.heldMaxBytes && (heldByAllBytes <= HELD_MAX_BYTES || waitingBytes <= FAIR_SHARE_BYTES);
+  }
+
+  /** What may wait for the peer. Towards an upstream it is bounded by what downstream connections may send. */
+  protected get heldMaxBytes(): number {
+    return Infinity;
   }
 
   sendTrailers(stream: Http2Stream, trailers: HeaderMap): void {

@@ -164,6 +164,16 @@ export class ServerStream extends Http2Stream {
     // The reply is still to come; what the client sends until then is dropped within one window.
   }
 
+  /** A client that opens streams and does not read them: those beyond the bound are its own loss. */
+  protected override overfull(): void {
+    const { exchange } = this;
+    if (this.isClosed || exchange === undefined) return;
+    exchange.flags = "UO";
+    exchange.details = "http2.too_many_held_bytes";
+    this.connection.reset(this, ErrorCode.ENHANCE_YOUR_CALM);
+    this.#close(failure("overloaded", "too many bytes wait for the client"));
+  }
+
   protected override admitsContent(): boolean {
     const { bodyMaxBytes } = this.#server;
     if (bodyMaxBytes === 0 || this.receivedBytes <= bodyMaxBytes) return true;

@@ -79,6 +79,10 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     return this.#front.limits.bodyMaxBytes;
   }
 
+  protected override get heldMaxBytes(): number {
+    return this.#front.limits.http2.maxHeldReplyBytes;
+  }
+
   /** Bytes came. */
   data(chunk: Buffer): void {
     if (this.isOver) return;

@@ -14,8 +14,11 @@ export interface StreamConnection {
   sendWindow: number;
   /** What each new stream may be sent. */
   readonly peerStreamWindow: number;
-  /** What the peer may send on each stream. */
-  readonly ownStreamWindow: number;
+  /** What the peer may send on each stream, at first and once its reader has taken half of that. */
+  readonly firstStreamWindow: number;
+  readonly openStreamWindow: number;
+  /** So many bytes more (or, below 0, less) wait for a window. False where that is too much. */
+  hold(bytes: number): boolean;
   /** Bytes of the connection's own window are free again. */
   credit(bytes: number): void;
   /** DATA went out. */
@@ -58,6 +61,8 @@ export abstract class Http2Stream implements Body, BodySink {
   protected expectedBytes = -1;
 
   #receiveWindow: number;
+  /** What `#receiveWindow` is when nothing was received. */
+  #window: number;
   /** Taken by the reader, not yet credited to the peer. */
   #uncredited = 0;
   /** Handed to a reader that asked to wait, or kept for one that is not there yet. */
@@ -80,7 +85,8 @@ export abstract class Http2Stream implements Body, BodySink {
     this.connection = connection;
     this.id = id;
     this.sendWindow = connection.peerStreamWindow;
-    this.#receiveWindow = connection.ownStreamWindow;
+    this.#receiveWindow = connection.firstStreamWindow;
+    this.#window = connection.firstStreamWindow;
   }
 
   /** What was sent waits for a window. */
@@ -179,9 +185,12 @@ export abstract class Http2Stream implements Body, BodySink {
   credit(bytes: number): void {
     this.connection.credit(bytes);
     this.#uncredited += bytes;
-    if (this.isInEnded || this.isClosed || this.#uncredited * 2 < this.connection.ownStreamWindow) return;
-    this.#receiveWindow += this.#uncredited;
-    this.connection.writer.windowUpdate(this.id, this.#uncredited);
+    if (this.isInEnded || this.isClosed || this.#uncredited * 2 < this.#window) return;
+    const window = Math.max(this.#window, this.connection.openStreamWindow);
+    const increment = this.#uncredited + window - this.#window;
+    this.#window = window;
+    this.#receiveWindow += increment;
+    this.connection.writer.windowUpdate(this.id, increment);
     this.#uncredited = 0;
   }
 
@@ -196,12 +205,14 @@ export abstract class Http2Stream implements Body, BodySink {
       if (from === end) {
         if (!this.connection.writer.isCongested) return true;
         this.connection.awaitDrain(this);
+        if (!this.connection.hold(0)) this.overfull();
         return false;
       }
     }
     (this.#pending ??= []).push(Buffer.from(chunk.subarray(from, end)));
     this.#pendingBytes += end - from;
     this.connection.block(this);
+    if (!this.connection.hold(end - from)) this.overfull();
     return false;
   }
 
@@ -225,6 +236,7 @@ export abstract class Http2Stream implements Body, BodySink {
       if (sent === 0 && first.length > 0) return false;
       this.activeAtMs = 0;
       this.#pendingBytes -= sent;
+      this.connection.hold(-sent);
       this.#sentOfFirst += sent;
       if (this.#sentOfFirst < first.length) return false;
       this.#pending?.shift();
@@ -246,6 +258,8 @@ export abstract class Http2Stream implements Body, BodySink {
 
   /** Nobody wants the rest of what comes in. */
   protected abstract unwanted(): void;
+  /** Too much waits for the peer on its connection, and this stream's bytes came last. */
+  protected abstract overfull(): void;
   /** Whether what comes in may be so long. */
   protected abstract admitsContent(): boolean;
   /** The peer broke a rule that concerns this stream alone: resets it. */
@@ -263,6 +277,7 @@ export abstract class Http2Stream implements Body, BodySink {
   drop(): void {
     this.isClosed = true;
     this.#pending = undefined;
+    if (this.#pendingBytes > 0) this.connection.hold(-this.#pendingBytes);
     this.#pendingBytes = 0;
     this.#isEndPending = false;
     this.#releaseWithheld();

@@ -7,7 +7,8 @@ import { durationMs } from "./duration.ts";
 const CONNECTION = {
   /**
    * What a peer may send on one stream before somebody has taken it; the most that one stalled stream holds in memory.
-   * Default 256 KiB (Envoy has 16 MiB, which one slow reader fills).
+   * Default 256 KiB (Envoy has 16 MiB, which one slow reader fills). An upstream is given 64 KiB, and this once a reader
+   * has taken half of them, unless there are many streams.
    */
   initialStreamWindowBytes: z.int().min(65_535).max(2_147_483_647).default(262_144),
   /** The same over all streams of a connection. Default 1 MiB. */
@@ -40,6 +41,12 @@ export const Http2Server = z
     ...CONNECTION,
     /** Streams open at once on one connection; one more is refused. Default `1024`, as Envoy. */
     maxConcurrentStreams: z.int().min(1).max(2_147_483_647).default(1024),
+    /**
+     * Bytes of replies that wait for the client, over all streams of a connection; the stream that goes beyond it is reset,
+     * since a window on each of a thousand streams costs a client nothing. Default 64 MiB:
+     * 64 KiB for each of 1024 streams.
+     */
+    maxHeldReplyBytes: z.int().min(65_535).default(67_108_864),
     /**
      * Rapid reset (CVE-2023-44487): once a connection had so many streams and at least half of them ended prematurely, it
      * is closed. Default `500`.

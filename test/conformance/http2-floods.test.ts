@@ -15,7 +15,16 @@ import {
   SETTINGS,
   WINDOW_UPDATE,
 } from "../../runtime/codec/http2-frames.ts";
-import { block, connectHttp2, frame, request, uint32, type Http2Peer } from "../harness/http2-peer.ts";
+import {
+  block,
+  connectHttp2,
+  frame,
+  request,
+  startHttp2Upstream,
+  uint32,
+  type Http2Peer,
+  type StreamRecord,
+} from "../harness/http2-peer.ts";
 import { startScriptedUpstream, type ScriptedUpstream } from "../harness/scripted-upstream.ts";
 import { startServing, type ServingUnderTest } from "../harness/serving.ts";
 import { until } from "../harness/until.ts";
@@ -244,5 +253,43 @@ describe("games with windows", () => {
     peer.reset(1, ErrorCode.CANCEL);
     peer.headers(7, request());
     expect((await peer.over(7)).body).toHaveLength(2);
+  });
+});
+
+describe("replies that a client does not take", () => {
+  const BODY = Buffer.alloc(60_000);
+
+  test("are held to a bound; the streams beyond it are reset, and nothing else", async () => {
+    using upstream = startHttp2Upstream((peer, one) => {
+      if (one.type !== HEADERS) return;
+      peer.headers(one.id, [[":status", "200"]], END_HEADERS);
+      for (let at = 0; at < BODY.length; at += 15_000) peer.data(one.id, BODY.subarray(0, 15_000), at === 45_000);
+    });
+    using proxy = await startServing({
+      service: "test",
+      clusters: [{ name: "c", endpoints: [{ address: "127.0.0.1", port: upstream.port }], protocol: "http2" }],
+      outbound: {
+        virtualHosts: [{ name: "all", domains: ["*"], routes: [{ destinations: [{ cluster: "c" }] }] }],
+        limits: { http2: { maxHeldReplyBytes: 1_000_000 } },
+      },
+    });
+    using peer = await connectHttp2(proxy.port, [[INITIAL_WINDOW_SIZE, 0]]);
+    for (let id = 1; id < 200; id += 2) peer.headers(id, request());
+    const streams = (): readonly StreamRecord[] => [...peer.streams.values()];
+    const resets = (): readonly StreamRecord[] => streams().filter(({ reset }) => reset !== undefined);
+    await until("an answer to each", () => (streams().length === 100 && resets().length >= 84 ? true : undefined));
+    await peer.roundTrip();
+    expect(resets()).toHaveLength(84);
+    expect(resets().every(({ reset }) => reset === ErrorCode.ENHANCE_YOUR_CALM)).toBe(true);
+    await until("them to be told", () => (proxy.lines.length === 84 ? true : undefined));
+    expect(proxy.lines[0]).toContain(" 200 UO ");
+    // Those that are held arrive whole, and make room.
+    for (const [id, { reset }] of peer.streams)
+      if (reset === undefined) peer.send(frame(WINDOW_UPDATE, 0, id, uint32(BODY.length)));
+    await until("what is held", () => (streams().filter(({ isEnded }) => isEnded).length === 16 ? true : undefined));
+    expect(streams().every(({ reset, body }) => reset !== undefined || body.length === BODY.length)).toBe(true);
+    peer.headers(201, request());
+    peer.send(frame(WINDOW_UPDATE, 0, 201, uint32(BODY.length)));
+    expect((await peer.over(201)).body).toHaveLength(BODY.length);
   });
 });
