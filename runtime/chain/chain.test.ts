@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { failure } from "../exchange/failure.ts";
 import type { Outcome } from "../exchange/exchange.ts";
+import { promised } from "../exchange/later.ts";
 import type { FilterRun } from "../exchange/observer.ts";
 import { localReply, type Reply } from "../exchange/reply.ts";
 import { makeExchange, startClock } from "../../sdk/testing/exchange.ts";
@@ -96,7 +97,7 @@ describe.each([
       filterOf("b", trace, { down: () => answers(refused()) }),
       filterOf("c", trace),
     ];
-    const outcome = await chainOf(filters, trace).serve(makeExchange());
+    const outcome = await promised(chainOf(filters, trace).serve(makeExchange()));
     expect(trace).toEqual(["a down", "b down", "a up"]);
     expect(outcome.ok && [outcome.value.status, outcome.value.details]).toEqual([403, "b"]);
   });
@@ -121,7 +122,9 @@ describe.each([
       down: () => answers(failedVerdict("b", "broke")),
       up: () => answers(failedVerdict("b", "broke")),
     };
-    const outcome = await chainOf([filterOf("a", trace), filterOf("b", trace, broken)], trace).serve(makeExchange());
+    const outcome = await promised(
+      chainOf([filterOf("a", trace), filterOf("b", trace, broken)], trace).serve(makeExchange()),
+    );
     expect(outcome.ok && outcome.value.status).toBe(200);
     expect(trace).toEqual(["a down", "b down", "service", "b up", "a up"]);
   });
@@ -141,7 +144,7 @@ describe.each([
         return made;
       };
       const filters = [filterOf("a", trace), filterOf("b", trace, { up: () => answers(verdict) })];
-      const outcome = await chainOf(filters, trace, reply).serve(makeExchange());
+      const outcome = await promised(chainOf(filters, trace, reply).serve(makeExchange()));
       expect(outcome.ok ? outcome.value.status : outcome.error.kind).toBe(
         verdict.kind === "reply" ? 403 : "filter_failed",
       );

@@ -1,9 +1,9 @@
 // A chain of filters as a layer of the request path: requests go down the list, replies come up. It is compiled once,
 // when configuration is applied; an exchange that no filter makes wait meets no `await`.
-import type { Clock, Exchange, Layer, Outcome, Service } from "../exchange/exchange.ts";
+import type { Answer, Clock, Exchange, Layer, Outcome, Service } from "../exchange/exchange.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
-import { whenReady } from "../exchange/service.ts";
+import { continued, promised, type Step } from "../exchange/later.ts";
 import type { Filter, Verdict } from "./filter.ts";
 import { applyFailurePolicy } from "./on-failure.ts";
 import { orderFilters } from "./stage.ts";
@@ -29,6 +29,7 @@ class Chain {
   readonly #observer: RunObserver;
   readonly #clock: Clock;
   readonly #hasResponses: boolean;
+  readonly #allUp: Step;
 
   constructor(filters: readonly Filter[], next: Service, observer: RunObserver, clock: Clock) {
     this.#filters = filters;
@@ -36,10 +37,12 @@ class Chain {
     this.#observer = observer;
     this.#clock = clock;
     this.#hasResponses = filters.some(({ response }) => response !== undefined);
+    this.#allUp = (outcome, exchange) =>
+      outcome.ok ? this.#up(exchange, outcome.value, this.#filters.length - 1) : outcome;
   }
 
   /** The request, from filter `from` on. */
-  down(exchange: Exchange, from: number): Outcome | Promise<Outcome> {
+  down(exchange: Exchange, from: number): Answer {
     for (let index = from; index < this.#filters.length; index++) {
       const filter = this.#filters[index];
       if (filter?.request === undefined) continue;
@@ -49,16 +52,14 @@ class Chain {
         return pending.then(
           (verdict) =>
             this.#decideDown(exchange, index, this.#tell(filter, "request", startedMs, verdict)) ??
-            this.down(exchange, index + 1),
+            promised(this.down(exchange, index + 1)),
         );
       }
       const outcome = this.#decideDown(exchange, index, this.#tell(filter, "request", startedMs, pending));
       if (outcome !== undefined) return outcome;
     }
     if (!this.#hasResponses) return this.#next(exchange);
-    return whenReady(this.#next(exchange), (outcome) =>
-      outcome.ok ? this.#up(exchange, outcome.value, this.#filters.length - 1) : outcome,
-    );
+    return continued(this.#next(exchange), exchange, this.#allUp);
   }
 
   /** The outcome, where the verdict of filter `index` ends the way down. A reply goes up through the filters before it alone: the others have not seen the request. */

@@ -334,7 +334,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     if (parser.status !== 100 || (exchange?.expectsContinue ?? false)) {
       const headers = new HeaderMap();
       headers.load(bytes, parser.offsets, parser.marks, parser.count);
-      exchange?.onInterim?.(parser.status, headers);
+      exchange?.interims?.interim(parser.status, headers);
     }
     if (parser.status === 100 && exchange?.upgrade === "") this.#pipeHeld();
     return true;

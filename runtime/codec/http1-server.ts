@@ -2,9 +2,17 @@
 // §9.3.2). While an exchange waits, the socket is not read further than one chunk, so a client cannot queue without bound.
 import type { ListenerHttp, ListenerLimits } from "../contract/listener.ts";
 import { EMPTY_BODY } from "../exchange/body.ts";
-import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
+import {
+  Exchange,
+  type Clock,
+  type Downstream,
+  type InterimSink,
+  type Outcome,
+  type Service,
+} from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
+import { deliver, type OutcomeTaker } from "../exchange/later.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { freeChunk, headOf, LARGE_CHUNK_BYTES } from "./chunk.ts";
@@ -44,16 +52,13 @@ const EMPTY_LINES_MAX = 2;
 const NO_BYTES = Buffer.alloc(0);
 
 /** The server side of one HTTP/1.1 connection. The listener calls `data`, `drained`, `ended`, `closed` and `sweep`. */
-export class Http1Server implements RequestConnection {
+export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink {
   readonly #front: Front;
   readonly #downstream: Downstream;
   readonly #transport: Transport;
   readonly #writer: SocketWriter;
   readonly #parser = new HeadParser();
   readonly #sink: ReplySink;
-  readonly #onOutcome: (outcome: Outcome) => void;
-  readonly #onBug: (error: unknown) => void;
-  readonly #onInterim: (status: number, headers: HeaderMap) => void;
 
   #exchange: Exchange | undefined = undefined;
   #body: RequestBody | undefined = undefined;
@@ -87,9 +92,6 @@ export class Http1Server implements RequestConnection {
     this.#front = front;
     this.#writer = new SocketWriter(transport);
     this.#sink = new ReplySink(this, this.#writer);
-    this.#onOutcome = (outcome) => this.#answer(outcome);
-    this.#onBug = (error) => this.#answer({ ok: false, error: failure("internal", String(error)) });
-    this.#onInterim = (status, headers) => this.#interim(status, headers);
     this.#activeAtMs = front.clock.monotonic();
   }
 
@@ -149,7 +151,7 @@ export class Http1Server implements RequestConnection {
     exchange.aborted = true;
     exchange.flags = "DC";
     exchange.details = "downstream_remote_disconnect";
-    exchange.onAbort?.(gone);
+    exchange.waiter?.aborted(gone);
     this.#body?.fail(gone);
     this.#reply?.body.cancel();
     this.#endExchange(exchange);
@@ -371,22 +373,22 @@ export class Http1Server implements RequestConnection {
     );
     exchange.upgrade = upgrade;
     // RFC 9110 §15.2: an HTTP/1.0 client knows no interim replies.
-    if (parser.minor === 1) exchange.onInterim = this.#onInterim;
+    if (parser.minor === 1) exchange.interims = this;
     exchange.isProxyForm = parser.target.charCodeAt(0) !== 47 && parser.target !== "*";
     this.#exchange = exchange;
     this.#body = body;
     this.#closesAfter = parser.closes;
     const expectsContinue = parser.expectsContinue && hasContent && parser.minor === 1;
     if (parser.expectsMore || (expectsContinue && http.expectContinue === "refuse"))
-      return this.#answer({ ok: false, error: failure("expectation_failed", "the expectation cannot be met") });
+      return this.answer({ ok: false, error: failure("expectation_failed", "the expectation cannot be met") });
     exchange.expectsContinue = expectsContinue && http.expectContinue === "upstream";
     if (isConnect && upgrade === "") {
       this.#closesAfter = true;
-      return this.#answer({ ok: false, error: failure("no_route", "CONNECT is not allowed here") });
+      return this.answer({ ok: false, error: failure("no_route", "CONNECT is not allowed here") });
     }
     if (limits.bodyMaxBytes > 0 && parser.contentLength > limits.bodyMaxBytes) {
       this.#closesAfter = true;
-      this.#answer({
+      this.answer({
         ok: false,
         error: failure(
           "body_too_large",
@@ -395,18 +397,22 @@ export class Http1Server implements RequestConnection {
       });
       return;
     }
-    let outcome: Outcome | Promise<Outcome>;
+    let answer: ReturnType<Service>;
     try {
-      outcome = this.#front.service(exchange);
+      answer = this.#front.service(exchange);
     } catch (error) {
-      return this.#onBug(error);
+      return this.bug(error);
     }
-    if (outcome instanceof Promise) outcome.then(this.#onOutcome, this.#onBug);
-    else this.#answer(outcome);
-    return undefined;
+    return deliver(answer, this);
   }
 
-  #answer(outcome: Outcome): void {
+  /** For a service that threw. */
+  bug(error: unknown): void {
+    this.answer({ ok: false, error: failure("internal", String(error)) });
+  }
+
+  /** For the service: what became of the exchange. */
+  answer(outcome: Outcome): void {
     const exchange = this.#exchange;
     const reply = outcome.ok ? outcome.value : this.#front.render(outcome.error);
     if (exchange === undefined || this.#isClosed || this.#reply !== undefined) {
@@ -418,7 +424,7 @@ export class Http1Server implements RequestConnection {
     if (reply.status < 200 && !this.#isTunnel) {
       // A filter's mistake: an interim status ends nothing, and the client would wait for more.
       reply.body.cancel();
-      return this.#answer({ ok: false, error: failure("internal", `${reply.status} is not a final status`) });
+      return this.answer({ ok: false, error: failure("internal", `${reply.status} is not a final status`) });
     }
     if (exchange.upgrade !== "" && !this.#isTunnel) this.#dropTunnel();
     this.#reply = reply;
@@ -472,7 +478,7 @@ export class Http1Server implements RequestConnection {
   }
 
   /** Passes an interim reply on; one that the client has no room for is left out, as it may be (RFC 9110 §15.2). */
-  #interim(status: number, headers: HeaderMap): void {
+  interim(status: number, headers: HeaderMap): void {
     if (this.#isClosed || this.#exchange === undefined || this.#reply !== undefined || this.#writer.isBlocked) return;
     if (status === 100) this.#body?.continued();
     headers.delete("content-length");
@@ -510,7 +516,7 @@ export class Http1Server implements RequestConnection {
     this.#activeAtMs = 0;
     if (this.#reply === undefined) {
       if (isUpload) this.#closesAfter = true;
-      exchange.onAbort?.(stalled);
+      exchange.waiter?.aborted(stalled);
       return;
     }
     this.#reply.body.cancel();
@@ -526,14 +532,14 @@ export class Http1Server implements RequestConnection {
     this.#body = undefined;
     this.#drop();
     this.#closesAfter = true;
-    this.#answer({ ok: false, error: problem });
+    this.answer({ ok: false, error: problem });
   }
 
   #endExchange(exchange: Exchange): void {
     this.#exchange = undefined;
     this.#reply = undefined;
-    exchange.onAbort = undefined;
-    exchange.onInterim = undefined;
+    exchange.waiter = undefined;
+    exchange.interims = undefined;
     exchange.bytesReceived = this.#body?.receivedBytes ?? 0;
     this.#front.observer.exchangeEnded(exchange);
   }

@@ -42,7 +42,7 @@ export class ClientStream extends Http2Stream implements Sending {
     loadBlock(block, headers);
     this.activeAtMs = 0;
     if (status < 200) {
-      this.#exchange.onInterim?.(status, headers);
+      this.#exchange.interims?.interim(status, headers);
       return undefined;
     }
     const { method, upgrade } = this.#exchange;

@@ -1,7 +1,8 @@
 // One request on an HTTP/2 connection, and its reply.
 import type { HeaderMap } from "../exchange/headers.ts";
-import type { Exchange, Outcome } from "../exchange/exchange.ts";
+import type { Exchange, InterimSink, Outcome, Service } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
+import { deliver, type OutcomeTaker } from "../exchange/later.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { ErrorCode } from "./http2-frames.ts";
 import { Http2Stream, type StreamConnection } from "./http2-stream.ts";
@@ -22,7 +23,7 @@ export interface ServerStreamConnection extends StreamConnection {
 }
 
 /** A request and its reply. Reads as the request's body, and is where the reply's body goes. */
-export class ServerStream extends Http2Stream {
+export class ServerStream extends Http2Stream implements OutcomeTaker, InterimSink {
   exchange: Exchange | undefined = undefined;
   /** The client waits for a 100 before it sends its body. */
   expectsContinue = false;
@@ -46,23 +47,24 @@ export class ServerStream extends Http2Stream {
   }
 
   /** Sends the exchange down the request path. */
-  serve(exchange: Exchange, service: (exchange: Exchange) => Outcome | Promise<Outcome>): void {
+  serve(exchange: Exchange, service: Service): void {
     this.exchange = exchange;
-    exchange.onInterim = (status, headers) => {
-      if (!this.isClosed && this.#reply === undefined) this.#server.sendInterim(this, status, headers);
-    };
-    let outcome: Outcome | Promise<Outcome>;
+    exchange.interims = this;
+    let answer: ReturnType<Service>;
     try {
-      outcome = service(exchange);
+      answer = service(exchange);
     } catch (error) {
-      return this.#onBug(error);
+      return this.bug(error);
     }
-    if (!(outcome instanceof Promise)) return this.answer(outcome);
-    outcome.then(
-      (value) => this.answer(value),
-      (error: unknown) => this.#onBug(error),
-    );
-    return undefined;
+    return deliver(answer, this);
+  }
+
+  interim(status: number, headers: HeaderMap): void {
+    if (!this.isClosed && this.#reply === undefined) this.#server.sendInterim(this, status, headers);
+  }
+
+  bug(error: unknown): void {
+    this.answer({ ok: false, error: failure("internal", String(error)) });
   }
 
   answer(outcome: Outcome): void {
@@ -130,7 +132,7 @@ export class ServerStream extends Http2Stream {
     );
     this.activeAtMs = 0;
     if (this.#reply === undefined) {
-      this.exchange?.onAbort?.(stalled);
+      this.exchange?.waiter?.aborted(stalled);
       return;
     }
     this.#reply.body.cancel();
@@ -142,7 +144,7 @@ export class ServerStream extends Http2Stream {
     if (this.isInEnded || this.#isTunnel || this.exchange?.upgrade !== "") return;
     const late = failure("request_timeout", `no whole request within ${requestTimeoutMs} ms`);
     if (this.#reply !== undefined) this.abort(late);
-    else this.exchange.onAbort?.(late);
+    else this.exchange.waiter?.aborted(late);
   }
 
   override wasReset(_code: number): void {
@@ -213,7 +215,7 @@ export class ServerStream extends Http2Stream {
     exchange.aborted = true;
     exchange.flags = flags;
     exchange.details = details;
-    exchange.onAbort?.(cause);
+    exchange.waiter?.aborted(cause);
     this.#close(cause);
   }
 
@@ -225,15 +227,11 @@ export class ServerStream extends Http2Stream {
 
   #over(exchange: Exchange): void {
     this.exchange = undefined;
-    exchange.onAbort = undefined;
-    exchange.onInterim = undefined;
+    exchange.waiter = undefined;
+    exchange.interims = undefined;
     exchange.bytesReceived = this.receivedBytes;
     exchange.bytesSent = this.sentBytes;
     this.#server.over(exchange);
-  }
-
-  #onBug(error: unknown): void {
-    this.answer({ ok: false, error: failure("internal", String(error)) });
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Body } from "./body.ts";
 import type { Failure, Result } from "./failure.ts";
 import type { HeaderMap } from "./headers.ts";
+import type { Later } from "./later.ts";
 import type { Reply, ResponseFlags } from "./reply.ts";
 
 export type Direction = "inbound" | "outbound";
@@ -16,8 +17,10 @@ export interface Clock {
 export type Random = () => number;
 
 export type Outcome = Result<Reply, Failure>;
+/** An outcome: now, in the call that settles it, or after a filter that waits. */
+export type Answer = Outcome | Later | Promise<Outcome>;
 /** Answers an exchange; at once where it can, so that a request that need not wait meets no `await`. */
-export type Service = (exchange: Exchange) => Outcome | Promise<Outcome>;
+export type Service = (exchange: Exchange) => Answer;
 /** Wraps a service: what it does before `next` sees the request going down, what it does after sees the reply coming up. */
 export type Layer = (next: Service) => Service;
 
@@ -73,6 +76,17 @@ export interface Downstream {
   readonly tls: TlsPeer | undefined;
 }
 
+/** Who takes interim replies (1xx other than 101). */
+export interface InterimSink {
+  interim(status: number, headers: HeaderMap): void;
+}
+
+/** The stage that waits for something. */
+export interface Waiter {
+  /** The downstream went away, or time is up. */
+  aborted(cause: Failure): void;
+}
+
 /** Everything known of one request while it is answered. Codecs create it; each stage fills in its own part. */
 export class Exchange {
   readonly downstream: Downstream;
@@ -95,8 +109,8 @@ export class Exchange {
   expectsContinue = false;
   /** The target names its destination, as requests to a forward proxy do: `GET http://shop/`. */
   isProxyForm = false;
-  /** Passes an interim reply (1xx other than 101) on to the downstream; `undefined` where it takes none (HTTP/1.0). */
-  onInterim: ((status: number, headers: HeaderMap) => void) | undefined = undefined;
+  /** Passes interim replies on to the downstream; `undefined` where it takes none (HTTP/1.0). */
+  interims: InterimSink | undefined = undefined;
   readonly headers: HeaderMap;
   body: Body;
   readonly startedAtMs: number;
@@ -138,8 +152,8 @@ export class Exchange {
   aborted = false;
   /** Called once, when the exchange is over: lets the generation that served it go. */
   onEnd: (() => void) | undefined = undefined;
-  /** Called once when `aborted` turns true; the stage that waits sets it, and unsets it when it no longer does. */
-  onAbort: ((failure: Failure) => void) | undefined = undefined;
+  /** Told once when `aborted` turns true, and when the codec gives up; the stage that waits sets it. */
+  waiter: Waiter | undefined = undefined;
 
   constructor(
     downstream: Downstream,

@@ -5,8 +5,3 @@ import type { Layer, Service } from "./exchange.ts";
 export function compose(layers: readonly Layer[], innermost: Service): Service {
   return layers.reduceRight((next, layer) => layer(next), innermost);
 }
-
-/** Applies `then` now where the value is here, later where it is a promise. */
-export function whenReady<A, B>(value: A | Promise<A>, then: (value: A) => B | Promise<B>): B | Promise<B> {
-  return value instanceof Promise ? value.then(then) : then(value);
-}

@@ -1,8 +1,8 @@
 // Replies that the proxy makes itself, in the language of a gRPC client: trailers only, with a status that its library
 // understands. Without this it would see an HTTP error page and call it `UNKNOWN`.
 import { EMPTY_BODY, type Body, type BodySink } from "../exchange/body.ts";
-import type { Exchange, Layer } from "../exchange/exchange.ts";
-import { whenReady } from "../exchange/service.ts";
+import type { Exchange, Layer, Outcome } from "../exchange/exchange.ts";
+import { continued } from "../exchange/later.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { encodeGrpcMessage, grpcStatusOf, isGrpcType } from "./status.ts";
 
@@ -15,12 +15,14 @@ export const answerGrpc: Layer = (next) => {
     // Every gRPC request is a POST, so that others pay for one comparison.
     if (exchange.method !== "POST") return next(exchange);
     exchange.isGrpc = isGrpcType(exchange.headers.get("content-type"));
-    return whenReady(next(exchange), (outcome) => {
-      if (outcome.ok && exchange.isGrpc) translate(exchange, outcome.value);
-      return outcome;
-    });
+    return continued(next(exchange), exchange, translated);
   };
 };
+
+function translated(outcome: Outcome, exchange: Exchange): Outcome {
+  if (outcome.ok && exchange.isGrpc) translate(exchange, outcome.value);
+  return outcome;
+}
 
 function translate(exchange: Exchange, reply: Reply): void {
   const given = reply.headers.get("grpc-status");

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { bytesBody, type Body, type BodySink } from "../exchange/body.ts";
 import type { Exchange, Service } from "../exchange/exchange.ts";
 import { HeaderMap } from "../exchange/headers.ts";
+import { promised } from "../exchange/later.ts";
 import { localReply, Reply } from "../exchange/reply.ts";
 import { makeExchange } from "../../sdk/testing/exchange.ts";
 import { answerGrpc } from "./local-reply.ts";
@@ -48,7 +49,7 @@ async function exchangeWith(init: Parameters<typeof makeExchange>[0], reply: Rep
     return { ok: true, value: reply };
   };
   const exchange = makeExchange({ method: "POST", ...init });
-  const outcome = await answerGrpc(translateGrpcWeb(new Set([8080]))(upstream))(exchange);
+  const outcome = await promised(answerGrpc(translateGrpcWeb(new Set([8080]))(upstream))(exchange));
   if (!outcome.ok || seen === undefined) throw new Error("no reply");
   return { seen, reply: outcome.value, exchange };
 }

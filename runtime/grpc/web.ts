@@ -4,7 +4,7 @@ import type { Body, BodySink } from "../exchange/body.ts";
 import type { Exchange, Layer } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
-import { whenReady } from "../exchange/service.ts";
+import { continued } from "../exchange/later.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { isGrpcType } from "./status.ts";
 
@@ -26,7 +26,7 @@ export function translateGrpcWeb(ports: ReadonlySet<number>): Layer {
       const isText = type[1] !== undefined;
       const acceptsText = WEB_TYPE.exec(exchange.headers.get("accept") ?? "")?.[1] !== undefined;
       toGrpc(exchange, isText);
-      return whenReady(next(exchange), (outcome) => {
+      return continued(next(exchange), exchange, (outcome) => {
         if (outcome.ok) toWeb(outcome.value, isText || acceptsText);
         return outcome;
       });

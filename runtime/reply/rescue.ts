@@ -3,12 +3,12 @@
 import type { Layer, Outcome } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import { localReply, type Reply, type ResponseFlags } from "../exchange/reply.ts";
-import { whenReady } from "../exchange/service.ts";
+import { continued } from "../exchange/later.ts";
 
 /** Whatever fails below becomes a reply, so that filters and clients above see one. */
 export const rescue: Layer = (next) => {
   return function rescueExchange(exchange) {
-    return whenReady(next(exchange), rescued);
+    return continued(next(exchange), exchange, rescued);
   };
 };
 

@@ -1,7 +1,7 @@
 // Stage 3: the route is found on the way down, before the filters; what it changes is applied after them.
-import type { Decision, Exchange, Layer, Random } from "../exchange/exchange.ts";
+import type { Decision, Exchange, Layer, Outcome, Random } from "../exchange/exchange.ts";
 import { failure } from "../exchange/failure.ts";
-import { whenReady } from "../exchange/service.ts";
+import { continued } from "../exchange/later.ts";
 import type { RouteTable } from "./table.ts";
 
 /** What happens to a request that no route matches; `undefined` fails it as `no_route`. */
@@ -26,11 +26,12 @@ export const applyRoute: Layer = (next) => {
   return function applyDecision(exchange) {
     const { decision } = exchange;
     decision?.prepare?.(exchange);
-    const editReply = decision?.editReply;
-    if (editReply === undefined) return next(exchange);
-    return whenReady(next(exchange), (outcome) => {
-      if (outcome.ok) editReply(outcome.value.headers);
-      return outcome;
-    });
+    if (decision?.editReply === undefined) return next(exchange);
+    return continued(next(exchange), exchange, edited);
   };
 };
+
+function edited(outcome: Outcome, { decision }: Exchange): Outcome {
+  if (outcome.ok) decision?.editReply?.(outcome.value.headers);
+  return outcome;
+}

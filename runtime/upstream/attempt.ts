@@ -1,8 +1,9 @@
 // One exchange at its cluster: an endpoint, a connection, and another try where that is safe.
 import type { LiveCluster, LiveEndpoint } from "../cluster/cluster.ts";
 import type { Requester, Sending } from "../codec/upstream-client.ts";
-import type { Clock, Exchange, Outcome } from "../exchange/exchange.ts";
+import type { Clock, Exchange, Outcome, Waiter } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
+import { Later } from "../exchange/later.ts";
 import { timeoutOf } from "../grpc/deadline.ts";
 import type { Reply } from "../exchange/reply.ts";
 import type { Pool } from "./pool.ts";
@@ -15,14 +16,12 @@ const RETRIES_MAX = 2;
 /** RFC 9110 §9.2.2: a request of these may go out again although the first may have been read. */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"]);
 
-/** A request on its way. `resolve` is called once. */
-export class Attempt implements Claimant, Requester {
+/** A request on its way. */
+export class Attempt extends Later implements Claimant, Requester, Waiter {
   endpoint: LiveEndpoint;
-  readonly #exchange: Exchange;
   readonly #cluster: LiveCluster;
   readonly #pool: Pool;
   readonly #clock: Clock;
-  readonly #resolve: (outcome: Outcome) => void;
   #connection: PooledConnection | undefined = undefined;
   #sending: Sending | undefined = undefined;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
@@ -30,37 +29,29 @@ export class Attempt implements Claimant, Requester {
   #isWaiting = true;
   #reply: Reply | undefined = undefined;
 
-  constructor(
-    exchange: Exchange,
-    cluster: LiveCluster,
-    pool: Pool,
-    endpoint: LiveEndpoint,
-    clock: Clock,
-    resolve: (outcome: Outcome) => void,
-  ) {
-    this.#exchange = exchange;
+  constructor(exchange: Exchange, cluster: LiveCluster, pool: Pool, endpoint: LiveEndpoint, clock: Clock) {
+    super(exchange);
     this.#cluster = cluster;
     this.#pool = pool;
     this.endpoint = endpoint;
     this.#clock = clock;
-    this.#resolve = resolve;
   }
 
   get protocol(): Exchange["protocol"] {
-    return this.#exchange.isGrpcWeb ? "HTTP/2" : this.#exchange.protocol;
+    return this.exchange.isGrpcWeb ? "HTTP/2" : this.exchange.protocol;
   }
 
   start(): void {
-    const timeoutMs = timeoutOf(this.#exchange);
-    this.#exchange.onAbort = (cause) => this.#abort(cause);
+    const timeoutMs = timeoutOf(this.exchange);
+    this.exchange.waiter = this;
     if (timeoutMs > 0)
       this.#timer = setTimeout(
-        () => this.#abort(failure("response_timeout", `no whole reply within ${timeoutMs} ms`)),
+        () => this.aborted(failure("response_timeout", `no whole reply within ${timeoutMs} ms`)),
         timeoutMs,
       );
     this.#cluster.activeRequests++;
     // An upgrade takes its connection along, and one that is new cannot have died meanwhile.
-    this.#claim(this.#exchange.upgrade !== "" && this.#cluster.protocol === "http1");
+    this.#claim(this.exchange.upgrade !== "" && this.#cluster.protocol === "http1");
   }
 
   granted(connection: PooledConnection): void {
@@ -70,7 +61,7 @@ export class Attempt implements Claimant, Requester {
       return;
     }
     const { client, endpoint } = connection;
-    const exchange = this.#exchange;
+    const exchange = this.exchange;
     this.endpoint = endpoint;
     this.#connection = connection;
     this.#isReused = client.requests > 0;
@@ -90,19 +81,20 @@ export class Attempt implements Claimant, Requester {
     if (!this.#isWaiting) return;
     // The log says which endpoint could not be reached, as Envoy's does.
     if (cause.kind === "connect_failed" || cause.kind === "connect_timeout")
-      this.#exchange.upstreamHost = this.endpoint.host;
+      this.exchange.upstreamHost = this.endpoint.host;
     this.#retryOr(cause);
   }
 
   replied(reply: Reply): void {
-    const exchange = this.#exchange;
+    const exchange = this.exchange;
+    const isMultiplexed = this.#connection?.client.mayRefuse === true && exchange.protocol === "HTTP/2";
     exchange.repliedMonoMs = this.#clock.monotonic();
     this.#reply = reply;
     if (reply.status >= 500) this.endpoint.failedRequests++;
     if (exchange.body instanceof ReplayBody) exchange.body.settle();
     // A tunnel lives as long as its ends want it to.
     if (exchange.upgrade !== "" && reply.status < 300) clearTimeout(this.#timer);
-    this.#settle({ ok: true, value: reply });
+    this.#settle({ ok: true, value: reply }, isMultiplexed);
   }
 
   failed(cause: Failure): void {
@@ -126,7 +118,7 @@ export class Attempt implements Claimant, Requester {
 
   /** Failures before a reply. The next try is on another connection, and where there is one on another endpoint. */
   #retryOr(cause: Failure): void {
-    const exchange = this.#exchange;
+    const exchange = this.exchange;
     const isSafe =
       cause.retry === "always" || (cause.retry === "if_reused" && this.#isReused && IDEMPOTENT.has(exchange.method));
     // A body that was read is gone, unless it was kept; before a connection was granted none of it was read.
@@ -149,7 +141,7 @@ export class Attempt implements Claimant, Requester {
    * it never looked at a request, every request that is small.
    */
   #keepBody(mayRefuse: boolean): void {
-    const exchange = this.#exchange;
+    const exchange = this.exchange;
     const { body, method } = exchange;
     if (body.lengthBytes === 0 || body instanceof ReplayBody || exchange.upgrade !== "") return;
     if (!mayRefuse && (body.lengthBytes === undefined || !IDEMPOTENT.has(method))) return;
@@ -167,7 +159,7 @@ export class Attempt implements Claimant, Requester {
   }
 
   /** The downstream left, or time is up. */
-  #abort(cause: Failure): void {
+  aborted(cause: Failure): void {
     if (this.#isWaiting) {
       this.#pool.forget(this);
       const connection = this.#connection;
@@ -185,10 +177,12 @@ export class Attempt implements Claimant, Requester {
     else this.#reply?.body.cancel();
   }
 
-  #settle(outcome: Outcome): void {
+  /** `isNow`: what follows may run inside the caller. Codecs of HTTP/1.1 and whoever tells of a failure are not ready for it. */
+  #settle(outcome: Outcome, isNow = false): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    this.#resolve(outcome);
+    if (isNow) this.settle(outcome);
+    else queueMicrotask(() => this.settle(outcome));
   }
 
   #finish(): void {

@@ -1,6 +1,6 @@
 // The innermost stage: finds the cluster, checks that it has room, picks an endpoint and sends.
 import type { LiveCluster } from "../cluster/cluster.ts";
-import type { Clock, Exchange, Outcome, Service } from "../exchange/exchange.ts";
+import type { Answer, Clock, Exchange, Outcome, Service } from "../exchange/exchange.ts";
 import { failure, type FailureKind } from "../exchange/failure.ts";
 import { Attempt } from "./attempt.ts";
 import type { Pool } from "./pool.ts";
@@ -16,7 +16,7 @@ export type FindTarget = (name: string, exchange: Exchange) => Target | Outcome;
 
 /** Sends an exchange to the cluster that its route named. */
 export function compileForward(targets: ReadonlyMap<string, Target>, findTarget: FindTarget, clock: Clock): Service {
-  return function forward(exchange: Exchange): Outcome | Promise<Outcome> {
+  return function forward(exchange: Exchange): Answer {
     const name = exchange.decision?.cluster ?? "";
     const target = targets.get(name) ?? findTarget(name, exchange);
     if ("ok" in target) return target;
@@ -29,9 +29,9 @@ export function compileForward(targets: ReadonlyMap<string, Target>, findTarget:
     }
     const endpoint = cluster.pick();
     if (endpoint === undefined) return deny("no_healthy_endpoint", `${cluster.name} has no endpoint`);
-    return new Promise((resolve) => {
-      new Attempt(exchange, cluster, pool, endpoint, clock, resolve).start();
-    });
+    const attempt = new Attempt(exchange, cluster, pool, endpoint, clock);
+    attempt.start();
+    return attempt;
   };
 }
 

@@ -4,6 +4,7 @@ import { buildNativeFilter } from "../../runtime/chain/native-filter.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem } from "../../runtime/contract/problem.ts";
 import type { BodySink } from "../../runtime/exchange/body.ts";
+import { promised } from "../../runtime/exchange/later.ts";
 import type { Reply } from "../../runtime/exchange/reply.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
 import type { AnyFilter } from "../define-filter.ts";
@@ -51,7 +52,7 @@ export async function runFilter(filter: AnyFilter, scene: Scene = {}): Promise<S
     const { status = 200, headers = {} } = scene.upstream ?? {};
     return { ok: true, value: localReply(status, "ok", "via_upstream", Object.entries(headers)) };
   });
-  const outcome = await run(exchange);
+  const outcome = await promised(run(exchange));
   if (!outcome.ok) throw new Error(outcome.error.message);
   const { status, headers } = outcome.value;
   return { forwarded, reply: { status, headers: fieldsOf(headers), body: readBody(outcome.value) }, logs };

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { connect as connectRaw } from "node:net";
 import { connect } from "../../runtime/upstream/connect.ts";
 import type { Layer } from "../../runtime/exchange/exchange.ts";
+import { promised } from "../../runtime/exchange/later.ts";
 import { exchangeRaw } from "../harness/raw.ts";
 import { startScriptedUpstream } from "../harness/scripted-upstream.ts";
 import { startServing, type ServingUnderTest } from "../harness/serving.ts";
@@ -43,10 +44,10 @@ function gate(phase: "request" | "reply"): { readonly layer: Layer; readonly ope
     open: resolve,
     layer: ((next) =>
       async function hold(exchange) {
-        const outcome = phase === "reply" ? await next(exchange) : undefined;
+        const outcome = phase === "reply" ? await promised(next(exchange)) : undefined;
         held.isReached = true;
         await promise;
-        return outcome ?? next(exchange);
+        return outcome ?? promised(next(exchange));
       }) satisfies Layer,
   };
   return held;

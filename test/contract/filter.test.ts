@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { compileChain } from "../../runtime/chain/chain.ts";
 import type { Filter } from "../../runtime/chain/filter.ts";
 import type { Exchange, Outcome } from "../../runtime/exchange/exchange.ts";
+import { promised } from "../../runtime/exchange/later.ts";
 import type { FilterRun } from "../../runtime/exchange/observer.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
 import { makeExchange, startClock, type RequestInit } from "../../sdk/testing/exchange.ts";
@@ -27,7 +28,7 @@ async function send(filter: Filter, init: RequestInit, upstream: readonly (reado
     forwarded = seen;
     return { ok: true, value: localReply(200, "ok", "via_upstream", upstream) };
   });
-  const outcome: Outcome = await run(exchange);
+  const outcome: Outcome = await promised(run(exchange));
   return { exchange, forwarded, outcome, runs, request: fieldsOf(exchange.headers) };
 }
 

@@ -101,7 +101,7 @@ function serve(wire: Wire): { readonly server: Http2Server; readonly seen: Seen 
 function readWhole(exchange: Exchange, seen: Seen): Promise<Outcome> {
   const { promise, resolve } = Promise.withResolvers<Outcome>();
   let text = "";
-  exchange.onAbort = (cause) => resolve({ ok: false, error: cause });
+  exchange.waiter = { aborted: (cause) => resolve({ ok: false, error: cause }) };
   exchange.body.pipe({
     write: (chunk, start, end) => {
       text += chunk.latin1Slice(start, end);
