@@ -1,5 +1,6 @@
 // A connection arrives. Listeners know sockets and addresses; what speaks on them is given in, and may change: a connection
 // is served by whoever holds its seat, so that telling protocols apart costs nothing once it is done.
+import { freeChunk } from "../codec/chunk.ts";
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Direction, Downstream } from "../exchange/exchange.ts";
 import type { SecureContext } from "./secure-context.ts";
@@ -216,6 +217,8 @@ export function startListener(options: ListenerOptions): RunningListener {
       },
       data({ data: seat }, chunk) {
         if (!seat.isUpgraded) seat.connection?.data(chunk);
+        // Bun tells of ciphertext too, and there is no way to have it leave that.
+        else freeChunk(chunk);
       },
       drain({ data: seat }) {
         if (!seat.isUpgraded) seat.connection?.drained();

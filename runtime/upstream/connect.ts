@@ -1,6 +1,7 @@
 // Opens a connection, with TLS where the cluster asks for it. The only file of the request path that knows how upstream sockets
 // come about.
 import { renderAddress } from "../listener/listener.ts";
+import { freeChunk } from "../codec/chunk.ts";
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Offer, TlsClient } from "./client-tls.ts";
 
@@ -129,6 +130,7 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
   },
   data(socket, chunk) {
     if (!socket.data.isUpgraded) socket.data.owner.data(chunk);
+    else freeChunk(chunk);
   },
   drain(socket) {
     // Writable is told before the handshake too.
