@@ -65,6 +65,7 @@ class Worker implements RunningWorker {
     this.#problems = path.ok ? [] : path.problems;
     this.#link = openLink({
       name: given.channel,
+      pid: given.supervisorPid,
       hello: () => this.#hello(),
       heard: (order) => this.#obey(order),
       lost: () => {

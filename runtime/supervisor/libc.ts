@@ -8,6 +8,8 @@ const F_SETFD = 2;
 const MFD_CLOEXEC = 1;
 const PR_SET_PDEATHSIG = 1;
 const WNOHANG = 1;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 const INTERRUPTED = "EINTR";
 
 /** glibc's and musl's names of the C library. */
@@ -48,6 +50,7 @@ function open(name: string) {
     socket: { args: ["i32", "i32", "i32"], returns: "i32" },
     bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
     getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
     close: { args: ["i32"], returns: "i32" },
     fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -90,6 +93,14 @@ export function socketName(fd: number): Buffer {
   const address = Buffer.alloc(28);
   checked("getsockname", libc().getsockname(fd, ptr(address), ptr(new Uint32Array([address.length]))));
   return address;
+}
+
+/** The process at the other end of a local socket, as the kernel knows it: who connected, or who listened. */
+export function peerPid(fd: number): number {
+  const credentials = new Int32Array(3);
+  const length = new Uint32Array([credentials.byteLength]);
+  checked("getsockopt", libc().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ptr(credentials), ptr(length)));
+  return credentials[0] ?? 0;
 }
 
 export function closeFd(fd: number): void {

@@ -1,6 +1,7 @@
 // A worker's end of the channel. The supervisor may go for a moment (it becomes the next version of the program) and is then
 // found again under the same name; when it is gone for good, the worker is told, and ends.
 import { Channel } from "./channel.ts";
+import { peerPid } from "./libc.ts";
 import { Order, type Report } from "./messages.ts";
 
 /** A supervisor that starts anew is there again within some tenths of a second. */
@@ -10,6 +11,8 @@ const RETRY_MS = 25;
 export interface LinkOptions {
   /** Name of the supervisor's socket in the abstract namespace. */
   readonly name: string;
+  /** The supervisor. While it starts anew others may listen under the name: they hear nothing, and are not heard. */
+  readonly pid: number;
   /** What is said first on each connection. */
   readonly hello: () => Report;
   readonly heard: (order: Order) => void;
@@ -42,7 +45,11 @@ export function openLink(options: LinkOptions): Link {
       unix: `\0${options.name}`,
       socket: {
         binaryType: "buffer",
-        open(socket) {
+        open(socket: Bun.Socket<Channel> & { readonly fd?: number }) {
+          if (peerPid(socket.fd ?? -1) !== options.pid) {
+            socket.terminate();
+            return;
+          }
           channel = new Channel(socket, (message) => {
             lastSeenMs = options.now();
             const order = Order.safeParse(message);
@@ -52,10 +59,10 @@ export function openLink(options: LinkOptions): Link {
           socket.data = channel;
           channel.send(options.hello());
         },
-        data: (socket, chunk) => socket.data.received(chunk),
-        drain: (socket) => socket.data.drained(),
+        data: (_socket, chunk) => channel?.received(chunk),
+        drain: () => channel?.drained(),
         close: () => {
-          lastSeenMs = options.now();
+          if (channel !== undefined) lastSeenMs = options.now();
           again();
         },
       },

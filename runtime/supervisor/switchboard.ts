@@ -1,6 +1,8 @@
 // Where workers call in: a socket in the abstract namespace, so that nothing is left on disk, and a worker finds the next
-// version of its supervisor under the same name. Others on this machine may call too: who does not say the token is hung up on.
+// version of its supervisor under the same name. Others on this machine may call too, and are hung up on before they are read:
+// the kernel says which process calls.
 import { Channel } from "./channel.ts";
+import { peerPid } from "./libc.ts";
 import type { Member } from "./member.ts";
 import { Report } from "./messages.ts";
 
@@ -51,10 +53,12 @@ export function openSwitchboard(options: SwitchboardOptions): () => void {
     unix: `\0${options.name}`,
     socket: {
       binaryType: "buffer",
-      open(socket) {
+      open(socket: Bun.Socket<Call> & { readonly fd?: number }) {
         const call: Call = { channel: undefined, member: undefined, timer: undefined };
         socket.data = call;
-        if (strangers >= STRANGERS_MAX) {
+        // Bun does not document that its sockets have a descriptor.
+        const isOurs = options.find(peerPid(socket.fd ?? -1)) !== undefined;
+        if (!isOurs || strangers >= STRANGERS_MAX) {
           socket.terminate();
           return;
         }
