@@ -45,9 +45,9 @@ export class FloodGuard {
     return this.#windowUpdates > WINDOW_UPDATES_FREE + 2 * (this.streamsOpened + paid) ? "WINDOW_UPDATE frames" : "";
   }
 
-  /** PING or SETTINGS (CVE-2019-9512, CVE-2019-9515). */
-  control(): string {
-    this.#controls++;
+  /** PING or SETTINGS (CVE-2019-9512, CVE-2019-9515). `weight` is what it costs, in frames. */
+  control(weight = 1): string {
+    this.#controls += weight;
     return this.#controls > this.#options.maxInboundControlFrames ? "PING or SETTINGS frames" : "";
   }
 

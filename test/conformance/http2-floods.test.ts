@@ -20,6 +20,7 @@ import {
   connectHttp2,
   frame,
   request,
+  settings,
   startHttp2Upstream,
   uint32,
   type Http2Peer,
@@ -139,6 +140,14 @@ const FLOODS: readonly Flood[] = [
   {
     name: "SETTINGS (CVE-2019-9515)",
     act: (peer) => peer.send(repeat(2000, () => frame(SETTINGS, 0, 0))),
+  },
+  {
+    name: "SETTINGS that give many streams another window, again and again",
+    act: (peer) =>
+      peer.send(
+        repeat(800, (index) => frame(HEADERS, END_HEADERS, index * 2 + 1, block(request("/wait", [], "POST")))),
+        repeat(40, (index) => frame(SETTINGS, 0, 0, settings([[INITIAL_WINDOW_SIZE, 1000 + index]]))),
+      ),
   },
   {
     name: "PRIORITY (CVE-2019-9513)",
