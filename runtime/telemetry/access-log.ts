@@ -1,16 +1,21 @@
-// One line for each exchange, in Istio's default format, so that parsers made for it read ours.
+// One line for each exchange and each connection that was passed on, written in the background. A log never stops traffic:
+// what its file does not take is dropped and counted.
 import { closeSync, fstatSync, openSync, write, writeSync } from "node:fs";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
+import { LineBuffer, renderAccessLine, renderInstant, writeAccessLine } from "./access-line.ts";
 
 /** Lines are written when this much has gathered, or after `FLUSH_AFTER_MS`. */
-const FLUSH_BYTES = 32 * 1024;
+const FLUSH_BYTES = 48 * 1024;
 const FLUSH_AFTER_MS = 200;
 /** Beyond this (a pipe that nobody reads) lines are dropped and counted: a log never stops traffic. */
 const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 
 /** What a pipe takes in one piece from several writers (PIPE_BUF). A file takes any write in one piece. */
 const PIPE_MAX_BYTES = 4096;
+
+/** Lines gather in buffers of this size. */
+const BUFFER_BYTES = 64 * 1024;
 
 /** Writes lines in the background, in order, one write at a time. */
 export class AccessLog {
@@ -20,7 +25,12 @@ export class AccessLog {
   readonly #ownsFd: boolean;
   /** No write is longer. */
   readonly #writeMaxBytes: number;
-  #pending = "";
+  /** Where the next line goes. */
+  #line = new LineBuffer(BUFFER_BYTES);
+  /** What waits for the file, before the lines in `#line`. */
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #spare: LineBuffer | undefined = undefined;
   #isWriting = false;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
 
@@ -36,7 +46,10 @@ export class AccessLog {
   }
 
   log(exchange: Exchange, nowMonoMs: number): void {
-    if (this.#hasRoom()) this.#add(renderAccessLine(exchange, nowMonoMs));
+    if (!this.#hasRoom()) return;
+    const start = this.#line.at;
+    if (writeAccessLine(this.#line, exchange, nowMonoMs)) this.#added(start);
+    else this.#add(renderAccessLine(exchange, nowMonoMs));
   }
 
   logTcp(session: TcpSession, nowMonoMs: number): void {
@@ -44,44 +57,86 @@ export class AccessLog {
   }
 
   #hasRoom(): boolean {
-    if (this.#pending.length <= PENDING_MAX_BYTES) return true;
+    if (this.#waitingBytes + this.#line.at <= PENDING_MAX_BYTES) return true;
     this.droppedLines++;
     return false;
   }
 
-  #add(line: string): void {
-    this.#pending += line.length <= this.#writeMaxBytes ? line : `${line.slice(0, this.#writeMaxBytes - 4)}...\n`;
-    if (this.#pending.length >= FLUSH_BYTES) this.#flush();
+  #add(text: string): void {
+    if (this.#line.at + text.length > BUFFER_BYTES) this.#queueLines();
+    if (text.length > BUFFER_BYTES) {
+      const line = text.length <= this.#writeMaxBytes ? text : `${text.slice(0, this.#writeMaxBytes - 4)}...\n`;
+      this.#queue(Buffer.from(line, "latin1"));
+      return this.#flush();
+    }
+    const start = this.#line.at;
+    this.#line.text(text);
+    return this.#added(start);
+  }
+
+  /** A line was written from `start` on. */
+  #added(start: number): void {
+    const line = this.#line;
+    if (line.at - start > this.#writeMaxBytes) {
+      line.at = start + this.#writeMaxBytes - 4;
+      line.text("...\n");
+    }
+    if (line.at >= FLUSH_BYTES) this.#flush();
     else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
   }
 
   /** Writes what is left and closes the file. */
   close(): void {
     clearTimeout(this.#timer);
-    const bytes = Buffer.from(this.#pending, "latin1");
-    this.#pending = "";
-    for (let offset = 0; offset < bytes.length;) {
-      offset += writeSync(this.#fd, bytes, offset, this.#endOfWrite(bytes, offset) - offset);
+    this.#queueLines();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const bytes of waiting) {
+      for (let offset = 0; offset < bytes.length;) {
+        offset += writeSync(this.#fd, bytes, offset, this.#endOfWrite(bytes, offset) - offset);
+      }
     }
     if (this.#ownsFd) closeSync(this.#fd);
+  }
+
+  #queue(bytes: Buffer): void {
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+  }
+
+  #queueLines(): void {
+    const line = this.#line;
+    if (line.at === 0) return;
+    this.#queue(line.bytes.subarray(0, line.at));
+    this.#line = this.#spare ?? new LineBuffer(BUFFER_BYTES);
+    this.#line.at = 0;
+    this.#spare = undefined;
   }
 
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    if (this.#isWriting || this.#pending === "") return;
+    // While the file takes its time, lines gather in as few buffers as they need.
+    if (this.#isWriting) return;
+    const line = this.#line;
+    if (this.#waiting.length === 0) this.#queueLines();
+    const bytes = this.#waiting.shift();
+    if (bytes === undefined) return;
+    this.#waitingBytes -= bytes.length;
     this.#isWriting = true;
-    const bytes = Buffer.from(this.#pending, "latin1");
-    this.#pending = "";
-    this.#write(bytes, 0);
+    this.#write(bytes, 0, line === this.#line ? undefined : line);
   }
 
-  #write(bytes: Buffer, offset: number): void {
+  /** `buffer` is free again once its bytes are written. */
+  #write(bytes: Buffer, offset: number, buffer: LineBuffer | undefined): void {
     write(this.#fd, bytes, offset, this.#endOfWrite(bytes, offset) - offset, null, (error, written) => {
       // A full pipe takes a part; anything else is the end of these lines.
-      if (error === null && offset + written < bytes.length) return this.#write(bytes, offset + written);
+      if (error === null && offset + written < bytes.length) return this.#write(bytes, offset + written, buffer);
       this.#isWriting = false;
-      if (this.#pending.length > 0) this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
+      this.#spare ??= buffer;
+      if (this.#waiting.length > 0 || this.#line.at >= FLUSH_BYTES) this.#flush();
+      else if (this.#line.at > 0) this.#timer ??= setTimeout(() => this.#flush(), FLUSH_AFTER_MS);
       return undefined;
     });
   }
@@ -93,24 +148,7 @@ export class AccessLog {
   }
 }
 
-/** Istio's `EnvoyTextLogFormat`; a value that is not there is `-`. */
-export function renderAccessLine(exchange: Exchange, nowMonoMs: number): string {
-  const { headers, downstream, decision } = exchange;
-  const isLocal = exchange.repliedMonoMs === 0;
-  const path = exchange.originalPath === "" ? exchange.path : exchange.originalPath;
-  const serviceTime = isLocal ? "-" : Math.round(exchange.repliedMonoMs - exchange.sentMonoMs);
-  return (
-    `[${renderInstant(exchange.startedAtMs)}] "${exchange.method} ${path} ${exchange.protocol}" ${exchange.status} ${exchange.flags} ` +
-    `${exchange.details === "" ? "-" : exchange.details} - "-" ${exchange.bytesReceived} ${exchange.bytesSent} ` +
-    `${Math.round(nowMonoMs - exchange.startedMonoMs)} ${serviceTime} "${headers.get("x-forwarded-for") ?? "-"}" ` +
-    `"${headers.get("user-agent") ?? "-"}" "${exchange.requestId === "" ? "-" : exchange.requestId}" "${exchange.authority}" ` +
-    `"${exchange.upstreamHost === "" ? "-" : exchange.upstreamHost}" ${decision?.cluster ?? "-"} ` +
-    `${exchange.upstreamLocalAddress === "" ? "-" : exchange.upstreamLocalAddress} ${downstream.localAddress} ${downstream.remoteAddress} ${orDash(downstream.tls?.serverName)} ` +
-    `${decision === undefined || decision.routeName === "" ? "-" : decision.routeName}\n`
-  );
-}
-
-/** The same format for a connection that was passed on, as Envoy fills it in. */
+/** Istio's default format for a connection that was passed on, as Envoy fills it in. */
 export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
   const { downstream, flags } = session;
   const serverName = session.serverName === "" ? downstream.tls?.serverName : session.serverName;
@@ -124,18 +162,4 @@ export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
 
 function orDash(value: string | undefined): string {
   return value === undefined || value === "" ? "-" : value;
-}
-
-let lastSecond = -1;
-let lastSecondText = "";
-
-/** RFC 3339 with milliseconds. The part up to the second is rendered once a second. */
-function renderInstant(atMs: number): string {
-  const whole = Math.floor(atMs);
-  const second = Math.floor(whole / 1000);
-  if (second !== lastSecond) {
-    lastSecond = second;
-    lastSecondText = new Date(second * 1000).toISOString().slice(0, 20);
-  }
-  return `${lastSecondText}${String(whole - second * 1000).padStart(3, "0")}Z`;
 }

@@ -6,7 +6,8 @@ import type { TcpSession } from "../../runtime/exchange/tcp-session.ts";
 import { buildTarget, type Application, type Target } from "../../runtime/generation.ts";
 import { OriginalDestinations } from "../../runtime/upstream/original-dst.ts";
 import { Serving } from "../../runtime/serving.ts";
-import { renderAccessLine, renderTcpLine } from "../../runtime/telemetry/access-log.ts";
+import { renderAccessLine } from "../../runtime/telemetry/access-line.ts";
+import { renderTcpLine } from "../../runtime/telemetry/access-log.ts";
 import { Metrics } from "../../runtime/telemetry/metrics.ts";
 import { observe } from "../../runtime/telemetry/observe.ts";
 
