@@ -3,8 +3,10 @@ import { z } from "zod";
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/u;
-/** The longest span accepted, 1000 days; a timer beyond it would never fire. */
+/** The longest span accepted, 1000 days. */
 const SPAN_MAX_MS = 86_400_000_000;
+/** The longest that a timer waits, 24 days; one of more fires at once. */
+export const TIMER_MAX_MS: number = 2 ** 31 - 1;
 
 /** Milliseconds of `"1.5s"`, `"250ms"`, `"1h30m"`; `undefined` when the text is not a duration. */
 export function parseDuration(text: string): number | undefined {

@@ -4,6 +4,7 @@ import type { Requester, Sending } from "../codec/upstream-client.ts";
 import type { Clock, Exchange, Outcome, Waiter } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { Later } from "../exchange/later.ts";
+import { TIMER_MAX_MS } from "../contract/duration.ts";
 import { timeoutOf } from "../grpc/deadline.ts";
 import type { Reply } from "../exchange/reply.ts";
 import type { Pool } from "./pool.ts";
@@ -47,7 +48,7 @@ export class Attempt extends Later implements Claimant, Requester, Waiter {
     if (timeoutMs > 0)
       this.#timer = setTimeout(
         () => this.aborted(failure("response_timeout", `no whole reply within ${timeoutMs} ms`)),
-        timeoutMs,
+        Math.min(timeoutMs, TIMER_MAX_MS),
       );
     this.#cluster.activeRequests++;
     // An upgrade takes its connection along, and one that is new cannot have died meanwhile.

@@ -1,5 +1,6 @@
 // Opens a connection, with TLS where the cluster asks for it. The only file of the request path that knows how upstream sockets
 // come about.
+import { TIMER_MAX_MS } from "../contract/duration.ts";
 import { renderAddress } from "../listener/listener.ts";
 import { freeChunk } from "../codec/chunk.ts";
 import type { Transport } from "../codec/socket-writer.ts";
@@ -51,7 +52,7 @@ export function connect(
     isUpgraded: false,
     timer: undefined,
   };
-  if (timeoutMs > 0) pending.timer = setTimeout(timedOut, timeoutMs, pending, timeoutMs);
+  if (timeoutMs > 0) pending.timer = setTimeout(timedOut, Math.min(timeoutMs, TIMER_MAX_MS), pending, timeoutMs);
   // TLS from the start, unless something goes before it.
   const secure = tls === undefined || preamble !== undefined ? {} : { tls: tlsOptions(tls, offers) };
   // Bun does not document that it takes one.

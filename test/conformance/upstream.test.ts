@@ -450,3 +450,21 @@ describe("a new snapshot", () => {
     expect(second.connections).toHaveLength(1);
   });
 });
+
+test.each([
+  ["a route", { timeoutMs: "720h" }, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"],
+  [
+    "grpc-timeout",
+    {},
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nGrpc-Timeout: 99999999H\r\nContent-Length: 0\r\n\r\n",
+  ],
+])("more time than a timer can wait is not none at all: %s", async (_, route, request) => {
+  using upstream = startScriptedUpstream((connection) => {
+    // Longer than the event loop takes to come round to a timer.
+    setTimeout(() => connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), 100);
+  });
+  using proxy = await startServing(snapshotFor([upstream.port], { connectTimeoutMs: "1000h" }, route));
+  const { text } = await exchangeRaw(proxy.port, request, (all) => all.includes("\r\n\r\n"));
+  expect(text).toStartWith("HTTP/1.1 200 OK");
+  expect(text).not.toContain("grpc-status");
+});
