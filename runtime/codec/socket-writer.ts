@@ -18,10 +18,11 @@ export interface Transport {
   terminate(): void;
 }
 
-/** Pieces up to this size are gathered; larger ones go to the socket as they are. */
+/** Pieces up to this size are gathered; larger ones go to the socket as they are, unless a head waits that they fit behind. */
 const GATHER_MAX_BYTES = 16 * 1024;
 
-const gather = Buffer.allocUnsafeSlow(64 * 1024);
+/** A head and a chunk of 64 KB: to copy that costs less than the write that it saves. */
+const gather = Buffer.allocUnsafeSlow(72 * 1024);
 let gathered = 0;
 let owner: SocketWriter | undefined;
 let isFlushDue = false;
@@ -85,7 +86,7 @@ export class SocketWriter {
   /** Takes bytes; the caller may use them again at once. False: pause until `onDrain`. */
   write(bytes: Buffer, start: number, end: number): boolean {
     const length = end - start;
-    if (length <= GATHER_MAX_BYTES) {
+    if (length <= GATHER_MAX_BYTES || (owner === this && gathered + length <= gather.length)) {
       this.#own();
       if (gathered + length > gather.length) {
         this.flush();
