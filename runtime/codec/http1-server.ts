@@ -113,7 +113,7 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
       return;
     this.#read();
     // One chunk may wait, which is all that most clients send; at the second the socket is left alone.
-    if (isHeld && this.#hasRest && this.#exchange !== undefined) this.pauseReading();
+    if (isHeld && this.#hasRest && (this.#exchange !== undefined || this.#writer.isBlocked)) this.pauseReading();
   }
 
   /** The socket takes bytes again. */
@@ -121,6 +121,7 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
     this.#activeAtMs = 0;
     if (this.#endedAtMs > 0) this.#endedAtMs = this.#front.clock.monotonic();
     this.#writer.drained();
+    if (this.#hasRest && !this.#isReading) this.#read();
   }
 
   /** The client sent FIN: it left, unless this is a tunnel or the last reply is still on its way. */
@@ -184,6 +185,9 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
         this.#stall(exchange, `no whole request within ${limits.requestTimeoutMs} ms`);
     } else if (this.#discardingSinceMs > 0 && !(this.#body?.isComplete ?? true)) {
       if (nowMs - this.#discardingSinceMs >= DISCARD_MAX_MS) this.#close();
+    } else if (this.#writer.isBlocked) {
+      // The last reply is on its way to a client that reads slowly: it has the time of any other.
+      if (limits.streamIdleTimeoutMs > 0 && idleMs >= limits.streamIdleTimeoutMs) this.#transport.terminate();
     } else if (this.#headStartedAtMs > 0) {
       if (limits.headTimeoutMs > 0 && nowMs - this.#headStartedAtMs >= limits.headTimeoutMs) {
         this.#refuse(failure("request_timeout", `no whole head within ${limits.headTimeoutMs} ms`));
@@ -287,7 +291,8 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
           this.#close();
           break;
         }
-      } else if (this.#exchange !== undefined || !this.#head()) {
+        // A client that asks and does not read would have its replies pile up here: what it asked first goes out first.
+      } else if (this.#exchange !== undefined || this.#writer.isBlocked || !this.#head()) {
         break;
       }
     }

@@ -201,6 +201,11 @@ export function startListener(options: ListenerOptions): RunningListener {
     socket: {
       binaryType: "buffer",
       open(socket) {
+        // Reset before it was accepted: there is nobody to name any more.
+        if (!hasPeer(socket)) {
+          socket.terminate();
+          return;
+        }
         const downstream = readAddresses(socket, options);
         // Nobody but iptables leads to an inbound capture port: there is no application to ask for (Istio's black hole).
         if (seats.size >= options.connectionsMax() || isStray(downstream, options)) {
@@ -229,8 +234,8 @@ export function startListener(options: ListenerOptions): RunningListener {
         if (seat.connection === undefined) socket.end();
         else seat.connection.ended();
       },
-      close({ data: seat }, error) {
-        seat.gone(error instanceof Error);
+      close({ data: seat }: { readonly data?: Seat }, error) {
+        seat?.gone(error instanceof Error);
       },
       error(socket) {
         // `close` follows.
@@ -252,6 +257,11 @@ export function startListener(options: ListenerOptions): RunningListener {
       for (const { transport } of seats) transport.terminate();
     },
   };
+}
+
+/** Bun's types know an address always. */
+function hasPeer(socket: { readonly remoteAddress?: string }): boolean {
+  return socket.remoteAddress !== undefined;
 }
 
 function readAddresses(socket: Bun.Socket<Seat>, options: ListenerOptions): Downstream {
