@@ -37,6 +37,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** `127.0.0.1:54321` */
   readonly localAddress: string;
 
+  readonly #isTcp: boolean;
   readonly #transport: Transport;
   readonly #writer: SocketWriter;
   readonly #parser = new HeadParser();
@@ -64,7 +65,9 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
   /** The `Sec-WebSocket-Key` that was made here; empty where the client has its own. */
   #webSocketKey = "";
 
-  constructor(transport: Transport, localAddress: string) {
+  /** `isTcp`: the upstream speaks no HTTP; it takes a CONNECT, of which it never hears, and then its bytes. */
+  constructor(transport: Transport, localAddress: string, isTcp = false) {
+    this.#isTcp = isTcp;
     this.#transport = transport;
     this.localAddress = localAddress;
     this.#writer = new SocketWriter(transport);
@@ -96,6 +99,7 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     this.#interims = 0;
     this.requests++;
     const { body, upgrade } = exchange;
+    if (this.#isTcp) return this.#acceptTunnel(upgrade);
     const isChunked = body.lengthBytes === undefined && upgrade === "";
     let line = `${exchange.method} ${exchange.path} HTTP/1.1\r\n`;
     let tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
@@ -112,6 +116,15 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     if (!this.#isHeld) body.pipe(new RequestSink(this, this.#writer, body, isChunked ? "chunked" : "plain"));
     else if (upgrade !== "") this.#isSent = true;
     else this.#continueTimer = setTimeout(() => this.#pipeHeld(), CONTINUE_WAIT_MS);
+    return this;
+  }
+
+  /** For an upstream that speaks no HTTP: as if it had accepted. */
+  #acceptTunnel(upgrade: string): this {
+    this.#isSent = true;
+    this.#isHeld = true;
+    if (upgrade === "connect") this.data(Buffer.from("HTTP/1.1 200 OK\r\n\r\n"));
+    else this.#fail(failure("upstream_protocol", "the cluster's protocol is tcp, which takes CONNECT alone"));
     return this;
   }
 

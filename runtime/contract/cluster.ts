@@ -45,9 +45,10 @@ export const Cluster = z.strictObject({
   limits: ClusterLimits,
   /**
    * What is spoken to the endpoints: `http1` (the default), `http2` (prior knowledge where there is no TLS), `downstream`
-   * (as the request came), or `auto` (over TLS what ALPN chooses, HTTP/1.1 where there is none).
+   * (as the request came), or `auto` (over TLS what ALPN chooses, HTTP/1.1 where there is none). `tcp` takes CONNECT alone:
+   * the tunnel ends here, and its bytes go to the endpoint as they are (Envoy's `connect_config`).
    */
-  protocol: z.enum(["http1", "http2", "downstream", "auto"]).default("http1"),
+  protocol: z.enum(["http1", "http2", "downstream", "auto", "tcp"]).default("http1"),
   /** HTTP/2 connections. */
   http2: Http2Client,
   /** TLS to its endpoints. */

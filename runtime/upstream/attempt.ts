@@ -52,7 +52,9 @@ export class Attempt extends Later implements Claimant, Requester, Waiter {
       );
     this.#cluster.activeRequests++;
     // An upgrade takes its connection along, and one that is new cannot have died meanwhile.
-    this.#claim(this.exchange.upgrade !== "" && this.#cluster.protocol === "http1");
+    this.#claim(
+      this.exchange.upgrade !== "" && (this.#cluster.protocol === "http1" || this.#cluster.protocol === "tcp"),
+    );
   }
 
   granted(connection: PooledConnection): void {

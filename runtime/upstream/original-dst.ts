@@ -48,6 +48,15 @@ export interface OriginalDestinationsOptions<T extends OpenDestination> {
  */
 export const INBOUND_SOURCE = { ipv4: "127.0.0.6", ipv6: "::6" } as const;
 
+/** A destination and how it is spoken to: as the client spoke (`use_downstream_protocol_config`), or as bytes. */
+interface Place {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly idleTimeoutMs: number;
+  readonly protocol: "downstream" | "tcp";
+}
+
 /** The destinations of one proxy, whichever generation found them. */
 export class OriginalDestinations<T extends OpenDestination> {
   readonly #destinations = new Map<string, T>();
@@ -101,26 +110,36 @@ export class OriginalDestinations<T extends OpenDestination> {
       return { ok: false, error: failure("no_route", `${exchange.authority} was not redirected from anywhere`) };
     }
     const { ip, port } = destination;
-    return this.#take(PASSTHROUGH_CLUSTER, ip, port, PASSTHROUGH_IDLE_MS, undefined);
+    // Who is named by a CONNECT is no proxy to be sent one: the tunnel ends here.
+    const isTunnel = exchange.upgrade === "connect" && exchange.downstream.originalDestination === undefined;
+    const protocol = isTunnel ? "tcp" : "downstream";
+    return this.#take({ name: PASSTHROUGH_CLUSTER, address: ip, port, idleTimeoutMs: PASSTHROUGH_IDLE_MS, protocol });
   }
 
   #inbound(name: string, address: string, port: number): T | Outcome {
     const source = address.includes(":") ? INBOUND_SOURCE.ipv6 : INBOUND_SOURCE.ipv4;
     // All of 127.0.0.0/8 is ours to send from; ::6 only where it was put on an interface.
     if (source === INBOUND_SOURCE.ipv4 || this.#options.hasAddress(source)) {
-      return this.#take(name, address, port, INBOUND_IDLE_MS, source);
+      return this.#take({ name, address, port, idleTimeoutMs: INBOUND_IDLE_MS, protocol: "downstream" }, source);
     }
-    return this.#take(name, "::1", port, INBOUND_IDLE_MS, undefined);
+    return this.#take({ name, address: "::1", port, idleTimeoutMs: INBOUND_IDLE_MS, protocol: "downstream" });
   }
 
-  #take(name: string, address: string, port: number, idleTimeoutMs: number, source: string | undefined): T | Outcome {
-    const key = `${name} ${address} ${port}`;
+  #take(place: Place, source?: string): T | Outcome {
+    const { name, address, port, idleTimeoutMs, protocol } = place;
+    const key = `${name} ${address} ${port} ${protocol}`;
     const known = this.#destinations.get(key);
     if (known !== undefined) return known;
     if (this.#destinations.size >= DESTINATIONS_MAX && !this.#makeRoom()) {
       return { ok: false, error: failure("overloaded", `${DESTINATIONS_MAX} destinations are in use`) };
     }
-    const config = Cluster.parse({ name, service: serviceOf(name), endpoints: [{ address, port }], idleTimeoutMs });
+    const config = Cluster.parse({
+      name,
+      service: serviceOf(name),
+      endpoints: [{ address, port }],
+      idleTimeoutMs,
+      protocol,
+    });
     const built = this.#options.build(config, source);
     this.#destinations.set(key, built);
     return built;
@@ -143,9 +162,9 @@ export function destinationOf(exchange: Exchange): Destination | undefined {
   return exchange.downstream.originalDestination ?? namedDestination(exchange);
 }
 
-/** Where a request to a forward proxy goes: `GET http://shop:8080/`, port 80 where it names none. Who is named by a CONNECT is no proxy to be sent one. */
+/** Where a request to a forward proxy goes: `GET http://shop:8080/`, port 80 where it names none, or `CONNECT shop:443`. */
 function namedDestination(exchange: Exchange): Destination | undefined {
-  if (!exchange.isProxyForm || exchange.upgrade === "connect") return undefined;
+  if (!exchange.isProxyForm) return undefined;
   const [, bracketed, plain, port = "80"] = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d{1,5}))?$/u.exec(exchange.authority) ?? [];
   const address = (bracketed ?? plain ?? "").toLowerCase();
   const number = Number(port);

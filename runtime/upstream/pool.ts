@@ -78,7 +78,7 @@ export class Pool implements Lot {
     this.openConnections++;
     const connection = new PooledConnection(this, endpoint, pool);
     const { protocol, connectTimeoutMs, sourceAddress } = this.#cluster;
-    const offers = protocol === "auto" ? "auto" : pool === this.#http2 ? "http2" : "http1";
+    const offers = protocol === "auto" || protocol === "tcp" ? protocol : pool === this.#http2 ? "http2" : "http1";
     connect(endpoint.address, endpoint.port, connectTimeoutMs, connection, { tls: this.#tls, offers, sourceAddress });
     return connection;
   }
@@ -88,7 +88,7 @@ export class Pool implements Lot {
     const pool = isHttp2 ? this.#http2 : this.#http1;
     connection.client = isHttp2
       ? new Http2Client(transport, localAddress, this.#cluster.http2, this.#memory, connection)
-      : new Http1Client(transport, localAddress);
+      : new Http1Client(transport, localAddress, this.#cluster.protocol === "tcp");
     const others = connection.pool === pool ? [] : connection.pool.orphan(connection);
     this.#chosen = isHttp2 ? "http2" : "http1";
     connection.pool = pool;
@@ -103,6 +103,7 @@ export class Pool implements Lot {
   #poolFor(claimant: Claimant): SubPool {
     switch (this.#cluster.protocol) {
       case "http1":
+      case "tcp":
         return this.#http1;
       case "http2":
         return this.#http2;

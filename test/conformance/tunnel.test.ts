@@ -11,13 +11,13 @@ import { until } from "../harness/until.ts";
 const UPGRADE = "GET /chat HTTP/1.1\r\nHost: app\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Id: 7\r\n\r\n";
 
-function snapshotFor(port: number, listener: object = {}): unknown {
+function snapshotFor(port: number, listener: object = {}, protocol = "http1"): unknown {
   return {
     outbound: {
       virtualHosts: [{ name: "all", domains: ["*"], routes: [{ destinations: [{ cluster: "app" }] }] }],
       ...listener,
     },
-    clusters: [{ name: "app", endpoints: [{ address: "127.0.0.1", port }] }],
+    clusters: [{ name: "app", endpoints: [{ address: "127.0.0.1", port }], protocol }],
   };
 }
 
@@ -347,6 +347,48 @@ describe("CONNECT", () => {
     await when("the echo is whole", () => state.isEnded);
     expect(state.text).toEndWith("\r\n\r\nSELECT 1");
     await atRest(proxy);
+  });
+
+  test("ends here before a cluster of TCP, which hears nothing of it", async () => {
+    let heard = "";
+    using upstream = await startHalfOpen((socket) => {
+      // A server that speaks first, as MySQL's does.
+      socket.write("greetings ");
+      socket.on("data", (chunk) => {
+        heard += chunk.toString();
+        socket.write(chunk);
+      });
+      socket.on("end", () => socket.end("!"));
+    });
+    using proxy = await startServing(snapshotFor(upstream.port, { http: { upgrades: ["connect"] } }, "tcp"));
+    const { socket, state } = openClient(proxy.port, `${CONNECT}early `);
+    await when("it is open", () => state.text.includes("\r\n\r\ngreetings early "));
+    socket.end("SELECT 1");
+    await when("the echo is whole", () => state.isEnded);
+    expect(state.text).toStartWith("HTTP/1.1 200 ");
+    expect(state.text).toEndWith("SELECT 1!");
+    expect(heard).toBe("early SELECT 1");
+    await atRest(proxy);
+    const refused = await exchangeRaw(proxy.port, "GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n");
+    expect(refused.text).toStartWith("HTTP/1.1 502 ");
+  });
+
+  test("to a host that no route knows goes straight there, as HTTP_PROXY asks", async () => {
+    using upstream = await startHalfOpen((socket) => socket.pipe(socket));
+    using proxy = await startServing({ outbound: { http: { upgrades: ["connect"] } } });
+    const target = `127.0.0.1:${upstream.port}`;
+    const { socket, state } = openClient(proxy.port, `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+    await when("it is open", () => state.text.includes("\r\n\r\n"));
+    socket.end("SELECT 1");
+    await when("the echo is whole", () => state.isEnded);
+    expect(state.text).toEndWith("\r\n\r\nSELECT 1");
+    await when("nothing is under way", () => proxy.ended.length === 1 && proxy.serving.generation?.exchanges() === 0);
+    expect(proxy.ended[0]?.decision?.cluster).toBe("PassthroughCluster");
+    const strict = { outbound: { http: { upgrades: ["connect"] }, outboundPolicy: "REGISTRY_ONLY" } };
+    expect(await proxy.apply(strict)).toEqual([]);
+    const asked = `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nConnection: close\r\n\r\n`;
+    const refused = await exchangeRaw(proxy.port, asked);
+    expect(refused.text).toStartWith("HTTP/1.1 502 ");
   });
 
   test.each([
