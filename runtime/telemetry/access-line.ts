@@ -100,7 +100,9 @@ function writeWhat(line: LineBuffer, exchange: Exchange, nowMonoMs: number): voi
   writeInstant(line, exchange.startedAtMs);
   line.text(exchange.method);
   line.byte(SPACE);
-  line.text(exchange.originalPath === "" ? exchange.path : exchange.originalPath);
+  const path = exchange.originalPath === "" ? exchange.path : exchange.originalPath;
+  // A CONNECT has none.
+  line.text(path === "" ? "-" : path);
   ending.write(line, exchange);
   line.number(exchange.bytesReceived);
   line.byte(SPACE);
