@@ -66,22 +66,12 @@ export class LineBuffer {
     this.at = at;
   }
 
-  /** A field's value, `-` where there is none; the bytes that came, where nothing else makes up the value. */
-  field(headers: HeaderMap, name: string): void {
-    const { bytes, offsets, marks, count, added } = headers;
-    let found = -1;
-    let isPlain = true;
-    for (let field = 0; field < count; field++) {
-      const start = offsets[field * 4] ?? 0;
-      if ((offsets[field * 4 + 1] ?? 0) - start !== name.length || marks[field] !== KEEP) continue;
-      if (!matchesName(bytes, start, name)) continue;
-      isPlain = found < 0;
-      found = field;
-    }
-    for (let index = 0; index < added.length; index += 2) if (added[index]?.length === name.length) isPlain = false;
-    if (!isPlain) return this.text(headers.get(name) ?? "-");
-    if (found < 0) return this.byte(DASH);
-    return this.copy(bytes, offsets[found * 4 + 2] ?? 0, offsets[found * 4 + 3] ?? 0);
+  /** The value of that field, as `findFields` found it. */
+  field(headers: HeaderMap, name: string, position: number): void {
+    const { bytes, offsets } = headers;
+    if (position === SEVERAL) this.text(headers.get(name) ?? "-");
+    else if (position === NONE) this.byte(DASH);
+    else this.copy(bytes, offsets[position * 4 + 2] ?? 0, offsets[position * 4 + 3] ?? 0);
   }
 }
 
@@ -116,10 +106,11 @@ function writeWhat(line: LineBuffer, exchange: Exchange, nowMonoMs: number): voi
 
 function writeWho(line: LineBuffer, exchange: Exchange): void {
   const { headers, downstream, decision } = exchange;
+  findFields(headers);
   line.text(' "');
-  line.field(headers, "x-forwarded-for");
+  line.field(headers, FORWARDED_FOR, forwardedForAt);
   line.text('" "');
-  line.field(headers, "user-agent");
+  line.field(headers, USER_AGENT, userAgentAt);
   line.text('" "');
   line.orDash(exchange.requestId);
   way.write(line, exchange);
@@ -129,6 +120,36 @@ function writeWho(line: LineBuffer, exchange: Exchange): void {
   line.byte(SPACE);
   line.orDash(decision?.routeName ?? "");
   line.byte(LF);
+}
+
+const FORWARDED_FOR = "x-forwarded-for";
+const USER_AGENT = "user-agent";
+const NONE = -1;
+/** Not one field as it came: a list, or one that was added. */
+const SEVERAL = -2;
+let forwardedForAt = NONE;
+let userAgentAt = NONE;
+
+/** Where both fields are, by one look at each field: those of other lengths are passed over. */
+function findFields({ bytes, offsets, marks, count, added }: HeaderMap): void {
+  forwardedForAt = NONE;
+  userAgentAt = NONE;
+  for (let field = 0; field < count; field++) {
+    const start = offsets[field * 4] ?? 0;
+    const length = (offsets[field * 4 + 1] ?? 0) - start;
+    if (length === USER_AGENT.length) {
+      if (marks[field] === KEEP && matchesName(bytes, start, USER_AGENT))
+        userAgentAt = userAgentAt === NONE ? field : SEVERAL;
+    } else if (length === FORWARDED_FOR.length) {
+      if (marks[field] === KEEP && matchesName(bytes, start, FORWARDED_FOR))
+        forwardedForAt = forwardedForAt === NONE ? field : SEVERAL;
+    }
+  }
+  for (let index = 0; index < added.length; index += 2) {
+    const length = added[index]?.length;
+    if (length === USER_AGENT.length) userAgentAt = SEVERAL;
+    else if (length === FORWARDED_FOR.length) forwardedForAt = SEVERAL;
+  }
 }
 
 /** A part of the line that is mostly the same again: the last one is kept as bytes. */

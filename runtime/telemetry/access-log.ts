@@ -6,7 +6,7 @@ import type { TcpSession } from "../exchange/tcp-session.ts";
 import { LineBuffer, renderAccessLine, renderInstant, writeAccessLine } from "./access-line.ts";
 
 /** Lines are written when this much has gathered, or after `FLUSH_AFTER_MS`. */
-const FLUSH_BYTES = 48 * 1024;
+const FLUSH_BYTES = 96 * 1024;
 const FLUSH_AFTER_MS = 200;
 /** Beyond this (a pipe that nobody reads) lines are dropped and counted: a log never stops traffic. */
 const PENDING_MAX_BYTES = 4 * 1024 * 1024;
@@ -15,7 +15,7 @@ const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 const PIPE_MAX_BYTES = 4096;
 
 /** Lines gather in buffers of this size. */
-const BUFFER_BYTES = 64 * 1024;
+const BUFFER_BYTES = 128 * 1024;
 
 /** Writes lines in the background, in order, one write at a time. */
 export class AccessLog {
