@@ -400,10 +400,12 @@ export abstract class Http2Connection<S extends Http2Stream> implements FrameHan
 
   protected checkOutbound(): void {
     const { writer } = this;
-    if (this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames) === "") return;
+    // Streams that hold too much were reset before; it is heads that come here.
+    if (writer.queuedBytes > 2 * this.heldMaxBytes) return void this.#calm("bytes that are not read");
+    if (this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames) === "") return undefined;
     // What was written in this turn has not been offered yet.
     writer.flush();
-    this.#calm(this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames));
+    return void this.#calm(this.guard.outbound(writer.queuedFrames, writer.queuedControlFrames));
   }
 
   /** DATA for a stream that is not open: in flight when it was reset, or a fault. */

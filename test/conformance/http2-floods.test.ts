@@ -301,4 +301,26 @@ describe("replies that a client does not take", () => {
     peer.send(frame(WINDOW_UPDATE, 0, 201, uint32(BODY.length)));
     expect((await peer.over(201)).body).toHaveLength(BODY.length);
   });
+
+  test("are bounded where they are heads alone: the connection is given up", async () => {
+    const head = `HTTP/1.1 200 OK\r\nX-Big: ${"y".repeat(30_000)}\r\nContent-Length: 0\r\n\r\n`;
+    using upstream = startScriptedUpstream((connection) => connection.send(head));
+    using proxy = await startServing({
+      service: "test",
+      clusters: [{ name: "c", endpoints: [{ address: "127.0.0.1", port: upstream.port }] }],
+      outbound: {
+        virtualHosts: [{ name: "all", domains: ["*"], routes: [{ destinations: [{ cluster: "c" }] }] }],
+        limits: { http2: { maxHeldReplyBytes: 65_535 } },
+      },
+    });
+    using peer = await connectHttp2(proxy.port);
+    await peer.roundTrip();
+    peer.stopReading();
+    // The kernel takes some megabytes, and 10 000 frames more would be allowed.
+    for (let id = 1; id < 2000; id += 2) peer.headers(id, request());
+    await until("the connection to be given up", () =>
+      proxy.serving.listeners[0]?.connections.size === 0 ? true : undefined,
+    );
+    expect(proxy.ended.length).toBeGreaterThan(20);
+  });
 });
