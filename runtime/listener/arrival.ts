@@ -215,7 +215,7 @@ export class Arrival implements Connection {
     this.#sinceMs = this.#desk.front.clock.monotonic();
     this.#seat.upgrade({
       context: tls.pick(hello.serverName),
-      alpn: chooseAlpn(hello.alpn, SILENT.has(this.#protocol)),
+      alpn: chooseAlpn(hello.alpn, this.#protocol),
       clientCertificate: this.#desk.reception.modeOf(this.#port).clientCertificate,
       firstBytes,
       secured: (socket) => this.#secured(hello, tls, socket),

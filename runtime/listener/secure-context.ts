@@ -89,6 +89,10 @@ function systemRoots(): string {
   return systemPem;
 }
 
+/** What people get wrong, in words; the rest in OpenSSL's. */
 function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  if (reason.includes("KEY_VALUES_MISMATCH")) return "the private key is not that of the certificate";
+  if (reason.includes("NO_START_LINE")) return "no PEM in it, which begins with -----BEGIN";
+  return reason;
 }

@@ -1,6 +1,7 @@
 // TLS from downstream: which certificate a client is shown, and what its own must be.
 import { X509Certificate } from "node:crypto";
 import type { Parsed, Problem } from "../contract/problem.ts";
+import type { PortProtocol } from "../contract/tcp.ts";
 import type { Identity, ServerTls, ServerTlsMode } from "../contract/tls.ts";
 import { hasName, matchesHost, parseAltNames, principalOf } from "./peer-certificate.ts";
 import { encodeAlpn, type ContextCache, type LoadedContext, type SecureContext } from "./secure-context.ts";
@@ -32,11 +33,20 @@ export function isMesh(alpn: readonly string[]): boolean {
 
 /** In the order of preference. `istio-peer-exchange` is not among them: it is a protocol of its own that is not spoken here. */
 const HTTP_ALPN = ["h2", "http/1.1", "istio-h2", "istio-http/1.1", "http/1.0", "istio-http/1.0", "istio"];
+/** A port that is declared `http` has an application of HTTP/1.1, which gets what the client speaks: browsers would choose h2. */
+const HTTP1_ALPN = ["http/1.1", "istio-http/1.1", ...HTTP_ALPN];
 const TCP_ALPN = ["istio"];
+const PREFERRED: { readonly [protocol in PortProtocol]?: readonly string[] } = {
+  http: HTTP1_ALPN,
+  tcp: TCP_ALPN,
+  mongo: TCP_ALPN,
+  mysql: TCP_ALPN,
+  redis: TCP_ALPN,
+};
 
 /** The one protocol to agree to, in wire format; empty where none is shared, which is no reason to fail (as Envoy does). */
-export function chooseAlpn(offered: readonly string[], isTcp: boolean): Buffer {
-  const chosen = (isTcp ? TCP_ALPN : HTTP_ALPN).find((name) => offered.includes(name));
+export function chooseAlpn(offered: readonly string[], protocol: PortProtocol): Buffer {
+  const chosen = (PREFERRED[protocol] ?? HTTP_ALPN).find((name) => offered.includes(name));
   return chosen === undefined ? Buffer.alloc(0) : encodeAlpn([chosen]);
 }
 

@@ -145,8 +145,8 @@ describe("a certificate", () => {
     });
     const mixed = { serverCertificate: files.a.certificate, privateKey: files.b.privateKey };
     const problems = await proxy.apply({ inbound: { tls: { mode: "SIMPLE", certificates: [mixed] } } });
-    expect(problems).toHaveLength(1);
-    expect(problems[0]?.path).toBe("inbound.tls.certificates[0]");
+    const message = "cannot be used: the private key is not that of the certificate";
+    expect(problems).toEqual([{ path: "inbound.tls.certificates[0]", message }]);
     const missing = { ...mixed, privateKey: folder.file("nowhere.key") };
     expect(await proxy.apply({ inbound: { tls: { mode: "SIMPLE", certificates: [missing] } } })).toMatchObject([
       { path: "inbound.tls.certificates[0].privateKey" },
@@ -184,6 +184,17 @@ describe("HTTP over TLS", () => {
     expect(proxy.ended.map(({ scheme }) => scheme)).toEqual(["https", "https", "https"]);
     expect(proxy.ended[0]?.downstream.tls).toMatchObject({ serverName: "a.test", version: "TLSv1.3", principal: "" });
     expect(proxy.lines[0]).toContain(" a.test ");
+  });
+
+  test("is HTTP/1.1 on a port declared http, where the client would take either", async () => {
+    using application = startApplication();
+    using proxy = await inbound(application.port, {});
+    const tls = { mode: "SIMPLE", certificates: [shown(files.a)] };
+    await proxy.apply({ inbound: { tls, ports: [{ port: proxy.port, protocol: "http" }] } });
+    const version = ["-o", "/dev/null", "-w", "%{http_version} %{http_code}"];
+    expect(await curl(proxy.port, "a.test", "--http2", ...version)).toBe("1.1 200");
+    await proxy.apply({ inbound: { tls } });
+    expect(await curl(proxy.port, "a.test", "--http2", ...version)).toBe("2 200");
   });
 
   test("has the versions that configuration allows", async () => {
