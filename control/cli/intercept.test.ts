@@ -99,6 +99,8 @@ test("bad values and what is not supported are told by name, all at once", async
   expect(JSON.parse(json.stdout)).toEqual({
     problems: [{ path: "--proxy-port", message: '"x" is not a port, 1 to 65535' }],
   });
+  const unknown = await runProgram([...COMMAND, "--proxy-prot", "15001"]);
+  expect([unknown.status, unknown.output]).toEqual([2, expect.stringContaining("--proxy-prot")]);
   const help = await runProgram([...COMMAND, "--help"]);
   expect(help.status).toBe(0);
   expect(help.stdout).toContain("--exclude-inbound-ports");

@@ -60,7 +60,7 @@ command("apply", "create or change resources, all or none")
 
 command(
   "get <kind> [name]",
-  "show resources: serviceentry (se), destinationrule (dr), virtualservice (vs), filter, bundle",
+  "show resources: serviceentry (se), destinationrule (dr), virtualservice (vs), sidecar, filter, bundle",
 )
   .option("-n, --namespace <namespace>", "default: all for a list, default for one")
   .addOption(new Option("-o, --output <format>", "how").choices(["table", "yaml", "json"]).default("table"))
@@ -86,7 +86,7 @@ command("proxies", "show who runs which version, and what was refused and why").
   print(await proxies(targetOf(flags), Date.now()), flags),
 );
 
-program.addCommand(interceptCommand(print));
+program.addCommand(interceptCommand(print).copyInheritedSettings(program));
 program.addCommand(filterCommand());
 
 interface DeleteFlags extends ConnectionFlags {
