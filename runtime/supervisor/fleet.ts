@@ -325,8 +325,10 @@ export class Fleet {
     this.#leaving.delete(member);
     const fields = { worker: member.slot, pid: member.process.pid, ...ending };
     if (wasLeaving) this.#options.log.info(fields, "a worker has drained");
-    else if (restartInMs === undefined) this.#options.log.info(fields, "a worker ended");
-    else {
+    else if (restartInMs === undefined) {
+      // Where all are ended it is no news, least of all before the reason why nothing starts.
+      if (!this.#isDraining) this.#options.log.info(fields, "a worker ended");
+    } else {
       this.#options.log.warn({ ...fields, restartInMs: Math.round(restartInMs) }, `a worker ${renderEnding(ending)}`);
     }
     if (crew !== undefined && !crew.wasComplete && crew.failures >= START_FAILURES_MAX) {
