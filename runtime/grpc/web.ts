@@ -57,22 +57,19 @@ function toWeb(reply: Reply, isText: boolean): void {
   reply.body = new WebBody(reply.body, isText);
 }
 
-/** A gRPC reply's body with its trailers as the last frame, in base64 where the client asked for text. */
-class WebBody implements Body, BodySink {
-  readonly lengthBytes: undefined = undefined;
+/** A body that is written anew on its way: pauses and ends pass through. */
+abstract class RecodedBody implements Body, BodySink {
+  readonly lengthBytes: number | undefined;
+  protected sink: BodySink | undefined = undefined;
   readonly #body: Body;
-  readonly #isText: boolean;
-  #sink: BodySink | undefined = undefined;
-  /** Bytes (at most two) that do not fill a base64 group yet. */
-  #left: Buffer = NO_BYTES;
 
-  constructor(body: Body, isText: boolean) {
+  constructor(body: Body, lengthBytes: number | undefined) {
     this.#body = body;
-    this.#isText = isText;
+    this.lengthBytes = lengthBytes;
   }
 
   pipe(sink: BodySink): void {
-    this.#sink = sink;
+    this.sink = sink;
     this.#body.pipe(this);
   }
 
@@ -84,8 +81,28 @@ class WebBody implements Body, BodySink {
     this.#body.cancel();
   }
 
+  abort(failed: Failure): void {
+    this.sink?.abort(failed);
+  }
+
+  abstract write(chunk: Buffer, start: number, end: number): boolean;
+  abstract end(trailers: HeaderMap | undefined): void;
+}
+
+/** A gRPC reply's body with its trailers as the last frame, in base64 where the client asked for text. */
+class WebBody extends RecodedBody {
+  readonly #isText: boolean;
+  /** Bytes (at most two) that do not fill a base64 group yet. */
+  #left: Buffer = NO_BYTES;
+
+  constructor(body: Body, isText: boolean) {
+    // Even where the message has no bytes there is the frame of its trailers.
+    super(body, undefined);
+    this.#isText = isText;
+  }
+
   write(chunk: Buffer, start: number, end: number): boolean {
-    if (!this.#isText) return this.#sink?.write(chunk, start, end) ?? true;
+    if (!this.#isText) return this.sink?.write(chunk, start, end) ?? true;
     const bytes = Buffer.concat([this.#left, chunk.subarray(start, end)]);
     const whole = bytes.length - (bytes.length % 3);
     this.#left = bytes.subarray(whole);
@@ -95,17 +112,13 @@ class WebBody implements Body, BodySink {
   end(trailers: HeaderMap | undefined): void {
     const frame = trailersFrame(trailers);
     if (this.#isText) this.#writeText(Buffer.concat([this.#left, frame]));
-    else this.#sink?.write(frame, 0, frame.length);
-    this.#sink?.end(undefined);
-  }
-
-  abort(failed: Failure): void {
-    this.#sink?.abort(failed);
+    else this.sink?.write(frame, 0, frame.length);
+    this.sink?.end(undefined);
   }
 
   #writeText(bytes: Buffer): boolean {
     const text = Buffer.from(bytes.toString("base64"), "latin1");
-    return this.#sink?.write(text, 0, text.length) ?? true;
+    return this.sink?.write(text, 0, text.length) ?? true;
   }
 }
 
@@ -121,29 +134,12 @@ function trailersFrame(trailers: HeaderMap | undefined): Buffer {
 }
 
 /** A request's body out of base64. A client may end a group with `=` and go on with the next one. */
-class DecodedBody implements Body, BodySink {
-  readonly lengthBytes: number | undefined;
-  readonly #body: Body;
-  #sink: BodySink | undefined = undefined;
+class DecodedBody extends RecodedBody {
   /** Characters (at most three) that do not fill a group yet. */
   #left = "";
 
   constructor(body: Body) {
-    this.#body = body;
-    this.lengthBytes = body.lengthBytes === 0 ? 0 : undefined;
-  }
-
-  pipe(sink: BodySink): void {
-    this.#sink = sink;
-    this.#body.pipe(this);
-  }
-
-  resume(): void {
-    this.#body.resume();
-  }
-
-  cancel(): void {
-    this.#body.cancel();
+    super(body, body.lengthBytes === 0 ? 0 : undefined);
   }
 
   write(chunk: Buffer, start: number, end: number): boolean {
@@ -153,21 +149,17 @@ class DecodedBody implements Body, BodySink {
     if (whole === 0) return true;
     const bytes = decodeGroups(text.slice(0, whole));
     if (bytes === undefined) return this.#refuse();
-    return this.#sink?.write(bytes, 0, bytes.length) ?? true;
+    return this.sink?.write(bytes, 0, bytes.length) ?? true;
   }
 
   end(trailers: HeaderMap | undefined): void {
     if (this.#left !== "") this.#refuse();
-    else this.#sink?.end(trailers);
-  }
-
-  abort(failed: Failure): void {
-    this.#sink?.abort(failed);
+    else this.sink?.end(trailers);
   }
 
   #refuse(): boolean {
-    const sink = this.#sink;
-    this.#sink = undefined;
+    const sink = this.sink;
+    this.sink = undefined;
     sink?.abort(failure("bad_request", "the gRPC-Web text is not base64"));
     return true;
   }
