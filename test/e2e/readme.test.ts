@@ -12,7 +12,7 @@ import { makeTempFolder } from "../harness/temp-folder.ts";
 setDefaultTimeout(60_000);
 
 const paths = await Promise.all(
-  ["*.md", "{control,filters,runtime,sdk,test}/**/*.md"].map((pattern) =>
+  ["*.md", "{control,docs,filters,runtime,sdk,test}/**/*.md"].map((pattern) =>
     Array.fromAsync(new Bun.Glob(pattern).scan(ROOT)),
   ),
 );
