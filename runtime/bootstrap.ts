@@ -157,7 +157,7 @@ function buildCommand(): Command {
       "with --interception: where they lead connections from outside (default 15006)",
     )
     .option("--control <url>", "control service that says what to run")
-    .option("--config <file>", "snapshot to run without a control service (YAML or JSON)")
+    .option("--config <file>", "snapshot to run without a control service, YAML or JSON: docs/snapshots.md")
     .option("--bind <address>", 'where inbound ports listen (default "0.0.0.0")')
     .option("--admin <port>", 'health, metrics and config dump (default "127.0.0.1:15000")')
     .option("--concurrency <n>", 'processes that serve, or "auto": one for each processor (default "2")')
@@ -170,7 +170,9 @@ function buildCommand(): Command {
       "after",
       "\nEvery flag is a variable too: VESPID_SERVICE, VESPID_INBOUND (several with commas), …\n" +
         "\nExample:\n  proxy --service reviews --inbound 8080:127.0.0.1:9080\n" +
-        "  proxy --service reviews --interception redirect\n",
+        "  proxy --service reviews --interception redirect\n" +
+        "\nSignals:\n  SIGTERM  finish what was begun, within --drain-time, then end\n" +
+        "  SIGUSR2  hot restart, with settings and --config read again (not with --concurrency 1)\n",
     );
 }
 
