@@ -54,7 +54,7 @@ export async function run({ hasPart, isQuick, progress }: BenchOptions): Promise
       value: growth[0] ?? Number.NaN,
       unit: "MB",
       ...(protocol === "http1" ? LIMIT_MB : {}),
-      note: `rounds: ${growth.map((value) => value.toFixed(1)).join(" ")}; ${(median(growth) * 1000) / CONNECTIONS} kB each`,
+      note: `rounds: ${growth.map((value) => value.toFixed(1)).join(" ")}; ${((median(growth) * 1000) / CONNECTIONS).toFixed(1)} kB each`,
     });
   }
   return { name: "idle", question, rows };
