@@ -65,7 +65,9 @@ export const ListenerHttp = z
       .array(
         z
           .string()
-          .regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u)
+          .regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u, {
+            error: (issue) => `${JSON.stringify(issue.input)} is not a protocol in lower case such as "websocket"`,
+          })
           .refine((name) => name !== "h2c", {
             error:
               "an upgrade to h2c would carry requests past every route and filter; HTTP/2 is spoken from the first byte",

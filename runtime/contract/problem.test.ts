@@ -60,3 +60,14 @@ test("a value that fits none of several forms is told what each of them has", ()
     "to: is [], which is none of the forms that are known here",
   ]);
 });
+
+test("a text of the wrong form is shown, with the form", () => {
+  const schema = z.strictObject({ name: z.string().regex(/^[a-z]+$/u), path: z.string().startsWith("/") });
+  expect(parseWith(schema, { name: "A", path: "x" })).toEqual({
+    ok: false,
+    problems: [
+      { path: "name", message: 'is "A", must match /^[a-z]+$/u' },
+      { path: "path", message: 'is "x", must start with /' },
+    ],
+  });
+});

@@ -74,9 +74,10 @@ function renderIssue(issue: z.core.$ZodRawIssue): string | undefined {
       return renderBound(issue.input, issue.origin, "at most", issue.maximum);
     case "invalid_union":
       return renderUnion(issue);
+    case "invalid_format":
+      return renderFormat(issue);
     case "custom":
     case "invalid_element":
-    case "invalid_format":
     case "invalid_key":
     case "not_multiple_of":
     case "unrecognized_keys":
@@ -96,6 +97,12 @@ function renderUnion(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidUnion>): 
   );
   const forms = asked.every((fields) => fields !== "") ? `, must have ${asked.join(" or ")}` : "";
   return `is ${renderValue(issue.input)}, which is none of the forms that are known here${forms}`;
+}
+
+/** A text that matches no pattern; zod's own words leave it out. */
+function renderFormat(issue: z.core.$ZodRawIssue<z.core.$ZodIssueInvalidStringFormat>): string | undefined {
+  if (issue.format === "starts_with") return `is ${renderValue(issue.input)}, must start with ${String(issue.prefix)}`;
+  return issue.format === "regex" ? `is ${renderValue(issue.input)}, must match ${String(issue.pattern)}` : undefined;
 }
 
 function isMissing({ code, path, message }: z.core.$ZodIssue): boolean {
