@@ -58,7 +58,11 @@ async function runProxy(): Promise<void> {
     process.exit(1);
   }
   proxy = started.value;
-  log.info({ inbound: proxy.inboundPorts, outbound: proxy.outboundPort, admin: proxy.adminPort }, "ready");
+  // Redirected connections come to one port in both families.
+  log.info(
+    { inbound: [...new Set(proxy.inboundPorts)], outbound: proxy.outboundPort, admin: proxy.adminPort },
+    "ready",
+  );
 }
 
 type Start = (bootstrap: Bootstrap, log: Logger) => Promise<Parsed<RunningProxy>>;
