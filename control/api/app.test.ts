@@ -90,14 +90,14 @@ function digestOf(bytes: Uint8Array): Digest {
 
 function derive(artifact: Uint8Array) {
   if (!Buffer.from(artifact).toString("latin1").startsWith("good")) {
-    return { ok: false as const, problems: [{ path: "world", message: "is not vespid:filter/filter@1.0.0" }] };
+    return { ok: false as const, problems: [{ path: "world", message: "is not vespid:filter/filter@2.0.0" }] };
   }
   const digest = digestOf(artifact);
   const ref: BundleRef = {
     digest,
     manifest: {
       name: "stamp",
-      world: "vespid:filter/filter@1.0.0",
+      world: "vespid:filter/filter@2.0.0",
       stage: "transform",
       reads: [],
       writes: [],

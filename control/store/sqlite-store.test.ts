@@ -28,7 +28,7 @@ const bundle = (byte: string): StoredBundle => ({
     digest: digestOf(byte),
     manifest: {
       name: "stamp",
-      world: "vespid:filter/filter@1.0.0",
+      world: "vespid:filter/filter@2.0.0",
       stage: "transform",
       reads: [],
       writes: [],

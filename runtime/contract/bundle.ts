@@ -21,7 +21,7 @@ export const Manifest = z.strictObject({
     error: "must be lower-case letters, digits and dashes, starting with a letter, 63 at most",
   }),
   /** The world that the component implements. */
-  world: z.literal("vespid:filter/filter@1.0.0"),
+  world: z.literal("vespid:filter/filter@2.0.0"),
   stage: Stage,
   /** Attributes and headers that cross into the filter (lower case): `:path`, `x-user`, `source.principal`. */
   reads: z.array(z.string().min(1)).max(100),

@@ -312,7 +312,7 @@ describe("a bundle's file", () => {
     await said(control, "hello");
     const manifest = {
       name: "stamp",
-      world: "vespid:filter/filter@1.0.0",
+      world: "vespid:filter/filter@2.0.0",
       stage: "transform",
       reads: [],
       writes: [],

@@ -10,7 +10,7 @@ import type { Parsed, Problem } from "../contract/problem.ts";
 import type { Clock } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import { loadFiles, type FetchFile } from "./bundle.ts";
-import type { Engine, GuestHost, GuestInstance, GuestModule } from "./engine.ts";
+import type { Engine, GuestHost, GuestInstance, GuestModule, HostAnswer } from "./engine.ts";
 import { GuestFilter } from "./guest-filter.ts";
 import { InstanceSlot } from "./instance.ts";
 
@@ -53,6 +53,12 @@ async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterD
   const host: GuestHost = {
     clock: deps.clock,
     log: (level, message) => deps.log(level, message, { filter: use.name }),
+    start: (_call, kind) => ({ ok: false, error: `operation ${JSON.stringify(kind.slice(0, 64))} is not offered` }),
+    stop: () => undefined,
+    emit: () => undefined,
+    settle: () => undefined,
+    text: (name) => unknownFunction(name),
+    bytes: (name) => unknownFunction(name),
   };
   const config = JSON.stringify(use.config);
   const first = makeInstance(module.value, host, config);
@@ -66,6 +72,10 @@ async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterD
     ok: true,
     value: new GuestFilter({ use, manifest, writes, slot: new InstanceSlot(make, deps.clock, first.value) }),
   };
+}
+
+function unknownFunction(name: string): HostAnswer<never> {
+  return { result: { ok: false, error: `host function ${JSON.stringify(name.slice(0, 64))} is not known` }, fuel: 0 };
 }
 
 async function loadModule(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Result<GuestModule, string>> {

@@ -1,7 +1,7 @@
 // `begin` without the glue: the canonical ABI of one function, written out (component model, "Canonical ABI"). The glue
 // keeps books on tasks for asynchronous calls, which costs 2 µs of 10 and garbage on every call; a synchronous export
 // needs none of it. Strings are UTF-8, as the world demands.
-import { HANDLER_INTERFACE, type Phase } from "../../sdk/wit/world.ts";
+import { HANDLER_INTERFACE, PHASES, type Phase } from "../../sdk/wit/world.ts";
 
 type Core = Readonly<Record<string, unknown>>;
 type CoreFunction = (...values: number[]) => number;
@@ -50,7 +50,7 @@ class Entry implements DirectEntry {
     this.#refresh();
     if (pointer + capacity > this.#bytes.length) throw new Error("allocated beyond its memory");
     const { written } = encoder.encodeInto(head, this.#bytes.subarray(pointer, pointer + capacity));
-    const result = this.#begin(call, phase === "request" ? 0 : 1, pointer, written) >>> 0;
+    const result = this.#begin(call, PHASES.indexOf(phase), pointer, written) >>> 0;
     this.#refresh();
     const start = this.#words.getUint32(result, true);
     const length = this.#words.getUint32(result + 4, true);

@@ -1,6 +1,6 @@
 // What a sandbox engine must do. JavaScriptCore runs the metered core modules that control derived; an engine that runs
 // components takes the component itself. The chain sees neither.
-import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
+import type { LogLevel, Phase, Side } from "../../sdk/wit/world.ts";
 import type { BundleFile, BundleRef } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Clock } from "../exchange/exchange.ts";
@@ -25,10 +25,26 @@ export interface GuestModule {
   instantiate(host: GuestHost): Result<GuestInstance, GuestFault>;
 }
 
-/** What an instance may use of the proxy. */
+/** What one instance may use of the proxy: the WIT's interface `host`. Engines see to it that none of it throws into a guest otherwise than as the WIT says. */
 export interface GuestHost {
   readonly clock: Clock;
-  readonly log: (level: LogLevel, message: string) => void;
+  readonly log: (level: LogLevel, message: string, fields: string) => void;
+  /** The operation's number, or why the guest must trap. */
+  readonly start: (call: number, kind: string, request: string, payload: Uint8Array) => Result<number, string>;
+  readonly stop: (operation: number) => void;
+  /** The bytes are the guest's and valid during the call only. */
+  readonly emit: (call: number, to: Side, bytes: Uint8Array) => void;
+  readonly settle: (call: number, answer: string) => void;
+  /** Answers a host function; `fuel` is what it costs besides the call itself, charged before the guest goes on. */
+  readonly text: (name: string, request: string, payload: Uint8Array) => HostAnswer<string>;
+  readonly bytes: (name: string, request: string, payload: Uint8Array) => HostAnswer<Uint8Array>;
+}
+
+/** What a host function answers, and its price. */
+export interface HostAnswer<Value> {
+  readonly result: Result<Value, string>;
+  /** In units of a guest's loop turn. */
+  readonly fuel: number;
 }
 
 /** One guest: a memory of its own. After a fault it must not be called again. */
@@ -36,13 +52,18 @@ export interface GuestInstance {
   /** Problems as JSON where the guest refuses its configuration. */
   configure(config: string): Result<{ readonly problems: string | undefined }, GuestFault>;
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault>;
-  resume(call: number, operation: number, outcome: string): Result<string, GuestFault>;
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault>;
+  /** `bytes` are read during the call only. */
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault>;
+  cancel(call: number): Result<undefined, GuestFault>;
   /** Fuel that the last call used. */
   readonly fuelUsed: number;
   /** Linear memory that it holds now. */
   readonly memoryBytes: number;
   /** Whether it holds all the memory that it may: the next allocation could fail. */
   readonly isMemoryFull: boolean;
+  /** Lets go of what is not the garbage collector's; it must not be called again. */
+  stop(): void;
 }
 
 /** Why an instance is of no use any more. */

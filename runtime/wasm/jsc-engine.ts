@@ -1,11 +1,11 @@
 // Guests on JavaScriptCore: the core modules that control metered, linked by the glue that control generated. The engine
 // has no bounds of its own, so every module is checked to spend fuel before it is compiled, whoever signed for it.
 import { FUEL_IMPORT, findUnmeteredInSteps } from "../../sdk/build/metered.ts";
-import { HANDLER_INTERFACE, type LogLevel, type Phase } from "../../sdk/wit/world.ts";
+import { HANDLER_INTERFACE, type LogLevel, type Phase, type Side } from "../../sdk/wit/world.ts";
 import type { Digest } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Result } from "../exchange/failure.ts";
-import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
+import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, HostAnswer, LoadedFile } from "./engine.ts";
 import { findEntry, type DirectEntry } from "./direct-entry.ts";
 import { definesMemory, limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
@@ -21,8 +21,10 @@ const LOG_LINES_MAX = 16;
 const LOG_CHARACTERS_MAX = 4096;
 /** What a host call costs besides its own work, so that a loop of them is as bounded as any other. */
 const HOST_CALL_FUEL = 1000;
-/** Characters of a log line for one unit of fuel, as a power of two. */
+/** Characters or bytes that cross for one unit of fuel, as a power of two. */
 const LOG_FUEL_SHIFT = 4;
+/** More than any limit: what is spent at once stays an integer of 32 bits. */
+const FUEL_MAX = 1_000_000_001;
 /** How much of a module is checked between two turns of the event loop; a few milliseconds' worth. */
 const CHECK_SLICE_BYTES = 64 * 1024;
 
@@ -55,7 +57,9 @@ type Instantiate = (
 interface Handler {
   configure(config: string): void;
   begin(call: number, phase: Phase, head: string): string;
-  resume(call: number, operation: number, outcome: string): string;
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): string;
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): string;
+  cancel(call: number): void;
 }
 
 async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise<Result<GuestModule, string>> {
@@ -239,9 +243,23 @@ class JscInstance implements GuestInstance {
     }
   }
 
-  resume(call: number, operation: number, outcome: string): Result<string, GuestFault> {
-    return this.#call((handler) => handler.resume(call, operation, outcome));
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
+    return this.#call((handler) => handler.resume(call, operation, outcome, payload));
   }
+
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault> {
+    return this.#call((handler) => handler.chunk(call, source, bytes, isEnd));
+  }
+
+  cancel(call: number): Result<undefined, GuestFault> {
+    return this.#call((handler) => {
+      handler.cancel(call);
+      return undefined;
+    });
+  }
+
+  /** Nothing is held that the garbage collector would not find. */
+  stop(): void {}
 
   #call<T>(run: (handler: Handler) => T): Result<T, GuestFault> {
     this.#refuel();
@@ -291,19 +309,49 @@ function isHostFunction(value: unknown): value is (...values: unknown[]) => unkn
 }
 
 function importsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): unknown {
+  const spend = (units: number): void => {
+    fuel.value -= Math.min(units, FUEL_MAX);
+  };
   /** Bounded: a line costs what copying it out of the guest costs, and after some they are dropped. */
-  const log = (level: LogLevel, message: string): void => {
-    fuel.value -= message.length >>> LOG_FUEL_SHIFT;
-    if (++instance.logLines <= LOG_LINES_MAX) host.log(level, message.slice(0, LOG_CHARACTERS_MAX));
+  const log = (level: LogLevel, message: string, fields = ""): void => {
+    spend((message.length + fields.length) >>> LOG_FUEL_SHIFT);
+    if (++instance.logLines > LOG_LINES_MAX) return;
+    host.log(level, message.slice(0, LOG_CHARACTERS_MAX), fields.length > LOG_CHARACTERS_MAX ? "" : fields);
+  };
+  const answered = <Value>({ result, fuel: units }: HostAnswer<Value>): Value => {
+    spend(units);
+    if (result.ok) return result.value;
+    throw new GuestError(result.error);
   };
   const vespid = {
     log,
-    start: (_call: number, kind: string) => {
-      throw new Error(`operation ${JSON.stringify(kind.slice(0, 64))} is not offered`);
+    start: (call: number, kind: string, request: string, payload: Uint8Array): number => {
+      spend(payload.length >>> LOG_FUEL_SHIFT);
+      const started = host.start(call, kind, request, payload);
+      if (started.ok) return started.value;
+      throw new Error(started.error);
     },
+    stop: host.stop,
+    emit: (call: number, to: Side, bytes: Uint8Array): void => {
+      spend(bytes.length >>> LOG_FUEL_SHIFT);
+      host.emit(call, to, bytes);
+    },
+    settle: host.settle,
+    text: (name: string, request: string, payload: Uint8Array) => answered(host.text(name, request, payload)),
+    bytes: (name: string, request: string, payload: Uint8Array) => answered(host.bytes(name, request, payload)),
   };
   const wasi = wasiImports({ ...host, log });
   return new Proxy({}, { get: (_, name) => (name === "vespid:filter/host" ? vespid : wasi[String(name)]) });
+}
+
+/** The error of a WIT result, as the glue wants it thrown: the guest sees it as an exception of its own. */
+class GuestError extends Error {
+  readonly payload: string;
+
+  constructor(payload: string) {
+    super(payload);
+    this.payload = payload;
+  }
 }
 
 function faultOf(error: unknown, fuel: WebAssembly.Global<"i32">): GuestFault {
@@ -313,7 +361,13 @@ function faultOf(error: unknown, fuel: WebAssembly.Global<"i32">): GuestFault {
 }
 
 /** The handler of an instance that is still being linked; calling it is a fault like any other. */
-const NOT_LINKED: Handler = { configure: notLinked, begin: notLinked, resume: notLinked };
+const NOT_LINKED: Handler = {
+  configure: notLinked,
+  begin: notLinked,
+  resume: notLinked,
+  chunk: notLinked,
+  cancel: notLinked,
+};
 
 function notLinked(): never {
   throw new Error("is not linked");
@@ -327,6 +381,6 @@ function isHandler(value: unknown): value is Handler {
   return (
     typeof value === "object" &&
     value !== null &&
-    ["configure", "begin", "resume"].every((name) => typeof Reflect.get(value, name) === "function")
+    ["configure", "begin", "resume", "chunk", "cancel"].every((name) => typeof Reflect.get(value, name) === "function")
   );
 }

@@ -15,7 +15,7 @@ export function wasiImports(host: GuestHost): Readonly<Record<string, Namespace>
     }
     write(bytes: Uint8Array): void {
       const text = decoder.decode(bytes).trim();
-      if (text !== "") host.log("error", text);
+      if (text !== "") host.log("error", text, "");
     }
     blockingWriteAndFlush(bytes: Uint8Array): void {
       this.write(bytes);

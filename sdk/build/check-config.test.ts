@@ -7,7 +7,7 @@ import { checkConfig, checkSchema } from "./check-config.ts";
 function manifestOf(configSchema: Record<string, unknown>): Manifest {
   return Manifest.parse({
     name: "probe",
-    world: "vespid:filter/filter@1.0.0",
+    world: "vespid:filter/filter@2.0.0",
     stage: "authn",
     reads: [],
     writes: [],

@@ -22,7 +22,9 @@ function crafted({ configure = "configure", needs = "needed" }: Crafted): Promis
       (func (export "realloc") ${four})
       (func (export ${JSON.stringify(configure)}) (param i32 i32) (result i32) i32.const 16)
       (func (export "begin") ${four})
-      (func (export "resume") ${four}))
+      (func (export "resume") (param i32 i32 i32 i32 i32 i32) (result i32) i32.const 16)
+      (func (export "chunk") (param i32 i32 i32 i32 i32) (result i32) i32.const 16)
+      (func (export "cancel") (param i32)))
     (core instance $o (instantiate $other))
     (alias core export $o "f" (core func $f))
     (core instance $needed (export ${JSON.stringify(needs)} (func $f)))
@@ -32,23 +34,28 @@ function crafted({ configure = "configure", needs = "needed" }: Crafted): Promis
     (alias core export $i ${JSON.stringify(configure)} (core func $configureCore))
     (alias core export $i "begin" (core func $beginCore))
     (alias core export $i "resume" (core func $resumeCore))
+    (alias core export $i "chunk" (core func $chunkCore))
+    (alias core export $i "cancel" (core func $cancelCore))
     (func $configure (param "config" string) (result (result (error string)))
       (canon lift (core func $configureCore) (memory $memory) (realloc $realloc)))
-    (type $phase (enum "request" "response"))
     (func $begin (param "call" u32) (param "phase" u32) (param "head" string) (result string)
       (canon lift (core func $beginCore) (memory $memory) (realloc $realloc)))
-    (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (result string)
+    (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (param "payload" (list u8)) (result string)
       (canon lift (core func $resumeCore) (memory $memory) (realloc $realloc)))
+    (func $chunk (param "call" u32) (param "source" u32) (param "bytes" (list u8)) (param "end" bool) (result string)
+      (canon lift (core func $chunkCore) (memory $memory) (realloc $realloc)))
+    (func $cancel (param "call" u32) (canon lift (core func $cancelCore)))
     (instance $handler
-      (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume)))
-    (export "vespid:filter/handler@1.0.0" (instance $handler)))`);
+      (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume))
+      (export "chunk" (func $chunk)) (export "cancel" (func $cancel)))
+    (export "vespid:filter/handler@2.0.0" (instance $handler)))`);
 }
 
 async function derive(component: Uint8Array): Promise<string> {
   const derived = await deriveBundle(
     renderArtifact(component, {
       name: "crafted",
-      world: "vespid:filter/filter@1.0.0",
+      world: "vespid:filter/filter@2.0.0",
       stage: "transform",
       reads: [],
       writes: [],

@@ -51,7 +51,7 @@ describe("an artifact is refused", () => {
     ["that is too large", () => new Uint8Array(ARTIFACT_MAX_BYTES + 1), `limit is ${ARTIFACT_MAX_BYTES}`],
     ["without a manifest", () => component, 'has 0 sections "vespid:manifest"'],
     ["with two manifests", () => renderArtifact(built.artifact, built.manifest), "has 2 sections"],
-    ["of another world", () => emptyComponent(), 'must export "vespid:filter/handler@1.0.0"'],
+    ["of another world", () => emptyComponent(), 'must export "vespid:filter/handler@2.0.0"'],
     ["whose manifest is not JSON", () => withManifest("{"), "manifest: is not JSON"],
     [
       "whose manifest names a stage that is none",

@@ -4,7 +4,7 @@ import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import type { EditableHeaders } from "../headers.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import type { Verdict } from "../verdict.ts";
-import type { Phase } from "../wit/world.ts";
+import type { Phase, Side } from "../wit/world.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
 import { drainJobs, GuestPromise } from "./promise.ts";
@@ -13,7 +13,9 @@ import { drainJobs, GuestPromise } from "./promise.ts";
 export interface GuestHandler {
   configure(config: string): void;
   begin(call: number, phase: Phase, head: string): string;
-  resume(call: number, operation: number, outcome: string): string;
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): string;
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): string;
+  cancel(call: number): void;
 }
 
 const NO_CONFIG = { ok: true, value: {} } as const;
@@ -58,6 +60,8 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     resume(_call, operation) {
       return `failed operation ${operation} was not started`;
     },
+    chunk: () => "pass\n",
+    cancel: () => undefined,
   };
 }
 

@@ -1,13 +1,30 @@
 // The names of filter.wit that code needs, and the attributes that a head may hold. Imports nothing.
 
 /** The world that every filter implements. */
-export const WORLD = "vespid:filter/filter@1.0.0";
-export const HOST_INTERFACE = "vespid:filter/host@1.0.0";
-export const HANDLER_INTERFACE = "vespid:filter/handler@1.0.0";
+export const WORLD = "vespid:filter/filter@2.0.0";
+export const HOST_INTERFACE = "vespid:filter/host@2.0.0";
+export const HANDLER_INTERFACE = "vespid:filter/handler@2.0.0";
 /** Custom section of the component that holds the manifest as JSON. */
 export const MANIFEST_SECTION = "vespid:manifest";
 
-export type Phase = "request" | "response";
+/** What a call is about, in the order of the WIT's enum. */
+export const PHASES = [
+  "request",
+  "response",
+  "request-trailers",
+  "response-trailers",
+  "log",
+  "setup",
+  "timer",
+  "connection",
+  "check",
+  "quota",
+  "report",
+] as const;
+export type Phase = (typeof PHASES)[number];
+/** Whom bytes come from or go to, in the order of the WIT's enum. */
+export const SIDES = ["downstream", "upstream"] as const;
+export type Side = (typeof SIDES)[number];
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What `reads` may name besides header fields (Mixer's vocabulary where it has a word). */

@@ -8,6 +8,7 @@ import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
 import { makeExchange } from "../../sdk/testing/exchange.ts";
+import { idleHost } from "../contract/subjects.ts";
 import stamp from "../fixtures/stamp/filter.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
 
@@ -122,7 +123,7 @@ async function measureStarts(bundle: DerivedBundle, deps: FilterDeps, rounds: nu
     stage: "transform",
     source: { kind: "bundle", bundle: bundle.ref },
   }).limits;
-  const host = { clock: deps.clock, log: () => undefined };
+  const host = idleHost({ clock: deps.clock, log: () => undefined });
 
   const loadStartedMs = performance.now();
   const loaded = await jscEngine.load(files, limits);

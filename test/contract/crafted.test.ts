@@ -5,30 +5,37 @@ import { FilterLimits } from "../../runtime/contract/filter.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { renderArtifact } from "../../sdk/build/artifact.ts";
 import { deriveBundle } from "../../sdk/build/derive.ts";
-import { unwrap } from "./subjects.ts";
+import { idleHost, unwrap } from "./subjects.ts";
 
 const LIMITS = FilterLimits.parse({});
 const FOUR = "(param i32 i32 i32 i32) (result i32)";
 const REST = `
   (func (export "realloc") ${FOUR} i32.const 1024)
   (func (export "configure") (param i32 i32) (result i32) i32.const 16)
-  (func (export "resume") ${FOUR} i32.const 16)`;
+  (func (export "resume") (param i32 i32 i32 i32 i32 i32) (result i32) i32.const 16)
+  (func (export "chunk") (param i32 i32 i32 i32 i32) (result i32) i32.const 16)
+  (func (export "cancel") (param i32))`;
 const HANDLER = `
   (alias core export $i "memory" (core memory $memory))
   (alias core export $i "realloc" (core func $realloc))
   (alias core export $i "configure" (core func $configureCore))
   (alias core export $i "begin" (core func $beginCore))
   (alias core export $i "resume" (core func $resumeCore))
+  (alias core export $i "chunk" (core func $chunkCore))
+  (alias core export $i "cancel" (core func $cancelCore))
   (func $configure (param "config" string) (result (result (error string)))
     (canon lift (core func $configureCore) (memory $memory) (realloc $realloc)))
-  (type $phase (enum "request" "response"))
   (func $begin (param "call" u32) (param "phase" u32) (param "head" string) (result string)
     (canon lift (core func $beginCore) (memory $memory) (realloc $realloc)))
-  (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (result string)
+  (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (param "payload" (list u8)) (result string)
     (canon lift (core func $resumeCore) (memory $memory) (realloc $realloc)))
+  (func $chunk (param "call" u32) (param "source" u32) (param "bytes" (list u8)) (param "end" bool) (result string)
+    (canon lift (core func $chunkCore) (memory $memory) (realloc $realloc)))
+  (func $cancel (param "call" u32) (canon lift (core func $cancelCore)))
   (instance $handler
-    (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume)))
-  (export "vespid:filter/handler@1.0.0" (instance $handler))`;
+    (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume))
+    (export "chunk" (func $chunk)) (export "cancel" (func $cancel)))
+  (export "vespid:filter/handler@2.0.0" (instance $handler))`;
 
 /** `begin`, which runs `body` that many times. */
 function repeat(times: number, body: string): string {
@@ -42,7 +49,7 @@ function repeat(times: number, body: string): string {
 async function call(wat: string) {
   const manifest = {
     name: "crafted",
-    world: "vespid:filter/filter@1.0.0" as const,
+    world: "vespid:filter/filter@2.0.0" as const,
     stage: "transform" as const,
     reads: [],
     writes: [],
@@ -58,10 +65,9 @@ async function call(wat: string) {
   const module = await jscEngine.load(loaded, LIMITS);
   if (!module.ok) throw new Error(module.error);
   const logged: string[] = [];
-  const instance = module.value.instantiate({
-    clock: { now: () => 0, monotonic: () => 0 },
-    log: (_, message) => void logged.push(message),
-  });
+  const instance = module.value.instantiate(
+    idleHost({ clock: { now: () => 0, monotonic: () => 0 }, log: (_, message) => void logged.push(message) }),
+  );
   return { outcome: instance.ok ? instance.value.begin(1, "request", "x") : instance, logged };
 }
 

@@ -4,6 +4,7 @@ import type { Filter } from "../../runtime/chain/filter.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { buildFilter, type FilterDeps } from "../../runtime/wasm/build-filter.ts";
+import type { GuestHost } from "../../runtime/wasm/engine.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
@@ -75,4 +76,18 @@ export const SUBJECTS: readonly Subject[] = [
 /** A use of a filter as a snapshot holds it. */
 export function useOf(source: FilterUse["source"], init: UseInit = {}): FilterUse {
   return FilterUse.parse({ name: "probe", stage: "transform", ...init, source });
+}
+
+/** A host that offers nothing but what a test gives. */
+export function idleHost(given: Pick<GuestHost, "clock" | "log"> & Partial<GuestHost>): GuestHost {
+  const refused = { ok: false, error: "is not offered" } as const;
+  return {
+    start: () => refused,
+    stop: () => undefined,
+    emit: () => undefined,
+    settle: () => undefined,
+    text: () => ({ result: refused, fuel: 0 }),
+    bytes: () => ({ result: refused, fuel: 0 }),
+    ...given,
+  };
 }

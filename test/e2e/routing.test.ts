@@ -157,7 +157,7 @@ const MISSING_BUNDLE = {
   digest: `sha256:${"0".repeat(64)}`,
   manifest: {
     name: "missing",
-    world: "vespid:filter/filter@1.0.0",
+    world: "vespid:filter/filter@2.0.0",
     stage: "transform",
     reads: [],
     writes: [],
