@@ -1,6 +1,6 @@
 // The API over HTTP, control whole but for the building of filters.
 import { describe, expect, test } from "bun:test";
-import { Digest, type BundleRef } from "../../runtime/contract/bundle.ts";
+import { Digest, Manifest, type BundleRef } from "../../runtime/contract/bundle.ts";
 import { startControl, type Control } from "../service.ts";
 import { openSqliteStore } from "../store/sqlite-store.ts";
 import { renderOpenApi } from "./openapi.ts";
@@ -95,7 +95,7 @@ function derive(artifact: Uint8Array) {
   const digest = digestOf(artifact);
   const ref: BundleRef = {
     digest,
-    manifest: {
+    manifest: Manifest.parse({
       name: "stamp",
       world: "vespid:filter/filter@2.0.0",
       stage: "transform",
@@ -103,7 +103,7 @@ function derive(artifact: Uint8Array) {
       writes: [],
       phases: ["request"],
       configSchema: {},
-    },
+    }),
     files: [{ name: "core.wasm", digest, sizeBytes: artifact.length }],
   };
   return { ok: true as const, value: { ref, files: new Map([[digest, artifact]]) } };

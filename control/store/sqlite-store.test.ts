@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { Digest } from "../../runtime/contract/bundle.ts";
+import { Digest, Manifest } from "../../runtime/contract/bundle.ts";
 import { makeTempFolder } from "../../test/harness/temp-folder.ts";
 import type { ResourceKey } from "../resource/resource.ts";
 import { openSqliteStore } from "./sqlite-store.ts";
@@ -26,7 +26,7 @@ const bundle = (byte: string): StoredBundle => ({
   createdAtMs: 1,
   ref: {
     digest: digestOf(byte),
-    manifest: {
+    manifest: Manifest.parse({
       name: "stamp",
       world: "vespid:filter/filter@2.0.0",
       stage: "transform",
@@ -34,7 +34,7 @@ const bundle = (byte: string): StoredBundle => ({
       writes: [],
       phases: ["request"],
       configSchema: {},
-    },
+    }),
     files: [{ name: "core.wasm", digest: digestOf("c"), sizeBytes: 3 }],
   },
 });

@@ -15,11 +15,54 @@ export const STAGES = ["authn", "authz", "ratelimit", "transform", "observe"] as
 export const Stage = z.enum(STAGES);
 export type Stage = z.infer<typeof Stage>;
 
+/** What a call of a filter may be about: the WIT's enum. */
+export const Phase = z.enum([
+  "request",
+  "response",
+  "request-trailers",
+  "response-trailers",
+  "log",
+  "setup",
+  "timer",
+  "connection",
+  "check",
+  "quota",
+  "report",
+]);
+export type Phase = z.infer<typeof Phase>;
+
+/** What a filter wants of a body: nothing, all of it at once when it asks, or each piece as it comes. */
+export const BodyMode = z.enum(["none", "buffer", "stream"]);
+export type BodyMode = z.infer<typeof BodyMode>;
+
+/** A metric of the filter's own, exposed under its name with the labels `filter` and these. */
+export const MetricDefinition = z.strictObject({
+  name: z.string().regex(/^(?!istio_|envoy_|vespid_)[a-z][a-z0-9_]{0,99}$/u, {
+    error:
+      "must be lower-case letters, digits and underscores, 100 at most, and begin with none of istio_, envoy_, vespid_",
+  }),
+  kind: z.enum(["counter", "gauge", "histogram"]),
+  help: z.string().max(200).default(""),
+  /** Names of labels; each set of values is a series of its own, 1000 at most. */
+  labels: z
+    .array(
+      z
+        .string()
+        .regex(/^(?!filter$|le$)[a-z_][a-z0-9_]{0,49}$/u, { error: "must be a label's name, neither filter nor le" }),
+    )
+    .max(8)
+    .default([]),
+  /** Upper bounds of a histogram's buckets, rising. */
+  buckets: z.array(z.number()).max(32).default([]),
+});
+export type MetricDefinition = z.infer<typeof MetricDefinition>;
+
+const NAME = /^[a-z][a-z0-9-]{0,62}$/u;
+const NAME_RULE = "must be lower-case letters, digits and dashes, starting with a letter, 63 at most";
+
 /** What a filter says of itself; made by `vespid filter build`, checked by control. */
 export const Manifest = z.strictObject({
-  name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/u, {
-    error: "must be lower-case letters, digits and dashes, starting with a letter, 63 at most",
-  }),
+  name: z.string().regex(NAME, { error: NAME_RULE }),
   /** The world that the component implements. */
   world: z.literal("vespid:filter/filter@2.0.0"),
   stage: Stage,
@@ -28,7 +71,23 @@ export const Manifest = z.strictObject({
   /** Headers that it may set, add or remove (lower case). */
   writes: z.array(z.string().min(1)).max(100),
   /** Phases that it has a handler for. */
-  phases: z.array(z.enum(["request", "response"])).min(1),
+  phases: z.array(Phase).min(1),
+  body: z.strictObject({ request: BodyMode.default("none"), response: BodyMode.default("none") }).prefault({}),
+  /** Upstreams that it may call, by its own names for them; each use says which cluster is meant. */
+  upstreams: z
+    .array(z.string().regex(NAME, { error: NAME_RULE }))
+    .max(16)
+    .default([]),
+  metrics: z.array(MetricDefinition).max(64).default([]),
+  /** Phase `timer` begins with `name` every so often, in each worker. */
+  timers: z
+    .array(z.strictObject({ name: z.string().min(1).max(63), everyMs: z.int().min(100).max(86_400_000) }))
+    .max(8)
+    .default([]),
+  /** A verdict may say how long it holds; a head that was answered is then not asked about again. */
+  cacheable: z.boolean().default(false),
+  /** `request`: each exchange has an instance of its own, which engines without cheap instances refuse. */
+  isolation: z.enum(["shared", "request"]).default("shared"),
   /** JSON Schema of its config (draft 2020-12), from the author's zod schema. */
   configSchema: z.record(z.string(), z.unknown()),
 });

@@ -13,6 +13,21 @@ export const FilterLimits = z
       .min(2 * 1024 * 1024)
       .max(256 * 1024 * 1024)
       .default(16 * 1024 * 1024),
+    /** From the beginning of a call to its verdict, where it waits for something. Default `5_000`. */
+    deadlineMs: z.int().min(1).max(600_000).default(5000),
+    /** Operations (`fetch`, `sleep`, reading a body) that one call may start. Default `32`. */
+    operationsMax: z.int().min(0).max(10_000).default(32),
+    /**
+     * Bytes of a body that is read whole or replaced, of one answer of an upstream, and of what one chunk may become.
+     * A longer request is answered 413, anything else fails the call. Default 1 MiB.
+     */
+    bodyMaxBytes: z
+      .int()
+      .min(0)
+      .max(64 * 1024 * 1024)
+      .default(1024 * 1024),
+    /** Calls that may wait at once, in each worker; one more fails. Default `1_024`. */
+    pendingMax: z.int().min(1).max(100_000).default(1024),
   })
   .prefault({});
 export type FilterLimits = z.infer<typeof FilterLimits>;
@@ -23,6 +38,17 @@ export const FilterSource = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("bundle"), bundle: BundleRef }),
 ]);
 export type FilterSource = z.infer<typeof FilterSource>;
+
+/** Where calls to one of a filter's upstreams go. */
+export const FilterUpstream = z.strictObject({
+  /** A cluster of the snapshot. */
+  cluster: z.string().min(1),
+  /** `Host` of the calls. Default: the cluster's service. */
+  authority: z.string().min(1).max(255).optional(),
+  /** The whole of one call, unless it asks for less. Default `1_000`. */
+  timeoutMs: z.int().min(1).max(600_000).default(1000),
+});
+export type FilterUpstream = z.infer<typeof FilterUpstream>;
 
 /** A filter in a listener's chain. */
 export const FilterUse = z.strictObject({
@@ -37,5 +63,7 @@ export const FilterUse = z.strictObject({
   /** What happens to a request whose filter failed: `closed` answers 503, `open` goes on as if it were absent. Default `closed`. */
   failurePolicy: z.enum(["closed", "open"]).default("closed"),
   limits: FilterLimits,
+  /** One entry for each upstream that its manifest names. Default: none. */
+  upstreams: z.record(z.string(), FilterUpstream).default({}),
 });
 export type FilterUse = z.infer<typeof FilterUse>;

@@ -1,6 +1,7 @@
 // Components that no toolchain makes, written by hand to reach beyond the sandbox.
 import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
+import { Manifest } from "../../runtime/contract/bundle.ts";
 import { renderArtifact } from "./artifact.ts";
 import { deriveBundle } from "./derive.ts";
 
@@ -53,15 +54,18 @@ function crafted({ configure = "configure", needs = "needed" }: Crafted): Promis
 
 async function derive(component: Uint8Array): Promise<string> {
   const derived = await deriveBundle(
-    renderArtifact(component, {
-      name: "crafted",
-      world: "vespid:filter/filter@2.0.0",
-      stage: "transform",
-      reads: [],
-      writes: [],
-      phases: ["request"],
-      configSchema: {},
-    }),
+    renderArtifact(
+      component,
+      Manifest.parse({
+        name: "crafted",
+        world: "vespid:filter/filter@2.0.0",
+        stage: "transform",
+        reads: [],
+        writes: [],
+        phases: ["request"],
+        configSchema: {},
+      }),
+    ),
   );
   return derived.ok ? "accepted" : derived.problems.map(({ message }) => message).join("\n");
 }

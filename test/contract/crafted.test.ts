@@ -1,6 +1,7 @@
 // Components that no toolchain makes, written to take more of a proxy than their limits say.
 import { expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
+import { Manifest } from "../../runtime/contract/bundle.ts";
 import { FilterLimits } from "../../runtime/contract/filter.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { renderArtifact } from "../../sdk/build/artifact.ts";
@@ -47,7 +48,7 @@ function repeat(times: number, body: string): string {
 
 /** One call of a guest: its outcome and what it logged. */
 async function call(wat: string) {
-  const manifest = {
+  const manifest = Manifest.parse({
     name: "crafted",
     world: "vespid:filter/filter@2.0.0" as const,
     stage: "transform" as const,
@@ -55,7 +56,7 @@ async function call(wat: string) {
     writes: [],
     phases: ["request" as const],
     configSchema: {},
-  };
+  });
   const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
   const selected = jscEngine.selectFiles(ref);
   if (!selected.ok) throw new Error(selected.error);
