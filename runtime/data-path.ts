@@ -21,6 +21,7 @@ import { renderExposition } from "./telemetry/exposition.ts";
 import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
+import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
 import { jscEngine } from "./wasm/jsc-engine.ts";
@@ -85,6 +86,11 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     metrics.filterRan(run);
     filterFailures.filterRan(run);
   }
+  function circuitChanged(filter: string, openForMs: number): void {
+    metrics.circuitChanged(filter, openForMs);
+    if (openForMs > 0) log.warn({ filter, openForMs }, "a filter keeps failing, and is not asked for a while");
+    else log.info({ filter }, "a filter that kept failing serves again");
+  }
   function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
     log[level](fields, message);
   }
@@ -93,13 +99,29 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     hasAddress: (address) =>
       Object.values(networkInterfaces()).some((all) => all?.some((one) => one.address === address)),
   });
+  const callout = createCallout(
+    {
+      forward: () => serving.generation?.forward,
+      serviceOf: (cluster) => serving.generation?.targets.get(cluster)?.cluster.service,
+    },
+    clock,
+  );
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     buildFilter: (use) =>
-      buildFilter(use, { builtins: BUILTIN_FILTERS, engine: jscEngine, fetchFile, clock, log: logFilter }),
+      buildFilter(use, {
+        builtins: BUILTIN_FILTERS,
+        engine: jscEngine,
+        fetchFile,
+        clock,
+        schedule,
+        log: logFilter,
+        callout,
+        declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
+      }),
     originalDestinations,
-    compileChain: (filters) => compileChain(filters, { filterRan }, clock),
+    compileChain: (filters) => compileChain(filters, { filterRan, circuitChanged }, clock),
     clock,
     random,
   };
@@ -132,6 +154,12 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     },
   };
   return { ok: true, value };
+}
+
+/** As the system's timers do. */
+function schedule(run: () => void, afterMs: number): () => void {
+  const timer = setTimeout(run, afterMs);
+  return () => clearTimeout(timer);
 }
 
 function openAccessLog(path: string, isAlone: boolean): Parsed<AccessLog | undefined> {

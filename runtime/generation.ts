@@ -73,6 +73,8 @@ export interface Generation {
   /** For requests that were redirected to the inbound capture port. */
   readonly captured: Service;
   readonly outbound: Service;
+  /** Sends an exchange to the cluster that its decision names. */
+  readonly forward: Service;
   /** What becomes of connections to a port of that direction, before they are exchanges or where they never are. */
   reception(direction: Direction, application: Application | undefined): Reception;
   /** Exchanges under way. */
@@ -257,6 +259,7 @@ function assemble(
     inbound: (port) => inbound.get(port) ?? outbound,
     captured,
     outbound,
+    forward,
     reception: (direction, application) =>
       receptions[direction](application === undefined ? undefined : applicationCluster(application).name),
     exchanges: () => exchanges,

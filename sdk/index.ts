@@ -1,15 +1,23 @@
 // The promise to filter authors: everything that `import … from "vespid"` offers.
 export { z } from "zod";
 export { defineFilter } from "./define-filter.ts";
+export { counter, gauge, histogram } from "./metric.ts";
 export { proceed, reply } from "./verdict.ts";
+export type { BodyModes, BodyTransform, BufferedBody, StreamedBody } from "./body.ts";
+export type { Content } from "./content.ts";
+export type { FilterContext } from "./context.ts";
 export type {
   AnyFilter,
-  FilterContext,
   FilterDefinition,
+  FilterLogEntry,
   FilterRequest,
   FilterResponse,
+  FilterTrailers,
   Stage,
 } from "./define-filter.ts";
+export type { FetchInit, UpstreamResponse } from "./fetch.ts";
 export type { FilterHeaders } from "./headers.ts";
+export type { Counter, Gauge, Histogram } from "./metric.ts";
+export type { OperationError } from "./port.ts";
 export type { ReplyInit, Verdict } from "./verdict.ts";
 export type { Attribute } from "./wit/world.ts";

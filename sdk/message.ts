@@ -1,14 +1,36 @@
 // The messages that handlers get, over any source of fields: the same classes run in the sandbox and natively.
+import { MessageBody } from "./body.ts";
 import { EditableHeaders, type Lookup } from "./headers.ts";
+import type { CallPort } from "./port.ts";
 
-/** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
-export class RequestMessage<Of = unknown> {
+/** What all messages have: fields, edits to them, and a body. */
+class Message<Of> {
   readonly headers: EditableHeaders<Of>;
+  readonly #port: CallPort;
+  #body: MessageBody | undefined = undefined;
 
-  constructor(lookup: Lookup<Of>, of: Of) {
+  constructor(lookup: Lookup<Of>, of: Of, port: CallPort) {
     this.headers = new EditableHeaders(lookup, of);
+    this.#port = port;
   }
 
+  get body(): MessageBody {
+    return (this.#body ??= new MessageBody(this.#port));
+  }
+
+  /** What the handler wants of the body; `undefined` where it has not asked for it. */
+  get touchedBody(): MessageBody | undefined {
+    return this.#body;
+  }
+
+  /** For later filters and the access log: a name of `writes` that begins with `metadata.`. */
+  setAttribute(name: string, value: string): void {
+    this.headers.set(name, value);
+  }
+}
+
+/** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
+export class RequestMessage<Of = unknown> extends Message<Of> {
   get method(): string {
     return this.headers.original(":method") ?? "";
   }
@@ -22,17 +44,16 @@ export class RequestMessage<Of = unknown> {
   }
 
   attribute(name: string): string | undefined {
-    return this.headers.original(name);
+    return this.headers.get(name) ?? undefined;
   }
 }
 
-/** A reply as `FilterResponse` declares it. */
-export class ResponseMessage<Of = unknown> {
-  readonly headers: EditableHeaders<Of>;
+/** A reply as `FilterResponse` declares it, its trailers, or what is left of it for the log. */
+export class ResponseMessage<Of = unknown> extends Message<Of> {
   readonly request: RequestMessage;
 
-  constructor(lookup: Lookup<Of>, of: Of, request: RequestMessage) {
-    this.headers = new EditableHeaders(lookup, of);
+  constructor(lookup: Lookup<Of>, of: Of, request: RequestMessage, port: CallPort) {
+    super(lookup, of, port);
     this.request = request;
   }
 
@@ -42,5 +63,9 @@ export class ResponseMessage<Of = unknown> {
 
   set status(status: number) {
     this.headers.set(":status", String(status));
+  }
+
+  attribute(name: string): string | undefined {
+    return this.request.attribute(name);
   }
 }

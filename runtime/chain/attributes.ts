@@ -1,34 +1,49 @@
 // What a filter reads of an exchange, by the names in its manifest: readers are looked up once, when a filter is built.
+import { METADATA_PREFIX } from "../../sdk/wit/world.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
-import type { Reply } from "../exchange/reply.ts";
 
 /** Reads one declared name; `undefined` where the exchange does not have it. */
 export type Reader<Of> = (of: Of) => string | undefined;
 
+/** Whose fields and status a head begins with. */
+export interface Fields {
+  readonly headers: HeaderMap;
+  /** `undefined` for trailers. */
+  readonly status?: number;
+}
+
+/** In `reads`: every field. */
+export const EVERY_FIELD = "*";
+
 /** Reads a request's attribute or field. Fields go by lower-case name. */
 export function requestReader(name: string): Reader<Exchange> {
-  return REQUEST_ATTRIBUTES[name] ?? ((exchange) => exchange.headers.get(name));
+  const attribute = attributeReader(name);
+  return attribute ?? ((exchange) => exchange.headers.get(name));
 }
 
-/** Reads a reply's status or field; attributes belong to the request. */
-export function replyReader(name: string): Reader<Reply> | undefined {
-  if (name === ":status") return (reply) => String(reply.status);
-  if (Object.hasOwn(REQUEST_ATTRIBUTES, name)) return undefined;
-  return (reply) => reply.headers.get(name);
+/** Reads a reply's (or trailers') status or field; attributes belong to the request. */
+export function replyReader(name: string): Reader<Fields> | undefined {
+  if (name === ":status") return ({ status }) => (status === undefined ? undefined : String(status));
+  if (attributeReader(name) !== undefined) return undefined;
+  return (fields) => fields.headers.get(name);
 }
 
-/** Renders the lines of the declared names that are there: a head as the WIT's `begin` takes it. */
-export function compileHead(reads: readonly string[]): {
+/** Heads as the WIT's `begin` takes them: lines of the declared names that are there. */
+export interface Head {
   readonly request: (exchange: Exchange) => string;
-  readonly response: (exchange: Exchange, reply: Reply) => string;
-} {
+  /** The reply's (or trailers') lines, an empty line, the request's. */
+  readonly response: (exchange: Exchange, fields: Fields) => string;
+}
+
+/** Renders heads of what is declared. */
+export function compileHead(reads: readonly string[]): Head {
   const requestLines = reads
     .filter((name) => name !== ":status")
-    .map((name) => line(name, requestReader(name), headersOf));
+    .map((name) => line<Exchange>(name, requestReader(name)));
   const replyLines = reads.flatMap((name) => {
     const reader = replyReader(name);
-    return reader === undefined ? [] : [line(name, reader, headersOf)];
+    return reader === undefined ? [] : [line<Fields>(name, reader)];
   });
   const request = (exchange: Exchange): string => {
     let head = "";
@@ -37,46 +52,75 @@ export function compileHead(reads: readonly string[]): {
   };
   return {
     request,
-    response: (exchange, reply) => {
+    response: (exchange, fields) => {
       let head = "";
-      for (const render of replyLines) head += render(reply);
+      for (const render of replyLines) head += render(fields);
       return `${head}\n${request(exchange)}`;
     },
   };
 }
 
-function line<Of>(name: string, read: Reader<Of>, headers: (of: Of) => HeaderMap): (of: Of) => string {
+function line<Of extends { readonly headers: HeaderMap }>(name: string, read: Reader<Of>): (of: Of) => string {
+  if (name === EVERY_FIELD) return (of) => renderFields(of.headers);
   const prefix = `${name}: `;
-  if (name === "set-cookie") {
-    // RFC 6265 §3: cookies hold commas, so these fields are never joined.
-    return (of) =>
-      headers(of)
-        .getAll(name)
-        .map((value) => `${prefix}${value}\n`)
-        .join("");
-  }
+  if (name === "set-cookie") return (of) => renderCookies(of.headers);
   return (of) => {
     const value = read(of);
     return value === undefined ? "" : `${prefix}${value}\n`;
   };
 }
 
-function headersOf(of: Exchange | Reply): HeaderMap {
-  return of.headers;
+/** RFC 6265 §3: cookies hold commas, so these fields are never joined. */
+function renderCookies(headers: HeaderMap): string {
+  return headers
+    .getAll("set-cookie")
+    .map((value) => `set-cookie: ${value}\n`)
+    .join("");
 }
 
-const REQUEST_ATTRIBUTES: Readonly<Record<string, Reader<Exchange>>> = {
+function renderFields(headers: HeaderMap): string {
+  const joined = new Map<string, string>();
+  for (const [field, value] of headers) {
+    const name = field.toLowerCase();
+    if (name === "set-cookie") continue;
+    const before = joined.get(name);
+    joined.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  let lines = renderCookies(headers);
+  for (const [name, value] of joined) lines += `${name}: ${value}\n`;
+  return lines;
+}
+
+function attributeReader(name: string): Reader<Exchange> | undefined {
+  if (!name.startsWith(METADATA_PREFIX)) return Object.hasOwn(ATTRIBUTES, name) ? ATTRIBUTES[name] : undefined;
+  const key = name.slice(METADATA_PREFIX.length);
+  return (exchange) => exchange.metadata?.get(key);
+}
+
+const ATTRIBUTES: Readonly<Record<string, Reader<Exchange>>> = {
   ":method": (exchange) => exchange.method,
   ":path": (exchange) => exchange.path,
   ":authority": (exchange) => exchange.authority,
   "source.ip": (exchange) => exchange.downstream.remoteIp,
-  // Known once listeners speak mutual TLS.
-  "source.principal": () => undefined,
+  "source.port": ({ downstream: { remoteAddress, remoteIp } }) =>
+    known(remoteAddress.slice(remoteAddress.lastIndexOf(":") + 1), remoteIp),
+  "source.principal": (exchange) => known(exchange.downstream.tls?.principal ?? "", ""),
   "destination.service": (exchange) => known(exchange.service, "unknown"),
   "destination.port": (exchange) => String(exchange.downstream.localPort),
   "route.name": (exchange) => known(exchange.decision?.routeName ?? "", ""),
   "request.id": (exchange) => known(exchange.requestId, ""),
+  "request.scheme": (exchange) => exchange.scheme,
+  "request.protocol": (exchange) => exchange.protocol,
+  "request.time": (exchange) => String(exchange.startedAtMs),
+  "connection.requested_server_name": (exchange) => known(exchange.downstream.tls?.serverName ?? "", ""),
   "context.direction": (exchange) => exchange.downstream.direction,
+  "request.size": (exchange) => (exchange.endedMonoMs > 0 ? String(exchange.bytesReceived) : undefined),
+  "response.size": (exchange) => (exchange.endedMonoMs > 0 ? String(exchange.bytesSent) : undefined),
+  "response.duration": ({ endedMonoMs, startedMonoMs }) =>
+    endedMonoMs > 0 ? (endedMonoMs - startedMonoMs).toFixed(3) : undefined,
+  "response.flags": (exchange) => (exchange.endedMonoMs > 0 ? exchange.flags : undefined),
+  "response.code_details": (exchange) => known(exchange.details, ""),
+  "upstream.address": (exchange) => known(exchange.upstreamHost, ""),
 };
 
 function known(value: string, unknown: string): string | undefined {

@@ -44,6 +44,7 @@ function chainOf(filters: readonly Filter[], trace: string[], reply = () => loca
     exchangeEnded: () => undefined,
     connectionOpened: () => undefined,
     connectionClosed: () => undefined,
+    circuitChanged: () => undefined,
     filterRan: (run: FilterRun) => runs.push(run),
   };
   const serve = compileChain(
@@ -166,6 +167,7 @@ const SILENT = {
   connectionOpened: () => undefined,
   connectionClosed: () => undefined,
   filterRan: () => undefined,
+  circuitChanged: () => undefined,
 };
 
 function answer(): Outcome {

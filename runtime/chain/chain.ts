@@ -4,12 +4,14 @@ import type { Answer, Clock, Exchange, Layer, Outcome, Service } from "../exchan
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { continued, promised, type Step } from "../exchange/later.ts";
+import type { Phase } from "../contract/bundle.ts";
+import { Circuit } from "./circuit.ts";
 import type { Filter, Verdict } from "./filter.ts";
-import { applyFailurePolicy } from "./on-failure.ts";
+import { applyFailurePolicy, failedVerdict } from "./on-failure.ts";
 import { orderFilters } from "./stage.ts";
 
 /** Who is told of each run. */
-export type RunObserver = Pick<Observer, "filterRan">;
+export type RunObserver = Pick<Observer, "filterRan" | "circuitChanged">;
 
 /** The filters, ordered, around the next stage. Without filters, the next stage itself. */
 export function compileChain(filters: readonly Filter[], observer: RunObserver, clock: Clock): Layer {
@@ -17,14 +19,28 @@ export function compileChain(filters: readonly Filter[], observer: RunObserver, 
   const ordered = orderFilters(filters);
   return function chainFilters(next) {
     const chain = new Chain(ordered, next, observer, clock);
-    return function runChain(exchange) {
+    if (!ordered.some(({ log }) => log !== undefined)) {
+      return function runChain(exchange) {
+        return chain.down(exchange, 0);
+      };
+    }
+    return function runLoggedChain(exchange) {
+      chain.watch(exchange);
       return chain.down(exchange, 0);
     };
   };
 }
 
+/** A filter and whether it may be asked. */
+interface Link {
+  readonly filter: Filter;
+  readonly circuit: Circuit;
+  /** The verdict while it is not asked. */
+  readonly resting: Verdict;
+}
+
 class Chain {
-  readonly #filters: readonly Filter[];
+  readonly #links: readonly Link[];
   readonly #next: Service;
   readonly #observer: RunObserver;
   readonly #clock: Clock;
@@ -32,30 +48,34 @@ class Chain {
   readonly #allUp: Step;
 
   constructor(filters: readonly Filter[], next: Service, observer: RunObserver, clock: Clock) {
-    this.#filters = filters;
+    this.#links = filters.map((filter) => ({
+      filter,
+      circuit: new Circuit(),
+      resting: failedVerdict(filter.name, "keeps failing, and is not asked for a while"),
+    }));
     this.#next = next;
     this.#observer = observer;
     this.#clock = clock;
     this.#hasResponses = filters.some(({ response }) => response !== undefined);
     this.#allUp = (outcome, exchange) =>
-      outcome.ok ? this.#up(exchange, outcome.value, this.#filters.length - 1) : outcome;
+      outcome.ok ? this.#up(exchange, outcome.value, this.#links.length - 1) : outcome;
   }
 
   /** The request, from filter `from` on. */
   down(exchange: Exchange, from: number): Answer {
-    for (let index = from; index < this.#filters.length; index++) {
-      const filter = this.#filters[index];
-      if (filter?.request === undefined) continue;
+    for (let index = from; index < this.#links.length; index++) {
+      const link = this.#links[index];
+      if (link?.filter.request === undefined) continue;
       const startedMs = this.#clock.monotonic();
-      const pending = filter.request(exchange);
+      const pending = link.circuit.allows(startedMs) ? link.filter.request(exchange) : link.resting;
       if (pending instanceof Promise) {
         return pending.then(
           (verdict) =>
-            this.#decideDown(exchange, index, this.#tell(filter, "request", startedMs, verdict)) ??
+            this.#decideDown(exchange, index, this.#tell(link, "request", startedMs, verdict)) ??
             promised(this.down(exchange, index + 1)),
         );
       }
-      const outcome = this.#decideDown(exchange, index, this.#tell(filter, "request", startedMs, pending));
+      const outcome = this.#decideDown(exchange, index, this.#tell(link, "request", startedMs, pending));
       if (outcome !== undefined) return outcome;
     }
     if (!this.#hasResponses) return this.#next(exchange);
@@ -78,35 +98,63 @@ class Chain {
   #up(exchange: Exchange, reply: Reply, from: number): Outcome | Promise<Outcome> {
     let current = reply;
     for (let index = from; index >= 0; index--) {
-      const filter = this.#filters[index];
-      if (filter?.response === undefined) continue;
+      const link = this.#links[index];
+      if (link?.filter.response === undefined) continue;
       const startedMs = this.#clock.monotonic();
-      const pending = filter.response(exchange, current);
+      const pending = link.circuit.allows(startedMs) ? link.filter.response(exchange, current) : link.resting;
       if (pending instanceof Promise) {
         const seen = current;
         return pending.then((verdict) => {
-          const decided = decideUp(seen, this.#tell(filter, "response", startedMs, verdict));
+          const decided = decideUp(seen, this.#tell(link, "response", startedMs, verdict));
           return decided.ok ? this.#up(exchange, decided.value, index - 1) : decided;
         });
       }
-      const decided = decideUp(current, this.#tell(filter, "response", startedMs, pending));
+      const decided = decideUp(current, this.#tell(link, "response", startedMs, pending));
       if (!decided.ok) return decided;
       current = decided.value;
     }
+    exchange.reply = current;
     return { ok: true, value: current };
   }
 
+  /** Filters that look at exchanges which are over are asked when this one is. */
+  watch(exchange: Exchange): void {
+    const before = exchange.onEnd;
+    exchange.onEnd = () => {
+      exchange.endedMonoMs = this.#clock.monotonic();
+      for (const link of this.#links) {
+        if (link.filter.log === undefined || !link.circuit.allows(exchange.endedMonoMs)) continue;
+        const pending = link.filter.log(exchange);
+        if (pending instanceof Promise)
+          void pending.then((verdict) => this.#tell(link, "log", exchange.endedMonoMs, verdict));
+        else this.#tell(link, "log", exchange.endedMonoMs, pending);
+      }
+      before?.();
+    };
+  }
+
   /** Tells the observer how the call went, and applies the failure policy. */
-  #tell(filter: Filter, phase: "request" | "response", startedMs: number, verdict: Verdict): Verdict {
+  #tell(link: Link, phase: Phase, startedMs: number, verdict: Verdict): Verdict {
+    const { filter } = link;
+    const nowMs = this.#clock.monotonic();
+    const failure = verdict.kind === "failed" ? verdict.failure : undefined;
+    const isCancelled = failure !== undefined && failure.kind !== "filter_failed";
     this.#observer.filterRan({
       filter: filter.name,
       phase,
-      outcome: verdict.kind,
-      failure: verdict.kind === "failed" ? verdict.failure : undefined,
+      outcome: isCancelled ? "cancelled" : verdict.kind,
+      failure,
       fuel: filter.fuelUsed,
-      tookMs: this.#clock.monotonic() - startedMs,
+      tookMs: nowMs - startedMs,
     });
+    if (verdict !== link.resting) this.#count(link, isCancelled ? undefined : failure !== undefined, nowMs);
     return applyFailurePolicy(filter, verdict);
+  }
+
+  /** `hasFailed`: `undefined` where the filter was kept from deciding. */
+  #count({ filter, circuit }: Link, hasFailed: boolean | undefined, nowMs: number): void {
+    const changed = hasFailed === undefined ? circuit.forget() : circuit.record(hasFailed, nowMs);
+    if (changed !== undefined) this.#observer.circuitChanged(filter.name, changed);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Exchange } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Reply } from "../exchange/reply.ts";
 
-/** What a filter decided. `need_body` comes with a later slice. Edits were applied to the exchange already. */
+/** What a filter decided. Edits, of heads and of bodies, were applied to the exchange already. */
 export type Verdict =
   | { readonly kind: "proceed" }
   | { readonly kind: "reply"; readonly reply: Reply }
@@ -18,10 +18,12 @@ export interface Filter {
   readonly stage: Stage;
   readonly priority: number;
   readonly failurePolicy: "closed" | "open";
-  /** On the way down, headers of the request may be edited. */
+  /** On the way down, headers of the request may be edited, and its body replaced or led through the filter. */
   readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
-  /** On the way up, status and headers of the reply may be edited, or the reply replaced. */
+  /** On the way up, status and headers of the reply may be edited, its body as above, or the reply replaced. */
   readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
+  /** After the last byte; nothing waits for it. */
+  readonly log?: (exchange: Exchange) => Verdict | Promise<Verdict>;
   /** Fuel that the call which just answered used; `0` for native filters. Read it before the next call begins. */
   readonly fuelUsed: number;
   /** Lets go of instances; called when its generation has drained. */

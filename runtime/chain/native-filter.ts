@@ -1,118 +1,120 @@
-// A filter of the proxy's own: the object that `defineFilter` returned, run without a sandbox and without strings
-// crossing. What it sees and may change is bounded as in the sandbox, so that both answer alike.
-import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
-import type { Lookup } from "../../sdk/headers.ts";
-import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
-import type { Verdict as Answer } from "../../sdk/verdict.ts";
-import type { LogLevel, Phase } from "../../sdk/wit/world.ts";
+// From a filter of the proxy's own to one in the chain: configured, set up, its timers running.
+import type { AnyFilter } from "../../sdk/define-filter.ts";
+import { createMeters } from "../../sdk/metric.ts";
+import type { Logs } from "../../sdk/context.ts";
+import type { LogLevel } from "../../sdk/wit/world.ts";
+import type { MetricDefinition } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
-import { parseWith, type Parsed } from "../contract/problem.ts";
-import type { Exchange } from "../exchange/exchange.ts";
-import type { HeaderMap } from "../exchange/headers.ts";
-import type { Reply } from "../exchange/reply.ts";
-import { replyReader, requestReader, type Reader } from "./attributes.ts";
-import { buildReply, compileWrites, editReply, editRequest, findBadEdit, type Edits, type Writes } from "./edits.ts";
-import { PROCEED, type Filter, type Verdict } from "./filter.ts";
-import { failedVerdict } from "./on-failure.ts";
+import { parseWith, type Parsed, type Problem } from "../contract/problem.ts";
+import type { Clock, Schedule } from "../exchange/exchange.ts";
+import type { Callout } from "./callout.ts";
+import { compileWrites } from "./edits.ts";
+import type { Filter } from "./filter.ts";
+import type { DeclareMetrics } from "./meter.ts";
+import { NativeRunner } from "./native-runner.ts";
+import { Operations } from "./operations.ts";
+import { PhasedFilter, type Declared } from "./phased-filter.ts";
+import { startTimers } from "./timers.ts";
 
 /** Writes one line to the proxy's log. */
 export type Log = (level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>) => void;
 
+/** What filters of every kind use of the proxy. */
+export interface FilterSurroundings {
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  readonly log: Log;
+  readonly callout: Callout;
+  readonly declareMetrics: DeclareMetrics;
+}
+
 const NO_CONFIG = { ok: true, value: {} } as const;
+const MESSAGE_MAX_LENGTH = 4096;
 
 /** A native filter, or every problem of its configuration, by paths below the use (`config.realm`). */
-export function buildNativeFilter(filter: AnyFilter, use: FilterUse, log: Log): Parsed<Filter> {
+export async function buildNativeFilter(
+  filter: AnyFilter,
+  use: FilterUse,
+  surroundings: FilterSurroundings,
+): Promise<Parsed<Filter>> {
+  const { clock, schedule, log, callout, declareMetrics } = surroundings;
   const config = filter.config === undefined ? NO_CONFIG : parseWith(filter.config, use.config, "config");
-  if (!config.ok) return config;
+  const missing = missingUpstreams(filter.upstreams, use);
+  if (!config.ok || missing.length > 0)
+    return { ok: false, problems: [...(config.ok ? [] : config.problems), ...missing] };
   const writes = compileWrites(filter.writes);
-  if (typeof writes === "string") return { ok: false, problems: [{ path: "source", message: writes }] };
-  return {
-    ok: true,
-    value: new NativeFilter(filter, use, { config: config.value, log: logOf(use.name, log) }, writes),
-  };
+  if (typeof writes === "string") return fault("source", writes);
+  const meter = declareMetrics(use.name, definitionsOf(filter));
+  if (!meter.ok) return fault("source", meter.error);
+  const metrics = createMeters(filter.metrics, (name, value, labels) => meter.value.record(name, value, labels));
+  const base = { config: config.value, state: undefined, log: logOf(use.name, log), metrics };
+  const runner = new NativeRunner({
+    filter,
+    use,
+    base,
+    operations: new Operations(use, callout, schedule),
+    schedule,
+  });
+  try {
+    await runner.background("setup", "");
+  } catch (error) {
+    // Its own message says what it could not do.
+    return fault("config", `could not be set up: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  runner.onStop = startTimers(
+    filter.timers,
+    (name) =>
+      runner
+        .background("timer", name)
+        .catch((error: unknown) =>
+          log("warn", "a filter's timer failed", { filter: use.name, timer: name, reason: String(error) }),
+        ),
+    schedule,
+  );
+  return { ok: true, value: new PhasedFilter(use, declaredBy(filter), writes, runner, clock) };
 }
 
-class NativeFilter implements Filter {
-  readonly name: string;
-  readonly stage: FilterUse["stage"];
-  readonly priority: number;
-  readonly failurePolicy: "closed" | "open";
-  readonly fuelUsed = 0;
-  readonly request?: (exchange: Exchange) => Verdict | Promise<Verdict>;
-  readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
-  readonly #writes: Writes;
-
-  constructor(filter: AnyFilter, use: FilterUse, context: unknown, writes: Writes) {
-    this.name = use.name;
-    this.stage = use.stage;
-    this.priority = use.priority;
-    this.failurePolicy = use.failurePolicy;
-    this.#writes = writes;
-    const requestFields = lookupOf(filter.reads, (name) => (name === ":status" ? undefined : requestReader(name)));
-    const replyFields = lookupOf(filter.reads, replyReader);
-    const { request, response } = filter;
-    if (request !== undefined) {
-      this.request = (exchange) => {
-        const message = new RequestMessage(requestFields, exchange);
-        return this.#run(request, message, context, "request", () => editRequest(message.headers.edits, exchange));
-      };
-    }
-    if (response !== undefined) {
-      this.response = (exchange, reply) => {
-        const message = new ResponseMessage(replyFields, reply, new RequestMessage(requestFields, exchange));
-        return this.#run(response, message, context, "response", () => editReply(message.headers.edits, reply));
-      };
-    }
-  }
-
-  stop(): void {}
-
-  #run(
-    handle: AnyHandler,
-    message: { readonly headers: { readonly edits: Edits } },
-    context: unknown,
-    phase: Phase,
-    edit: () => void,
-  ): Verdict | Promise<Verdict> {
-    const settle = (answer: Answer | undefined | void): Verdict => {
-      if (answer === undefined || answer.kind === "proceed") {
-        const reason = findBadEdit(message.headers.edits, this.#writes, phase);
-        if (reason !== undefined) return failedVerdict(this.name, reason);
-        edit();
-        return PROCEED;
-      }
-      const parts = { status: answer.status, headers: Object.entries(answer.headers ?? {}), body: answer.body ?? "" };
-      const reply = buildReply(this.name, parts);
-      return typeof reply === "string" ? failedVerdict(this.name, reply) : { kind: "reply", reply };
-    };
-    try {
-      const answer = handle(message, context);
-      if (!(answer instanceof Promise)) return settle(answer);
-      return answer.then(settle).catch((error: unknown) => failedVerdict(this.name, String(error)));
-    } catch (error) {
-      // A handler that throws fails its call, here as in the sandbox.
-      return failedVerdict(this.name, String(error));
-    }
-  }
+/** Upstreams that the filter calls and its use leads nowhere, and the reverse. */
+export function missingUpstreams(names: readonly string[], use: FilterUse): readonly Problem[] {
+  const missing = names
+    .filter((name) => !Object.hasOwn(use.upstreams, name))
+    .map((name) => ({
+      path: `upstreams.${name}`,
+      message: "is missing: the filter calls it, and no cluster is named",
+    }));
+  const unknown = Object.keys(use.upstreams)
+    .filter((name) => !names.includes(name))
+    .map((name) => ({
+      path: `upstreams.${name}`,
+      message:
+        names.length === 0 ? "is not called: the filter has no upstreams" : `is not called; ${names.join(", ")} are`,
+    }));
+  return [...missing, ...unknown];
 }
 
-/** The fields of a message as far as they were declared. */
-function lookupOf<Of extends { readonly headers: HeaderMap }>(
-  reads: readonly string[],
-  readerOf: (name: string) => Reader<Of> | undefined,
-): Lookup<Of> {
-  const readers = new Map<string, Reader<Of>>();
-  for (const name of reads) {
-    const reader = readerOf(name);
-    if (reader !== undefined) readers.set(name, reader);
-  }
-  return {
-    get: (of, name) => readers.get(name)?.(of),
-    getAll: (of, name) => (readers.has(name) ? of.headers.getAll(name) : []),
-  };
+/** Metrics as the manifest of a filter lists them. */
+export function definitionsOf(filter: AnyFilter): readonly MetricDefinition[] {
+  return Object.entries(filter.metrics).map(([name, metric]) => ({
+    name,
+    kind: metric.kind,
+    help: metric.help,
+    labels: [...metric.labels],
+    buckets: metric.kind === "histogram" ? [...metric.buckets] : [],
+  }));
 }
 
-function logOf(filter: string, log: Log): Readonly<Record<LogLevel, (message: string) => void>> {
-  const at = (level: LogLevel) => (message: string) => log(level, message.slice(0, 4096), { filter });
+function declaredBy({ reads, handlers, body, cacheable }: AnyFilter): Declared {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys that the type names
+  const phases = Object.keys(handlers) as (keyof AnyFilter["handlers"])[];
+  return { reads: [...reads], phases, body: { ...body }, cacheable };
+}
+
+function logOf(filter: string, log: Log): Logs {
+  const at = (level: LogLevel) => (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    log(level, message.slice(0, MESSAGE_MAX_LENGTH), { ...fields, filter });
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+function fault(path: string, message: string): { readonly ok: false; readonly problems: readonly Problem[] } {
+  return { ok: false, problems: [{ path, message }] };
 }

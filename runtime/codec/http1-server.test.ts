@@ -42,6 +42,7 @@ function openServer(service: Service, sent: (text: string) => void): Http1Server
       connectionClosed: () => undefined,
       exchangeEnded: () => undefined,
       filterRan: () => undefined,
+      circuitChanged: () => undefined,
       connectionRefused: () => undefined,
       tlsSecured: () => undefined,
       tcpOpened: () => undefined,

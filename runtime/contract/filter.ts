@@ -26,6 +26,8 @@ export const FilterLimits = z
       .min(0)
       .max(64 * 1024 * 1024)
       .default(1024 * 1024),
+    /** Calls after which an instance is replaced by a fresh one, as also when it holds three quarters of its memory. Default `1_000_000`. */
+    callsMax: z.int().min(1).max(1_000_000_000).default(1_000_000),
     /** Calls that may wait at once, in each worker; one more fails. Default `1_024`. */
     pendingMax: z.int().min(1).max(100_000).default(1024),
   })

@@ -13,6 +13,8 @@ export interface Clock {
   /** Never goes back; for spans. */
   monotonic(): number;
 }
+/** Runs something once, after so many milliseconds; calling what it returns calls it off. */
+export type Schedule = (run: () => void, afterMs: number) => () => void;
 /** A uniform random number in [0, 1). */
 export type Random = () => number;
 
@@ -122,6 +124,9 @@ export class Exchange {
   /** The path before a rewrite; empty where there was none. */
   originalPath = "";
 
+  /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
+  metadata: Map<string, string> | undefined = undefined;
+
   // gRPC (stages 0 and 7).
   isGrpc = false;
   /** Came as gRPC-Web; upstream it is gRPC. */
@@ -139,6 +144,11 @@ export class Exchange {
   /** Monotonic; when the request went out and when the reply's head came. */
   sentMonoMs = 0;
   repliedMonoMs = 0;
+
+  /** What went up the chain last; kept for filters that look at exchanges that are over. */
+  reply: Reply | undefined = undefined;
+  /** Monotonic; when the last byte of the reply was handed to the connection, 0 before. Set for filters that look at it. */
+  endedMonoMs = 0;
 
   // Outcome (stage 9).
   status = 0;

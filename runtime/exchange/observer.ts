@@ -1,4 +1,5 @@
 // What stages tell while they work; only `data-path.ts` knows who listens.
+import type { Phase } from "../contract/bundle.ts";
 import type { Direction, Exchange } from "./exchange.ts";
 import type { Failure } from "./failure.ts";
 import type { TcpSession } from "./tcp-session.ts";
@@ -6,9 +7,10 @@ import type { TcpSession } from "./tcp-session.ts";
 /** One run of one filter. */
 export interface FilterRun {
   readonly filter: string;
-  readonly phase: "request" | "response";
-  readonly outcome: "proceed" | "reply" | "failed";
-  /** Why it failed, whatever its failure policy makes of it. */
+  readonly phase: Phase;
+  /** `cancelled`: the downstream left, or its body could not be read, before the filter had decided. */
+  readonly outcome: "proceed" | "reply" | "failed" | "cancelled";
+  /** Why it failed or was cancelled, whatever its failure policy makes of it. */
   readonly failure: Failure | undefined;
   /** Fuel that the call used; `0` for native filters. */
   readonly fuel: number;
@@ -38,4 +40,6 @@ export interface Observer {
   tcpOpened(session: TcpSession): void;
   tcpEnded(session: TcpSession): void;
   filterRan(run: FilterRun): void;
+  /** A filter that keeps failing is not asked for so many milliseconds; `0` where it serves again. */
+  circuitChanged(filter: string, openForMs: number): void;
 }

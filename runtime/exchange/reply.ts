@@ -45,11 +45,11 @@ const encoder = new TextEncoder();
 /** A reply that the proxy or a filter makes itself. `content-length` and, where there is a body, `content-type` are filled in. */
 export function localReply(
   status: number,
-  body: string,
+  body: string | Uint8Array,
   details: string,
   headers: Iterable<readonly [string, string]> = [],
 ): Reply {
-  const bytes = encoder.encode(body);
+  const bytes = typeof body === "string" ? encoder.encode(body) : body;
   const map = HeaderMap.from(headers);
   map.set("content-length", String(bytes.length));
   if (bytes.length > 0 && !map.has("content-type")) map.append("content-type", "text/plain");

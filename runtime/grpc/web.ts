@@ -1,10 +1,11 @@
 // gRPC-Web (PROTOCOL-WEB): what a browser can send, translated to gRPC and back. Trailers, which a browser cannot read,
 // become the last frame of the body; in the text form the body is base64 both ways.
-import type { Body, BodySink } from "../exchange/body.ts";
+import type { Body } from "../exchange/body.ts";
 import type { Exchange, Layer } from "../exchange/exchange.ts";
-import { failure, type Failure } from "../exchange/failure.ts";
+import { failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import { continued } from "../exchange/later.ts";
+import { RecodedBody } from "../exchange/recoded-body.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { isGrpcType } from "./status.ts";
 
@@ -55,38 +56,6 @@ function toWeb(reply: Reply, isText: boolean): void {
   if (headers.has("grpc-status")) return;
   headers.delete("content-length");
   reply.body = new WebBody(reply.body, isText);
-}
-
-/** A body that is written anew on its way: pauses and ends pass through. */
-abstract class RecodedBody implements Body, BodySink {
-  readonly lengthBytes: number | undefined;
-  protected sink: BodySink | undefined = undefined;
-  readonly #body: Body;
-
-  constructor(body: Body, lengthBytes: number | undefined) {
-    this.#body = body;
-    this.lengthBytes = lengthBytes;
-  }
-
-  pipe(sink: BodySink): void {
-    this.sink = sink;
-    this.#body.pipe(this);
-  }
-
-  resume(): void {
-    this.#body.resume();
-  }
-
-  cancel(): void {
-    this.#body.cancel();
-  }
-
-  abort(failed: Failure): void {
-    this.sink?.abort(failed);
-  }
-
-  abstract write(chunk: Buffer, start: number, end: number): boolean;
-  abstract end(trailers: HeaderMap | undefined): void;
 }
 
 /** A gRPC reply's body with its trailers as the last frame, in base64 where the client asked for text. */

@@ -40,6 +40,8 @@ export function renderExposition(
   pushConnections(lines, metrics);
   pushClusters(lines, clusters);
   pushFilters(lines, metrics);
+  pushCircuits(lines, metrics);
+  lines.push(...metrics.filterMetrics.render());
   for (const [name, value] of Object.entries(extras)) lines.push(`# TYPE ${name} gauge`, `${name} ${value}`);
   return `${lines.join("\n")}\n`;
 }
@@ -111,6 +113,13 @@ function pushFilters(lines: string[], metrics: Metrics): void {
     "# TYPE vespid_filter_milliseconds_total counter",
     ...all.map((series) => `vespid_filter_milliseconds_total{${filterLabels(series)}} ${series.tookMs}`),
   );
+}
+
+function pushCircuits(lines: string[], { openCircuits, filters }: Metrics): void {
+  lines.push("# TYPE vespid_filter_circuit_open gauge");
+  for (const filter of new Set([...filters.map((series) => series.filter), ...openCircuits])) {
+    lines.push(`vespid_filter_circuit_open{${renderLabels([["filter", filter]])}} ${openCircuits.has(filter) ? 1 : 0}`);
+  }
 }
 
 function filterLabels({ filter, phase, outcome }: FilterSeries): string {

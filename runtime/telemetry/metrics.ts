@@ -2,6 +2,8 @@
 import type { Clock, Direction, Exchange } from "../exchange/exchange.ts";
 import type { ConnectionFault, FilterRun, Observer } from "../exchange/observer.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
+import { Phase } from "../contract/bundle.ts";
+import { FilterMetrics } from "./filter-metrics.ts";
 import { peerLabels, renderLabels, securityPolicy, type Workload } from "./labels.ts";
 import { TcpMetrics } from "./tcp-metrics.ts";
 
@@ -54,15 +56,13 @@ interface Total {
   tookMs: number;
 }
 
+type Outcomes = Readonly<Record<FilterRun["outcome"], Total>>;
 /** Found by two property reads for each run. */
-class FilterTotals {
-  readonly request = newTotals();
-  readonly response = newTotals();
-}
+type FilterTotals = Partial<Record<FilterRun["phase"], Outcomes>>;
 
-function newTotals(): Readonly<Record<FilterRun["outcome"], Total>> {
+function newOutcomes(): Outcomes {
   const zero: Total = { runs: 0, fuel: 0, tookMs: 0 };
-  return { proceed: { ...zero }, reply: { ...zero }, failed: { ...zero } };
+  return { proceed: { ...zero }, reply: { ...zero }, failed: { ...zero }, cancelled: { ...zero } };
 }
 
 /** Takes what stages tell and keeps the totals. */
@@ -88,6 +88,10 @@ export class Metrics implements Observer {
     series: new RequestSeries(""),
   };
   readonly #filters = new Map<string, FilterTotals>();
+  /** Filters that keep failing, and are not asked for a while. */
+  readonly openCircuits: Set<string> = new Set();
+  /** What filters measure themselves. */
+  readonly filterMetrics: FilterMetrics = new FilterMetrics();
   readonly #workload: Workload;
   readonly #clock: Clock;
   readonly #onEnded: (exchange: Exchange, nowMonoMs: number) => void;
@@ -149,23 +153,28 @@ export class Metrics implements Observer {
   filterRan(run: FilterRun): void {
     let all = this.#filters.get(run.filter);
     if (all === undefined) {
-      all = new FilterTotals();
+      all = {};
       this.#filters.set(run.filter, all);
     }
-    const series = all[run.phase][run.outcome];
+    const series = (all[run.phase] ??= newOutcomes())[run.outcome];
     series.runs++;
     series.fuel += run.fuel;
     series.tookMs += run.tookMs;
+  }
+
+  circuitChanged(filter: string, openForMs: number): void {
+    if (openForMs > 0) this.openCircuits.add(filter);
+    else this.openCircuits.delete(filter);
   }
 
   /** Every filter that ran, with what it did. */
   get filters(): readonly FilterSeries[] {
     const series: FilterSeries[] = [];
     for (const [filter, totals] of this.#filters) {
-      for (const phase of ["request", "response"] as const) {
-        for (const outcome of ["proceed", "reply", "failed"] as const) {
-          const total = totals[phase][outcome];
-          if (total.runs > 0) series.push({ filter, phase, outcome, ...total });
+      for (const phase of PHASES) {
+        for (const outcome of ["proceed", "reply", "failed", "cancelled"] as const) {
+          const total = totals[phase]?.[outcome];
+          if (total !== undefined && total.runs > 0) series.push({ filter, phase, outcome, ...total });
         }
       }
     }
@@ -216,6 +225,7 @@ interface Recalled {
 }
 
 const OVERFLOW = "overflow";
+const PHASES = Phase.options;
 
 /** Of a gRPC exchange, from the head or the trailers; what is no status is empty, so that a peer cannot make up labels. */
 function grpcStatus(exchange: Exchange): string | undefined {

@@ -1,25 +1,61 @@
 // What a guest answers, read by the grammar in filter.wit. A guest is not trusted: what does not follow it is a failure.
-import { statusOf, type Edits, type ReplyParts } from "../chain/edits.ts";
+import { statusOf, type Edits } from "../chain/edits.ts";
+import type { FilterMeter } from "../chain/meter.ts";
 
 /** A guest's answer. Its edits are not checked yet. */
 export type Answer =
-  | { readonly kind: "proceed"; readonly edits: Edits }
-  | { readonly kind: "reply"; readonly reply: ReplyParts }
+  | ({ readonly kind: "proceed"; readonly edits: Edits } & Options)
+  | ({
+      readonly kind: "reply";
+      readonly status: number;
+      readonly headers: readonly (readonly [string, string])[];
+      readonly body: string;
+    } & Options)
+  | { readonly kind: "pass" }
   | { readonly kind: "pending" }
   | { readonly kind: "failed"; readonly message: string };
 
-const MESSAGE_MAX_LENGTH = 1000;
-const NO_EDITS: Answer = { kind: "proceed", edits: [] };
+/** What an answer says besides. */
+export interface Options {
+  /** What the call emitted is the body. */
+  readonly hasBody: boolean;
+  /** The body's pieces go through the call. */
+  readonly isStream: boolean;
+  /** For how long the same head would be answered alike; `0` is not said. */
+  readonly cacheMs: number;
+}
 
-/** Reads an answer; one that is not by the grammar reads as `failed`. */
-export function parseAnswer(text: string): Answer {
+const MESSAGE_MAX_LENGTH = 4000;
+const MEASUREMENTS_MAX = 64;
+const NO_OPTIONS: Options = { hasBody: false, isStream: false, cacheMs: 0 };
+const NO_EDITS: Answer = { kind: "proceed", edits: [], ...NO_OPTIONS };
+const PASS: Answer = { kind: "pass" };
+const PENDING: Answer = { kind: "pending" };
+const METRIC = "metric ";
+
+/** Reads an answer; one that is not by the grammar reads as `failed`. Measurements go to the meter. */
+export function parseAnswer(text: string, meter: FilterMeter): Answer {
+  if (text === "proceed\n") return NO_EDITS;
+  if (!text.startsWith(METRIC)) return parseVerdict(text);
+  let position = 0;
+  for (let count = 0; text.startsWith(METRIC, position); count++) {
+    const end = text.indexOf("\n", position);
+    if (end < 0) return malformed(text);
+    if (count < MEASUREMENTS_MAX) measure(text.slice(position + METRIC.length, end), meter);
+    position = end + 1;
+  }
+  return parseVerdict(text.slice(position));
+}
+
+function parseVerdict(text: string): Answer {
   if (text === "proceed\n") return NO_EDITS;
   if (text.startsWith("proceed\n")) {
-    const edits: string[] = [];
-    return readLines(text, 8, edits) === text.length ? { kind: "proceed", edits } : malformed(text);
+    const lines = readLines(text, 8);
+    return lines.end === text.length ? { kind: "proceed", edits: lines.edits, ...lines.options } : malformed(text);
   }
+  if (text === "pass\n") return PASS;
   if (text.startsWith("reply ")) return parseReply(text);
-  if (text === "pending\n") return { kind: "pending" };
+  if (text === "pending\n") return PENDING;
   if (text.startsWith("failed ")) return { kind: "failed", message: text.slice(7, 7 + MESSAGE_MAX_LENGTH) };
   return malformed(text);
 }
@@ -27,36 +63,75 @@ export function parseAnswer(text: string): Answer {
 function parseReply(text: string): Answer {
   const lineEnd = text.indexOf("\n");
   const status = statusOf(text.slice(6, lineEnd));
-  const edits: string[] = [];
-  const end = readLines(text, lineEnd + 1, edits);
-  const hasBody = end < text.length;
-  if (status === undefined || (hasBody && text[end] !== "\n")) return malformed(text);
+  const { edits, options, end } = readLines(text, lineEnd + 1);
+  const hasText = end < text.length;
+  if (status === undefined || options.isStream || (hasText && (text[end] !== "\n" || options.hasBody)))
+    return malformed(text);
   const headers: [string, string][] = [];
   for (let index = 0; index < edits.length; index += 3) {
     if (edits[index] !== "add") return malformed(text);
     headers.push([edits[index + 1] ?? "", edits[index + 2] ?? ""]);
   }
-  return { kind: "reply", reply: { status, headers, body: text.slice(end + 1) } };
+  return { kind: "reply", status, headers, body: text.slice(end + 1), ...options };
 }
 
-/** Reads edit lines from `start` into `edits`; returns where the first line begins that is none. */
-function readLines(text: string, start: number, edits: string[]): number {
+interface Lines {
+  readonly edits: Edits;
+  readonly options: Options;
+  /** Where the first line begins that is none of them. */
+  readonly end: number;
+}
+
+/** Reads the lines of edits and options from `start` on. */
+function readLines(text: string, start: number): Lines {
+  const edits: string[] = [];
+  let options = NO_OPTIONS;
   let position = start;
   while (position < text.length) {
     const space = text.indexOf(" ", position);
     const end = text.indexOf("\n", position);
-    if (space < 0 || end < space) return position;
+    if (space < 0 || end < space) break;
     const kind = text.slice(position, space);
     if (kind === "remove") edits.push(kind, text.slice(space + 1, end), "");
     else if (kind === "set" || kind === "add") {
       // A pseudo-header's name begins with a colon, so the search begins behind it.
       const colon = text.indexOf(": ", space + 2);
-      if (colon < 0 || colon > end) return position;
+      if (colon < 0 || colon > end) break;
       edits.push(kind, text.slice(space + 1, colon), text.slice(colon + 2, end));
-    } else return position;
+    } else {
+      const read = readOption(kind, text.slice(space + 1, end), options);
+      if (read === undefined) break;
+      options = read;
+    }
     position = end + 1;
   }
-  return position;
+  return { edits, options, end: position };
+}
+
+function readOption(kind: string, value: string, options: Options): Options | undefined {
+  if (kind === "body" && value === "emitted") return { ...options, hasBody: true };
+  if (kind === "body" && value === "stream") return { ...options, isStream: true };
+  if (kind === "cache" && /^\d{1,9}$/u.test(value)) return { ...options, cacheMs: Number(value) };
+  return undefined;
+}
+
+/** One measurement: `["name", number, "label value", …]`. What is none counts for nothing. */
+function measure(json: string, meter: FilterMeter): void {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch {
+    // A guest may write anything.
+    return;
+  }
+  if (!Array.isArray(parsed)) return;
+  const [name, value, ...labels]: readonly unknown[] = parsed;
+  if (typeof name !== "string" || typeof value !== "number") return;
+  meter.record(
+    name,
+    value,
+    labels.map((label) => String(label)),
+  );
 }
 
 function malformed(text: string): Answer {

@@ -3,26 +3,27 @@
 import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { compileWrites } from "../chain/edits.ts";
 import type { Filter } from "../chain/filter.ts";
-import { buildNativeFilter, type Log } from "../chain/native-filter.ts";
+import type { FilterMeter } from "../chain/meter.ts";
+import { buildNativeFilter, missingUpstreams, type FilterSurroundings } from "../chain/native-filter.ts";
+import { Operations } from "../chain/operations.ts";
+import { PhasedFilter } from "../chain/phased-filter.ts";
 import type { BundleRef, Manifest } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Parsed, Problem } from "../contract/problem.ts";
-import type { Clock } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import { loadFiles, type FetchFile } from "./bundle.ts";
-import type { Engine, GuestHost, GuestInstance, GuestModule, HostAnswer } from "./engine.ts";
-import { GuestFilter } from "./guest-filter.ts";
-import { InstanceSlot } from "./instance.ts";
+import type { Engine, GuestHost, GuestModule, HostAnswer } from "./engine.ts";
+import { GuestRunner } from "./guest-runner.ts";
+import { FreshInstances, InstanceSlot, type Acquired, type Instances } from "./instance.ts";
+import { LiveInstance } from "./live-instance.ts";
 
 /** What building a filter needs from the proxy. */
-export interface FilterDeps {
+export interface FilterDeps extends FilterSurroundings {
   /** Filters that run native, by name. */
   readonly builtins: ReadonlyMap<string, AnyFilter>;
   /** Runs the filters that come as bundles. */
   readonly engine: Engine;
   readonly fetchFile: FetchFile;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Calls made of a throw-away instance, so that the first request meets compiled code. */
@@ -40,38 +41,151 @@ export async function buildFilter(use: FilterUse, deps: FilterDeps): Promise<Par
     const known = [...deps.builtins.keys()].join(", ");
     return fault("source.name", `${JSON.stringify(source.name)} is not a built-in filter; there are ${known}`);
   }
-  return buildNativeFilter(builtin, use, deps.log);
+  return buildNativeFilter(builtin, use, deps);
 }
 
 async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Parsed<Filter>> {
   const { manifest } = bundle;
   const writes = compileWrites(manifest.writes);
   if (typeof writes === "string") return fault("source.bundle.manifest.writes", writes);
+  const missing = missingUpstreams(manifest.upstreams, use);
+  if (missing.length > 0) return { ok: false, problems: missing };
+  const meter = deps.declareMetrics(use.name, manifest.metrics);
+  if (!meter.ok) return fault("source.bundle.manifest.metrics", meter.error);
   const module = await loadModule(use, bundle, deps);
   if (!module.ok) return fault("source.bundle", module.error);
 
-  const host: GuestHost = {
-    clock: deps.clock,
-    log: (level, message) => deps.log(level, message, { filter: use.name }),
-    start: (_call, kind) => ({ ok: false, error: `operation ${JSON.stringify(kind.slice(0, 64))} is not offered` }),
-    stop: () => undefined,
-    emit: () => undefined,
-    settle: () => undefined,
-    text: (name) => unknownFunction(name),
-    bytes: (name) => unknownFunction(name),
-  };
-  const config = JSON.stringify(use.config);
-  const first = makeInstance(module.value, host, config);
+  const nursery = new Nursery({ use, manifest, module: module.value, deps, meter: meter.value });
+  const first = await nursery.birth();
   if (!first.ok) return first;
-  warmUp(module.value, { ...host, log: () => undefined }, config, manifest);
-  const make = (): Result<GuestInstance, string> => {
-    const made = makeInstance(module.value, host, config);
-    return made.ok ? made : { ok: false, error: made.problems.map(({ message }) => message).join("; ") };
-  };
-  return {
-    ok: true,
-    value: new GuestFilter({ use, manifest, writes, slot: new InstanceSlot(make, deps.clock, first.value) }),
-  };
+  nursery.warmUp();
+  const instances = nursery.keep(first.value);
+  const runner = new GuestRunner(instances, manifest.timers, deps.schedule, (phase, reason) =>
+    deps.log("warn", "a filter's timer failed", { filter: use.name, phase, reason }),
+  );
+  return { ok: true, value: new PhasedFilter(use, manifest, writes, runner, deps.clock) };
+}
+
+interface NurseryParts {
+  readonly use: FilterUse;
+  readonly manifest: Manifest;
+  readonly module: GuestModule;
+  readonly deps: FilterDeps;
+  readonly meter: FilterMeter;
+}
+
+/** Where instances of one use come from. */
+class Nursery {
+  readonly #parts: NurseryParts;
+  readonly #config: string;
+  readonly #operations: Operations;
+  #instances: Instances | undefined = undefined;
+
+  constructor(parts: NurseryParts) {
+    this.#parts = parts;
+    this.#config = JSON.stringify(parts.use.config);
+    this.#operations = new Operations(parts.use, parts.deps.callout, parts.deps.schedule);
+  }
+
+  /** An instance, configured and set up, or every problem of that. */
+  birth(): Parsed<LiveInstance> | Promise<Parsed<LiveInstance>> {
+    const { use, manifest, deps } = this.#parts;
+    const made = this.#make((level, message, fields) =>
+      deps.log(level, message, { ...fieldsOf(fields), filter: use.name }),
+    );
+    if (!made.ok || !manifest.phases.includes("setup")) return made;
+    return setUp(made.value);
+  }
+
+  /** Keeps instances as the filter wants them. */
+  keep(first: LiveInstance): Instances {
+    const { use, manifest, deps } = this.#parts;
+    const make = (): Acquired | Promise<Acquired> => {
+      const born = this.birth();
+      return born instanceof Promise ? born.then(acquiredOf) : acquiredOf(born);
+    };
+    if (manifest.isolation === "request") {
+      first.stop("was a trial");
+      this.#instances = new FreshInstances(make, deps.clock);
+    } else {
+      this.#instances = new InstanceSlot(make, deps.clock, use.limits, first);
+    }
+    return this.#instances;
+  }
+
+  /** Runs the handlers on made-up heads. The instance is thrown away: what a filter keeps must not begin with them. */
+  warmUp(): void {
+    const { manifest, deps } = this.#parts;
+    const made = this.#make(() => undefined, NO_OPERATIONS);
+    if (!made.ok) return;
+    const instance = made.value;
+    const head = manifest.reads.map((name) => `${name}: -\n`).join("");
+    const endsAtMs = deps.clock.monotonic() + WARM_UP_MAX_MS;
+    for (let call = 0; call < WARM_UP_CALLS && deps.clock.monotonic() < endsAtMs; call++) {
+      for (const phase of WARMED_PHASES) {
+        if (!manifest.phases.includes(phase)) continue;
+        const begun = instance.begin(phase, phase === "request" ? head : `${head}\n${head}`, undefined);
+        if ("kind" in begun && begun.kind === "faulted") return;
+      }
+    }
+    instance.stop("was warmed up");
+  }
+
+  #make(log: GuestHost["log"], operations: Pick<Operations, "start"> = this.#operations): Parsed<LiveInstance> {
+    const { use, module, deps, meter } = this.#parts;
+    const live: LiveInstance = new LiveInstance({
+      limits: use.limits,
+      operations,
+      meter,
+      schedule: deps.schedule,
+      onFault: (instance) => this.#instances?.drop(instance),
+      onIdle: (instance) => this.#instances?.idle(instance),
+    });
+    const made = module.instantiate({
+      clock: deps.clock,
+      log,
+      ...live.host,
+      text: (name) => unknownFunction(name),
+      bytes: (name) => unknownFunction(name),
+    });
+    if (!made.ok) return fault("source.bundle", `does not start: ${made.error.message}`);
+    live.attach(made.value);
+    const configured = made.value.configure(this.#config);
+    if (!configured.ok) return fault("config", `could not be taken: the filter ${configured.error.message}`);
+    const { problems } = configured.value;
+    if (problems === undefined) return { ok: true, value: live };
+    live.stop("was refused");
+    return { ok: false, problems: parseProblems(problems) };
+  }
+}
+
+const WARMED_PHASES = ["request", "response"] as const;
+
+/** For calls that must reach nobody. */
+const NO_OPERATIONS: Pick<Operations, "start"> = {
+  start: () => ({ ok: false, error: "is not offered while a filter is warmed up" }),
+};
+
+async function setUp(instance: LiveInstance): Promise<Parsed<LiveInstance>> {
+  const begun = instance.begin("setup", "", undefined);
+  const result = "kind" in begun ? begun : await begun.done;
+  if (result.kind === "answered" && result.answer.kind === "proceed") return { ok: true, value: instance };
+  instance.stop("could not be set up");
+  let reason = "it answered setup with a reply";
+  if (result.kind === "faulted") reason = result.message;
+  else if (result.kind === "answered" && result.answer.kind === "failed") reason = result.answer.message;
+  return fault("config", `could not be set up: ${reason}`);
+}
+
+function acquiredOf(born: Parsed<LiveInstance>): Acquired {
+  return born.ok ? born : { ok: false, error: born.problems.map(({ message }) => message).join("; ") };
+}
+
+/** The fields of a structured line; they came from the guest. */
+function fieldsOf(json: string): Readonly<Record<string, unknown>> {
+  if (json === "") return {};
+  const fields = parseJson(json);
+  return typeof fields === "object" && fields !== null && !Array.isArray(fields) ? { ...fields } : {};
 }
 
 function unknownFunction(name: string): HostAnswer<never> {
@@ -83,28 +197,6 @@ async function loadModule(use: FilterUse, bundle: BundleRef, deps: FilterDeps): 
   if (!selected.ok) return selected;
   const files = await loadFiles(selected.value, deps.fetchFile);
   return files.ok ? deps.engine.load(files.value, use.limits) : files;
-}
-
-function makeInstance(module: GuestModule, host: GuestHost, config: string): Parsed<GuestInstance> {
-  const made = module.instantiate(host);
-  if (!made.ok) return fault("source.bundle", `does not start: ${made.error.message}`);
-  const configured = made.value.configure(config);
-  if (!configured.ok) return fault("config", `could not be taken: the filter ${configured.error.message}`);
-  const { problems } = configured.value;
-  return problems === undefined ? { ok: true, value: made.value } : { ok: false, problems: parseProblems(problems) };
-}
-
-/** Runs the handlers on made-up heads. The instance is thrown away: what a filter keeps must not begin with them. */
-function warmUp(module: GuestModule, host: GuestHost, config: string, manifest: Manifest): void {
-  const made = makeInstance(module, host, config);
-  if (!made.ok) return;
-  const head = manifest.reads.map((name) => `${name}: -\n`).join("");
-  const endsAtMs = host.clock.monotonic() + WARM_UP_MAX_MS;
-  for (let call = 0; call < WARM_UP_CALLS && host.clock.monotonic() < endsAtMs; call++) {
-    for (const phase of manifest.phases) {
-      if (!made.value.begin(call, phase, phase === "request" ? head : `${head}\n${head}`).ok) return;
-    }
-  }
 }
 
 /** The guest's problems, below `config`. */

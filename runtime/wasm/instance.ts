@@ -1,67 +1,207 @@
-// The one instance of a filter use: dropped when it faults, replaced at once, and held back for a while when it keeps
-// faulting, so that a filter that fails on every request costs little more than its failure policy.
+// The instances of a filter use. One serves all exchanges, or each exchange has its own; one that faults is dropped and
+// replaced in the background, and held back for a while when that keeps happening, so that a filter that fails on every
+// request costs little more than its failure policy.
 import type { Clock } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
-import type { GuestInstance } from "./engine.ts";
+import type { LiveInstance } from "./live-instance.ts";
 
 /** Faults in a row that are answered with a fresh instance at once. */
 const FAULTS_AT_ONCE_MAX = 3;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 30_000;
+/** How often an instance's memory is looked at, in calls; a power of two. */
+const LOOK_EVERY = 1024;
 
-/** Makes a configured instance; milliseconds. */
-export type MakeInstance = () => Result<GuestInstance, string>;
+export type Acquired = Result<LiveInstance, string>;
 
-/** Holds an instance, or the reason why there is none now. */
-export class InstanceSlot {
-  readonly #make: MakeInstance;
+/** Makes an instance, configured and set up: milliseconds, and longer where its set-up waits for something. */
+export type MakeInstance = () => Acquired | Promise<Acquired>;
+
+/** Hands out instances. */
+export interface Instances {
+  /** One to call now. */
+  acquire(): Acquired | Promise<Acquired>;
+  /** It answered: what went wrong before is over. */
+  succeeded(instance: LiveInstance): void;
+  /** It must not be called again. */
+  drop(instance: LiveInstance): void;
+  /** Nothing runs or waits in it. */
+  idle(instance: LiveInstance): void;
+  stop(): void;
+}
+
+/** When an instance has done enough. */
+export interface RecycleLimits {
+  readonly callsMax: number;
+  readonly memoryMaxBytes: number;
+}
+
+/** How often it may be tried again. */
+class Holdback {
   readonly #clock: Clock;
-  #instance: GuestInstance | undefined;
-  #faults = 0;
+  faults = 0;
   #retryAtMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Why no instance is made now; `undefined` where nothing speaks against it. */
+  get reason(): string | undefined {
+    const waitMs = this.#retryAtMs - this.#clock.monotonic();
+    return waitMs > 0 ? `faulted ${this.faults} times, next try in ${Math.ceil(waitMs)} ms` : undefined;
+  }
+
+  count(): void {
+    this.faults++;
+    if (this.faults < FAULTS_AT_ONCE_MAX) return;
+    const doublings = Math.min(this.faults - FAULTS_AT_ONCE_MAX, 20);
+    this.#retryAtMs = this.#clock.monotonic() + Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** doublings);
+  }
+}
+
+/** One instance for all. */
+export class InstanceSlot implements Instances {
+  readonly #make: MakeInstance;
+  readonly #limits: RecycleLimits;
+  readonly #holdback: Holdback;
+  #instance: LiveInstance | undefined;
+  #starting: Promise<Acquired> | undefined = undefined;
+  /** Replaced, and not yet idle. */
+  readonly #leaving = new Set<LiveInstance>();
+  #isRecycling = false;
   #isStopped = false;
 
-  constructor(make: MakeInstance, clock: Clock, instance: GuestInstance) {
+  constructor(make: MakeInstance, clock: Clock, limits: RecycleLimits, instance: LiveInstance) {
     this.#make = make;
-    this.#clock = clock;
+    this.#limits = limits;
+    this.#holdback = new Holdback(clock);
     this.#instance = instance;
   }
 
-  /** The instance, made now where the last one was dropped and nothing speaks against another. */
-  acquire(): Result<GuestInstance, string> {
-    if (this.#instance !== undefined) return { ok: true, value: this.#instance };
-    if (this.#isStopped) return { ok: false, error: "was stopped" };
-    const waitMs = this.#retryAtMs - this.#clock.monotonic();
-    if (waitMs > 0) return { ok: false, error: `faulted ${this.#faults} times, next try in ${Math.ceil(waitMs)} ms` };
-    const made = this.#make();
-    if (made.ok) this.#instance = made.value;
-    else this.#countFault();
-    return made;
+  acquire(): Acquired | Promise<Acquired> {
+    const instance = this.#instance;
+    if (instance === undefined) return this.#start();
+    if ((instance.calls & (LOOK_EVERY - 1)) === 0) this.#look(instance);
+    return { ok: true, value: instance };
   }
 
-  /** The instance answered: what went wrong before is over. */
-  succeeded(): void {
-    this.#faults = 0;
+  succeeded(_instance: LiveInstance): void {
+    this.#holdback.faults = 0;
   }
 
-  /** Drops the instance, and replaces it when the event loop has a turn to spare. */
-  drop(): void {
+  drop(instance: LiveInstance): void {
+    this.#leaving.delete(instance);
+    if (this.#instance !== instance) return;
     this.#instance = undefined;
-    this.#countFault();
+    this.#holdback.count();
     setImmediate(() => {
-      if (this.#instance === undefined && !this.#isStopped) this.acquire();
+      if (this.#instance === undefined && !this.#isStopped) void this.#start();
     });
+  }
+
+  idle(instance: LiveInstance): void {
+    if (this.#leaving.size > 0 && this.#leaving.delete(instance)) instance.stop("was replaced");
   }
 
   stop(): void {
     this.#isStopped = true;
+    this.#instance?.stop("was stopped");
     this.#instance = undefined;
+    for (const leaving of this.#leaving) leaving.stop("was stopped");
+    this.#leaving.clear();
   }
 
-  #countFault(): void {
-    this.#faults++;
-    if (this.#faults < FAULTS_AT_ONCE_MAX) return;
-    const doublings = Math.min(this.#faults - FAULTS_AT_ONCE_MAX, 20);
-    this.#retryAtMs = this.#clock.monotonic() + Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** doublings);
+  #start(): Acquired | Promise<Acquired> {
+    if (this.#isStopped) return { ok: false, error: "was stopped" };
+    if (this.#starting !== undefined) return this.#starting;
+    const { reason } = this.#holdback;
+    if (reason !== undefined) return { ok: false, error: reason };
+    const made = this.#make();
+    if (!(made instanceof Promise)) return this.#take(made);
+    this.#starting = made.then((acquired) => {
+      this.#starting = undefined;
+      return this.#take(acquired);
+    });
+    return this.#starting;
+  }
+
+  #take(made: Acquired): Acquired {
+    if (!made.ok) {
+      this.#holdback.count();
+      return made;
+    }
+    if (this.#isStopped) {
+      made.value.stop("was stopped");
+      return { ok: false, error: "was stopped" };
+    }
+    const before = this.#instance;
+    this.#instance = made.value;
+    if (before === undefined) return made;
+    if (before.isIdle) before.stop("was replaced");
+    else this.#leaving.add(before);
+    return made;
+  }
+
+  /** One that has done enough is replaced while it serves on; its last calls end in it. */
+  #look(instance: LiveInstance): void {
+    const isWorn =
+      instance.calls >= this.#limits.callsMax || instance.memoryBytes >= this.#limits.memoryMaxBytes * 0.75;
+    if (!isWorn || this.#isRecycling) return;
+    this.#isRecycling = true;
+    setImmediate(() => {
+      void Promise.resolve(this.#isStopped || this.#instance !== instance ? undefined : this.#make()).then((made) => {
+        this.#isRecycling = false;
+        return made === undefined ? undefined : this.#take(made);
+      });
+    });
+  }
+}
+
+/** An instance for each exchange's call: nothing that one leaves is there for another. */
+export class FreshInstances implements Instances {
+  readonly #make: MakeInstance;
+  readonly #holdback: Holdback;
+  readonly #live = new Set<LiveInstance>();
+  #isStopped = false;
+
+  constructor(make: MakeInstance, clock: Clock) {
+    this.#make = make;
+    this.#holdback = new Holdback(clock);
+  }
+
+  acquire(): Acquired | Promise<Acquired> {
+    if (this.#isStopped) return { ok: false, error: "was stopped" };
+    const { reason } = this.#holdback;
+    if (reason !== undefined) return { ok: false, error: reason };
+    const made = this.#make();
+    return made instanceof Promise ? made.then((acquired) => this.#take(acquired)) : this.#take(made);
+  }
+
+  succeeded(_instance: LiveInstance): void {
+    this.#holdback.faults = 0;
+  }
+
+  drop(instance: LiveInstance): void {
+    this.#live.delete(instance);
+    this.#holdback.count();
+  }
+
+  idle(instance: LiveInstance): void {
+    if (!this.#live.delete(instance)) return;
+    // It is still on the stack.
+    queueMicrotask(() => instance.stop("has answered"));
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    for (const instance of this.#live) instance.stop("was stopped");
+    this.#live.clear();
+  }
+
+  #take(made: Acquired): Acquired {
+    if (made.ok) this.#live.add(made.value);
+    else this.#holdback.count();
+    return made;
   }
 }

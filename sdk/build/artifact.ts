@@ -3,7 +3,14 @@
 import { createHash } from "node:crypto";
 import { Digest, Manifest, type Digest as DigestOf } from "../../runtime/contract/bundle.ts";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
-import { ATTRIBUTES, FRAMING_FIELDS, HANDLER_INTERFACE, HOST_INTERFACE, MANIFEST_SECTION } from "../wit/world.ts";
+import {
+  ATTRIBUTES,
+  FRAMING_FIELDS,
+  HANDLER_INTERFACE,
+  HOST_INTERFACE,
+  MANIFEST_SECTION,
+  METADATA_PREFIX,
+} from "../wit/world.ts";
 import { readSections, WasmFault, WasmWriter, type Section } from "./wasm-reader.ts";
 
 /** The largest artifact that is accepted; one of QuickJS is 2 to 3 MB. */
@@ -15,6 +22,7 @@ const IMPORT = 10;
 const EXPORT = 11;
 /** What the engine inside of a component links against; most of it traps when it is called. */
 const WASI_IMPORT = /^wasi:(?:cli|clocks|filesystem|io|random)\/[a-z-]+@0\.2\.\d+$/u;
+const METADATA_NAME = /^metadata\.[a-z][a-z0-9_-]{0,62}$/u;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/u;
 
 /** An artifact that says what it is; its code was not looked at yet. */
@@ -63,8 +71,8 @@ export function checkManifest(manifest: Manifest): readonly Problem[] {
   const problems: Problem[] = [];
   const complain = (path: string, message: string) => problems.push({ path, message });
   manifest.reads.forEach((name, index) => {
-    const isAttribute = ATTRIBUTES.some((attribute) => attribute === name);
-    if (isAttribute || (FIELD_NAME.test(name) && !name.includes("."))) return;
+    const isAttribute = ATTRIBUTES.some((attribute) => attribute === name) || METADATA_NAME.test(name);
+    if (isAttribute || name === "*" || (FIELD_NAME.test(name) && !name.includes("."))) return;
     complain(
       `reads[${index}]`,
       `${JSON.stringify(name)} is neither a lower-case header name nor one of ${ATTRIBUTES.join(", ")}`,
@@ -73,16 +81,35 @@ export function checkManifest(manifest: Manifest): readonly Problem[] {
   manifest.writes.forEach((name, index) => {
     if (FRAMING_FIELDS.has(name))
       complain(`writes[${index}]`, `${JSON.stringify(name)} is set by the proxy and cannot be edited`);
-    else if (name !== ":status" && name !== "*" && !FIELD_NAME.test(name)) {
-      complain(`writes[${index}]`, `${JSON.stringify(name)} is neither a lower-case header name nor ":status" or "*"`);
+    else if (name !== ":status" && name !== "*" && !METADATA_NAME.test(name) && !isFieldToWrite(name)) {
+      complain(
+        `writes[${index}]`,
+        `${JSON.stringify(name)} is neither a lower-case header name nor ":status", "metadata.NAME" or "*"`,
+      );
     }
   });
+  if (manifest.isolation === "request") {
+    for (const phase of ["setup", "timer"] as const) {
+      if (manifest.phases.includes(phase))
+        complain(
+          "isolation",
+          `"request" gives each exchange an instance of its own, and ${phase} wants one that stays`,
+        );
+    }
+  }
+  if (manifest.timers.length > 0 !== manifest.phases.includes("timer"))
+    complain("timers", "must be there where phases has timer, and only there");
   for (const list of ["reads", "writes"] as const) {
     manifest[list].forEach((name, index, all) => {
       if (all.indexOf(name) !== index) complain(`${list}[${index}]`, `${JSON.stringify(name)} is listed twice`);
     });
   }
   return problems;
+}
+
+/** A field that begins like a value for later filters would be taken for one. */
+function isFieldToWrite(name: string): boolean {
+  return FIELD_NAME.test(name) && !name.startsWith(METADATA_PREFIX);
 }
 
 function checkWorld(sections: readonly Section[]): readonly Problem[] {

@@ -2,7 +2,7 @@
 import { componentize } from "componentize-qjs";
 import { join } from "node:path";
 import { z } from "zod";
-import { Manifest, type Digest } from "../../runtime/contract/bundle.ts";
+import { Manifest, Phase, type Digest } from "../../runtime/contract/bundle.ts";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { WORLD } from "../wit/world.ts";
@@ -77,12 +77,13 @@ async function readManifest(script: string): Promise<Parsed<Manifest>> {
 function describe(filter: unknown): Parsed<Manifest> {
   if (!isFilter(filter))
     return fault("default", `must be what defineFilter returns: "export default defineFilter({ … })"`);
-  const phases = (["request", "response"] as const).filter((phase) => filter[phase] !== undefined);
+  const { handlers } = filter;
+  const phases = Phase.options.filter((phase) => handlers[phase] !== undefined);
   if (phases.length === 0)
     return fault("request", "is missing: a filter needs a request handler or a response handler");
   const schema = renderSchema(filter.config);
   if (!schema.ok) return schema;
-  const { name, stage, reads, writes } = filter;
+  const { name, stage, reads, writes, body, upstreams, timers, cacheable, isolation } = filter;
   const manifest = parseWith(Manifest, {
     name,
     world: WORLD,
@@ -90,6 +91,12 @@ function describe(filter: unknown): Parsed<Manifest> {
     reads,
     writes,
     phases,
+    body,
+    upstreams,
+    metrics: Object.entries(filter.metrics).map(([metric, definition]) => Object.assign({ name: metric }, definition)),
+    timers,
+    cacheable,
+    isolation,
     configSchema: schema.value,
   });
   if (!manifest.ok) return manifest;
@@ -112,7 +119,7 @@ function renderSchema(schema: z.ZodType | undefined): Parsed<Record<string, unkn
 }
 
 function isFilter(value: unknown): value is AnyFilter {
-  return typeof value === "object" && value !== null && "name" in value && "stage" in value && "reads" in value;
+  return typeof value === "object" && value !== null && "name" in value && "stage" in value && "handlers" in value;
 }
 
 function fault(path: string, message: string): { readonly ok: false; readonly problems: readonly Problem[] } {

@@ -13,6 +13,24 @@ const GLOBALS = `declare const console: Record<"debug" | "log" | "info" | "warn"
 declare function queueMicrotask(job: () => void): void;
 declare function atob(text: string): string;
 declare function btoa(text: string): string;
+declare class TextEncoder {
+  encode(text?: string): Uint8Array;
+}
+declare class TextDecoder {
+  constructor(label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean });
+  decode(bytes?: Uint8Array): string;
+}
+interface AbortSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  throwIfAborted(): void;
+  addEventListener(kind: "abort", listener: () => void): void;
+  removeEventListener(kind: "abort", listener: () => void): void;
+}
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
 `;
 
 /** Every type error in the file and what it imports, by file, line and column; none for a file that compiles. */

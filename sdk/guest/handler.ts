@@ -1,12 +1,18 @@
-// The component's exports over an author's filter: heads become messages, verdicts become answers (the grammar is in filter.wit).
+// The component's exports over an author's filter: heads become messages, what handlers return becomes answers, and a
+// call whose handler waits is kept until its promise has settled.
+import host from "vespid:filter/host@2.0.0";
 import { parseWith } from "../../runtime/contract/problem.ts";
-import type { AnyFilter, AnyHandler } from "../define-filter.ts";
-import type { EditableHeaders } from "../headers.ts";
+import type { BodyTransform } from "../body.ts";
+import { bytesOf } from "../content.ts";
+import { CallContext, type ContextBase } from "../context.ts";
+import type { AnyFilter } from "../define-filter.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
-import type { Verdict } from "../verdict.ts";
+import { createMeters } from "../metric.ts";
 import type { Phase, Side } from "../wit/world.ts";
+import { addMetric, PROCEED, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
+import { GuestPort, settleOperation } from "./operations.ts";
 import { drainJobs, GuestPromise } from "./promise.ts";
 
 /** The exports of interface `handler`. */
@@ -18,19 +24,85 @@ export interface GuestHandler {
   cancel(call: number): void;
 }
 
+type Message = RequestMessage | ResponseMessage;
+
 const NO_CONFIG = { ok: true, value: {} } as const;
+const PENDING = "pending\n";
+const PASS = "pass\n";
 
 /** The exports of a component that runs `filter`. */
 export function createHandler(filter: AnyFilter): GuestHandler {
-  const { request, response } = filter;
-  let context: unknown;
+  const { handlers } = filter;
+  const metrics = createMeters(filter.metrics, addMetric);
+  let base: ContextBase = { config: {}, state: undefined, log, metrics };
+  /** Calls whose handlers wait, or whose bodies are on their way. */
+  const ports = new Map<number, GuestPort>();
+  const transforms = new Map<number, BodyTransform>();
+  /** Answers that came since the host entered, of calls that had to wait. */
+  const answered = new Map<number, string>();
+
+  /** The answer to a call; `pending` where its promise has not settled, and then it is in `answered` one day. */
+  function settle(port: GuestPort, result: unknown, render: (value: unknown) => string): string {
+    if (!(result instanceof GuestPromise)) return withMetrics(render(result));
+    const { call } = port;
+    ports.set(call, port);
+    const finish = (text: string): void => {
+      // A call that was cancelled has no answer.
+      if (ports.delete(call)) answered.set(call, text);
+    };
+    result.then(
+      (value) => finish(attempt(() => render(value))),
+      (reason) => finish(renderFailed(reason)),
+    );
+    return leave(call);
+  }
+
+  /** Runs what is due, and tells the host of every call that it settled; the answer of `call` is returned. */
+  function leave(call: number): string {
+    try {
+      drainJobs();
+    } catch (error) {
+      answered.set(call, renderFailed(error));
+    }
+    const own = answered.get(call) ?? PENDING;
+    answered.delete(call);
+    for (const [other, text] of answered) host.settle(other, text);
+    answered.clear();
+    return withMetrics(own);
+  }
+
+  function verdictOf(port: GuestPort, phase: Phase, message: Message): (verdict: unknown) => string {
+    return (verdict) => {
+      const body = message.touchedBody;
+      if (body?.transformation !== undefined) transforms.set(port.call, body.transformation);
+      const to = phase === "request" ? "upstream" : "downstream";
+      return renderVerdict(verdict, { call: port.call, edits: message.headers.edits, body, to });
+    };
+  }
+
+  function beginMessage(port: GuestPort, phase: Phase, head: string): string {
+    const handle = handlers[phase];
+    if (handle === undefined) return PROCEED;
+    const message = phase === "request" ? requestOf(head, port) : replyOf(head, port);
+    return settle(port, handle(message, new CallContext(base, port)), verdictOf(port, phase, message));
+  }
+
+  function beginBackground(port: GuestPort, phase: "setup" | "timer", name: string): string {
+    const handle = handlers[phase];
+    if (handle === undefined) return PROCEED;
+    const context = new CallContext(base, port);
+    return settle(port, handle(name, context), (value) => {
+      if (phase === "setup") base.state = value;
+      return PROCEED;
+    });
+  }
 
   return {
     configure(config) {
       let problems: unknown;
       try {
         const parsed = filter.config === undefined ? NO_CONFIG : parseWith<unknown>(filter.config, JSON.parse(config));
-        if (parsed.ok) context = { config: parsed.value, log };
+        if (parsed.ok) base = { config: parsed.value, state: undefined, log, metrics };
         else problems = parsed.problems;
       } catch (error) {
         // A transform of the author's that throws.
@@ -39,66 +111,90 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       // The error of a WIT result is thrown as it is: a string.
       if (problems !== undefined) throw JSON.stringify(problems);
     },
-    begin(_call, phase, head) {
+    begin(call, phase, head) {
       try {
-        if (phase === "request") {
-          if (request === undefined) return "proceed\n";
-          // oxlint-disable-next-line prefer-template
-          const message = new RequestMessage(HEAD_LOOKUP, "\n" + head);
-          return settle(request(message, context), message.headers);
-        }
-        if (response === undefined) return "proceed\n";
-        // The reply's lines, an empty line, the request's lines; either may have none.
-        const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
-        const below = new RequestMessage(HEAD_LOOKUP, head.slice(end));
-        const message = new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below);
-        return settle(response(message, context), message.headers);
+        const port = new GuestPort(call);
+        if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
+        return beginMessage(port, phase, head);
       } catch (error) {
-        return renderFailed(error);
+        return withMetrics(renderFailed(error));
       }
     },
-    resume(_call, operation) {
-      return `failed operation ${operation} was not started`;
+    resume(call, operation, outcome, payload) {
+      settleOperation(operation, { outcome, payload });
+      return leave(call);
     },
-    chunk: () => "pass\n",
-    cancel: () => undefined,
+    chunk(call, source, bytes, isEnd) {
+      const transform = transforms.get(call);
+      if (transform === undefined) return "failed no transform is under way";
+      if (isEnd) transforms.delete(call);
+      const to = source === "downstream" ? "upstream" : "downstream";
+      const port = ports.get(call) ?? new GuestPort(call);
+      try {
+        return passChunk(port, transform, { bytes, isEnd, to });
+      } catch (error) {
+        return withMetrics(renderFailed(error));
+      }
+    },
+    cancel(call) {
+      transforms.delete(call);
+      const port = ports.get(call);
+      ports.delete(call);
+      port?.abort();
+      leave(call);
+    },
   };
-}
 
-function settle(answer: ReturnType<AnyHandler>, headers: EditableHeaders): string {
-  // The global promise is the SDK's, so the second question is the compiler's alone.
-  if (!(answer instanceof Promise)) return renderVerdict(answer ?? undefined, headers);
-  if (!(answer instanceof GuestPromise)) return renderFailed("the handler returned a promise of another kind");
-  drainJobs();
-  const { settled } = answer;
-  if (settled === undefined) return "pending\n";
-  return settled.ok ? renderVerdict(settled.value, headers) : renderFailed(settled.reason);
-}
-
-function renderVerdict(verdict: Verdict | undefined, headers: EditableHeaders): string {
-  if (verdict === undefined || verdict.kind === "proceed") {
-    const { edits } = headers;
-    let answer = "proceed\n";
-    // Sums and not templates: the interpreter makes a method call of a template.
-    /* oxlint-disable prefer-template */
-    for (let index = 0; index < edits.length; index += 3) {
-      const kind = edits[index] ?? "";
-      answer += kind + " " + (edits[index + 1] ?? "");
-      answer += kind === "remove" ? "\n" : ": " + (edits[index + 2] ?? "") + "\n";
+  function passChunk(port: GuestPort, transform: BodyTransform, piece: Piece): string {
+    const { bytes, isEnd, to } = piece;
+    const emit = (content: unknown): void => {
+      if (typeof content !== "string" && !(content instanceof Uint8Array))
+        throw new TypeError("a transform returns text, bytes or nothing");
+      if (content.length > 0) host.emit(port.call, to, bytesOf(content));
+    };
+    /** Whether the piece itself goes on; then what follows it is emitted behind it. */
+    const passed = bytes.length === 0 ? undefined : transform.chunk(bytes);
+    if (!isEnd && !(passed instanceof GuestPromise)) {
+      if (passed === undefined || passed === null) return withMetrics(PASS);
+      emit(passed);
+      return withMetrics(PROCEED);
     }
-    /* oxlint-enable prefer-template */
-    return answer;
+    const last = GuestPromise.resolve(passed).then((content) => {
+      const rest = isEnd ? transform.end?.() : undefined;
+      return GuestPromise.resolve(rest).then((tail) => {
+        if (tail === undefined && content === undefined) return PASS;
+        if (content !== undefined || bytes.length > 0) emit(content ?? bytes);
+        if (tail !== undefined) emit(tail);
+        return PROCEED;
+      });
+    });
+    return settle(port, last, (answer) => String(answer));
   }
-  if (verdict.kind !== "reply") return renderFailed("the handler returned something that is not a verdict");
-  let answer = `reply ${verdict.status}\n`;
-  for (const [name, value] of Object.entries(verdict.headers ?? {})) {
-    if (name.includes("\n") || value.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
-    answer += `add ${name}: ${value}\n`;
-  }
-  return verdict.body === undefined || verdict.body === "" ? answer : `${answer}\n${verdict.body}`;
 }
 
-function renderFailed(error: unknown): string {
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return `failed ${message}`;
+/** A chunk and where it goes. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  readonly isEnd: boolean;
+  readonly to: Side;
+}
+
+function requestOf(head: string, port: GuestPort): RequestMessage {
+  // oxlint-disable-next-line prefer-template
+  return new RequestMessage(HEAD_LOOKUP, "\n" + head, port);
+}
+
+/** The reply's lines (or trailers), an empty line, the request's lines; either may have none. */
+function replyOf(head: string, port: GuestPort): ResponseMessage {
+  const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
+  const below = new RequestMessage(HEAD_LOOKUP, head.slice(end), port);
+  return new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);
+}
+
+function attempt(render: () => string): string {
+  try {
+    return render();
+  } catch (error) {
+    return renderFailed(error);
+  }
 }

@@ -1,7 +1,7 @@
 // Exchanges and their surroundings for tests: nothing of the network, a clock that stands still until it is moved.
 import type { Body } from "../../runtime/exchange/body.ts";
 import { EMPTY_BODY } from "../../runtime/exchange/body.ts";
-import { Exchange, type Clock } from "../../runtime/exchange/exchange.ts";
+import { Exchange, type Clock, type Schedule } from "../../runtime/exchange/exchange.ts";
 import { HeaderMap } from "../../runtime/exchange/headers.ts";
 
 /** A request as tests write it; what is left out is plain. */
@@ -16,19 +16,45 @@ export interface RequestInit {
   readonly body?: Body;
 }
 
-/** A clock that a test moves. */
+/** A clock that a test moves; timers are due when it says so. */
 export interface TestClock extends Clock {
+  /** Moves on, and runs what falls due on the way, in order. */
   advance(ms: number): void;
+  readonly schedule: Schedule;
+  /** Timers that wait. */
+  readonly scheduled: number;
+}
+
+interface Timer {
+  readonly atMs: number;
+  readonly run: () => void;
 }
 
 /** A clock at its beginning. */
 export function startClock(): TestClock {
   let atMs = 1_000_000;
+  const timers = new Set<Timer>();
   return {
     now: () => 1_700_000_000_000 + atMs,
     monotonic: () => atMs,
     advance: (ms) => {
-      atMs += ms;
+      const endMs = atMs + ms;
+      for (;;) {
+        const [next] = [...timers].filter((timer) => timer.atMs <= endMs).toSorted((a, b) => a.atMs - b.atMs);
+        if (next === undefined) break;
+        timers.delete(next);
+        atMs = Math.max(atMs, next.atMs);
+        next.run();
+      }
+      atMs = endMs;
+    },
+    schedule: (run, afterMs) => {
+      const timer = { atMs: atMs + afterMs, run };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    },
+    get scheduled() {
+      return timers.size;
     },
   };
 }

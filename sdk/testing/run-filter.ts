@@ -1,6 +1,7 @@
 // A filter against one made-up exchange, in the test's own process: `import { runFilter } from "vespid/testing"`.
-import { compileChain } from "../../runtime/chain/chain.ts";
-import { buildNativeFilter } from "../../runtime/chain/native-filter.ts";
+import { compileChain, type RunObserver } from "../../runtime/chain/chain.ts";
+import { NO_METER } from "../../runtime/chain/meter.ts";
+import { buildNativeFilter, type FilterSurroundings } from "../../runtime/chain/native-filter.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem } from "../../runtime/contract/problem.ts";
 import type { BodySink } from "../../runtime/exchange/body.ts";
@@ -8,7 +9,7 @@ import { promised } from "../../runtime/exchange/later.ts";
 import type { Reply } from "../../runtime/exchange/reply.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
 import type { AnyFilter } from "../define-filter.ts";
-import { makeExchange, startClock, type RequestInit } from "./exchange.ts";
+import { makeExchange, startClock, type RequestInit, type TestClock } from "./exchange.ts";
 
 /** A request, the filter's configuration, and what the service behind it would answer. */
 export interface Scene extends RequestInit {
@@ -38,9 +39,12 @@ export async function runFilter(filter: AnyFilter, scene: Scene = {}): Promise<S
     stage: filter.stage,
     config: scene.config ?? {},
   });
-  const built = buildNativeFilter(filter, use, (_level, message) => logs.push(message));
-  if (!built.ok) throw new Error(built.problems.map((problem) => renderProblem(problem)).join("\n"));
   const clock = startClock();
+  const built = await buildNativeFilter(filter, use, {
+    ...surroundingsOf(clock),
+    log: (_level, message) => logs.push(message),
+  });
+  if (!built.ok) throw new Error(built.problems.map((problem) => renderProblem(problem)).join("\n"));
   const exchange = makeExchange(scene, clock);
   let forwarded: SceneResult["forwarded"];
   const run = compileChain(
@@ -58,12 +62,19 @@ export async function runFilter(filter: AnyFilter, scene: Scene = {}): Promise<S
   return { forwarded, reply: { status, headers: fieldsOf(headers), body: readBody(outcome.value) }, logs };
 }
 
-const SILENT = {
-  exchangeEnded: () => undefined,
-  connectionOpened: () => undefined,
-  connectionClosed: () => undefined,
-  filterRan: () => undefined,
-};
+const SILENT: RunObserver = { filterRan: () => undefined, circuitChanged: () => undefined };
+
+/** Surroundings without a network, a log or metrics. */
+export function surroundingsOf(clock: TestClock): FilterSurroundings {
+  return {
+    clock,
+    schedule: clock.schedule,
+    log: () => undefined,
+    callout: ({ cluster }) =>
+      Promise.resolve({ ok: false, error: { kind: "failed", message: `cluster ${cluster} is not known` } }),
+    declareMetrics: () => ({ ok: true, value: NO_METER }),
+  };
+}
 
 /** Fields by lower-case name. */
 export function fieldsOf(headers: Iterable<readonly [string, string]>): Record<string, string> {

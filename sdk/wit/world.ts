@@ -27,25 +27,48 @@ export const SIDES = ["downstream", "upstream"] as const;
 export type Side = (typeof SIDES)[number];
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** What `reads` may name besides header fields (Mixer's vocabulary where it has a word). */
+/** What `reads` may name besides header fields (Mixer's vocabulary where it has a word, then Envoy's), and `metadata.*`. */
 export const ATTRIBUTES = [
   ":method",
   /** Path and query. */
   ":path",
   ":authority",
-  /** The reply's status; phase response only. */
+  /** The reply's status; from phase response on. */
   ":status",
   "source.ip",
-  /** SPIFFE id of the peer; absent without mutual TLS. */
+  "source.port",
+  /** SPIFFE ID of the peer without `spiffe://`; absent without mutual TLS. */
   "source.principal",
   "destination.service",
   "destination.port",
   "route.name",
   "request.id",
+  /** `http` or `https`. */
+  "request.scheme",
+  /** `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`. */
+  "request.protocol",
+  /** When it came, milliseconds since the epoch. */
+  "request.time",
+  /** SNI of the connection. */
+  "connection.requested_server_name",
   /** `inbound` or `outbound`. */
   "context.direction",
+  // From here on in phase log only.
+  /** Bytes of the bodies. */
+  "request.size",
+  "response.size",
+  /** Milliseconds from the request's first byte to the reply's last. */
+  "response.duration",
+  /** Envoy's response flags, `-` for none. */
+  "response.flags",
+  "response.code_details",
+  /** Endpoint that answered: `10.0.0.7:8080`. */
+  "upstream.address",
 ] as const;
-export type Attribute = (typeof ATTRIBUTES)[number];
+export type Attribute = (typeof ATTRIBUTES)[number] | `metadata.${string}`;
+
+/** Prefix of the values that a filter leaves for later filters and the access log. */
+export const METADATA_PREFIX = "metadata.";
 
 /** Fields that frame a message or belong to one connection: the codec's own, no filter edits them. */
 export const FRAMING_FIELDS: ReadonlySet<string> = new Set([

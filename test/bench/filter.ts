@@ -7,7 +7,8 @@ import type { GuestModule } from "../../runtime/wasm/engine.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
-import { makeExchange } from "../../sdk/testing/exchange.ts";
+import { makeExchange, startClock } from "../../sdk/testing/exchange.ts";
+import { surroundingsOf } from "../../sdk/testing/run-filter.ts";
 import { idleHost } from "../contract/subjects.ts";
 import stamp from "../fixtures/stamp/filter.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
@@ -86,8 +87,8 @@ function depsFor(bundle: DerivedBundle): FilterDeps {
       const bytes = bundle.files.get(digest);
       return Promise.resolve(bytes === undefined ? { ok: false, error: "is not there" } : { ok: true, value: bytes });
     },
+    ...surroundingsOf(startClock()),
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
-    log: () => undefined,
   };
 }
 

@@ -37,6 +37,7 @@ const SILENT = {
   connectionOpened: () => undefined,
   connectionClosed: () => undefined,
   filterRan: () => undefined,
+  circuitChanged: () => undefined,
 };
 
 function asks(what: string, headers: Readonly<Record<string, string>> = {}): RequestInit {

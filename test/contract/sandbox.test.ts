@@ -36,7 +36,6 @@ describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a
   test.each([
     ["loop", "ran out of fuel"],
     ["regex", "ran out of fuel"],
-    ["wait", "waits for an operation"],
   ])("%p costs one request and its instance", (what, message) => {
     expect(count()).toBe("1");
     expect(count()).toBe("2");
@@ -63,6 +62,15 @@ describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a
     expect(count()).toBe("1");
     expect(messageOf(ask("throw"))).toContain("boom");
     expect(count()).toBe("3");
+  });
+
+  test("a call that waits for nothing fails at once, and keeps the instance", async () => {
+    expect(count()).toBe("1");
+    const verdict = await filter.request?.(makeExchange({ headers: { "x-do": "wait" } }, clock));
+    expect(verdict).toMatchObject({ kind: "failed" });
+    expect(messageOf(verdict ?? never())).toContain("waits for nothing");
+    expect(count()).toBe("3");
+    expect(clock.scheduled).toBe(0);
   });
 
   test("fuel that a call used is told, and never more than there was", () => {

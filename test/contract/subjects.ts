@@ -8,7 +8,8 @@ import type { GuestHost } from "../../runtime/wasm/engine.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
-import { startClock } from "../../sdk/testing/exchange.ts";
+import { startClock, type TestClock } from "../../sdk/testing/exchange.ts";
+import { surroundingsOf } from "../../sdk/testing/run-filter.ts";
 import probe from "../fixtures/probe/filter.ts";
 
 /** Fields of a use that a test sets; the rest is plain. */
@@ -16,10 +17,13 @@ export type UseInit = Partial<Omit<FilterUse, "source" | "limits">> & {
   readonly limits?: Partial<FilterUse["limits"]>;
 };
 
+/** What a test gives of what filters are built with. */
+export type TestDeps = Partial<Omit<FilterDeps, "clock">> & { readonly clock?: TestClock };
+
 /** One engine. */
 export interface Subject {
   readonly engine: "native" | "jsc";
-  build(init?: UseInit, deps?: Partial<FilterDeps>): Promise<Parsed<Filter>>;
+  build(init?: UseInit, deps?: TestDeps): Promise<Parsed<Filter>>;
 }
 
 export const PROBE = join(import.meta.dir, "../fixtures/probe/filter.ts");
@@ -45,7 +49,7 @@ export function unwrap<T>(parsed: Parsed<T>): T {
 }
 
 /** What `buildFilter` needs, with the files of a bundle at hand. */
-export function depsFor(bundle: DerivedBundle | undefined, deps: Partial<FilterDeps> = {}): FilterDeps {
+export function depsFor(bundle: DerivedBundle | undefined, deps: TestDeps = {}): FilterDeps {
   return {
     builtins: new Map([[probe.name, probe]]),
     engine: jscEngine,
@@ -53,8 +57,7 @@ export function depsFor(bundle: DerivedBundle | undefined, deps: Partial<FilterD
       const bytes = bundle?.files.get(digest);
       return Promise.resolve(bytes === undefined ? { ok: false, error: "is not there" } : { ok: true, value: bytes });
     },
-    clock: startClock(),
-    log: () => undefined,
+    ...surroundingsOf(deps.clock ?? startClock()),
     ...deps,
   };
 }

@@ -93,6 +93,7 @@ function serve(wire: Wire): { readonly server: Http2Server; readonly seen: Seen 
       tcpOpened: () => undefined,
       tcpEnded: () => undefined,
       filterRan: () => undefined,
+      circuitChanged: () => undefined,
     },
   };
   return { server: new Http2Server(wire, DOWNSTREAM, front), seen };

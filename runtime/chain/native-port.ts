@@ -1,0 +1,70 @@
+// A native handler's way to its host: the operations that a sandboxed one has, with the same bounds.
+import { OperationError, type CallPort, type OperationKind, type OperationOutcome } from "../../sdk/port.ts";
+import type { FilterLimits } from "../contract/filter.ts";
+import type { Failure } from "../exchange/failure.ts";
+import type { Operation, Operations } from "./operations.ts";
+import type { Message } from "./whole-body.ts";
+
+export class NativePort implements CallPort {
+  readonly #operations: Operations;
+  readonly #limits: FilterLimits;
+  readonly #message: Message | undefined;
+  /** What waits for each operation; made when there is one, as most calls have none. */
+  #running: Map<Operation, (reason: Error) => void> | undefined = undefined;
+  #controller: AbortController | undefined = undefined;
+  #started = 0;
+  /** Told when the message's body cannot be had. */
+  onBodyFailed: ((cause: Failure) => void) | undefined = undefined;
+
+  constructor(operations: Operations, limits: FilterLimits, message: Message | undefined) {
+    this.#operations = operations;
+    this.#limits = limits;
+    this.#message = message;
+  }
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    return this.#controller.signal;
+  }
+
+  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome> {
+    if (signal?.aborted === true) return Promise.reject(gaveUp(signal));
+    const { operationsMax } = this.#limits;
+    if (this.#started++ >= operationsMax)
+      return Promise.reject(new OperationError("OperationError", `started more than ${operationsMax} operations`));
+    const started = this.#operations.start(kind, request, payload, {
+      message: this.#message,
+      bodyFailed: (cause) => this.onBodyFailed?.(cause),
+    });
+    if (!started.ok) return Promise.reject(new OperationError("OperationError", started.error));
+    const operation = started.value;
+    const { promise, resolve, reject } = Promise.withResolvers<OperationOutcome>();
+    (this.#running ??= new Map()).set(operation, reject);
+    const onAbort = (): void => {
+      operation.stop();
+      reject(gaveUp(signal));
+    };
+    signal?.addEventListener("abort", onAbort);
+    void operation.done.then((outcome) => {
+      signal?.removeEventListener("abort", onAbort);
+      this.#running?.delete(operation);
+      return resolve(outcome);
+    });
+    return promise;
+  }
+
+  /** Nobody waits for the call any more. */
+  abort(): void {
+    const reason = new OperationError("AbortError", "nobody waits for the call any more");
+    for (const [operation, reject] of this.#running ?? []) {
+      operation.stop();
+      reject(reason);
+    }
+    this.#running?.clear();
+    this.#controller?.abort(reason);
+  }
+}
+
+function gaveUp(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new OperationError("AbortError", "was given up");
+}

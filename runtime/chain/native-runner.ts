@@ -1,0 +1,207 @@
+// Calls the handlers of a native filter: the object that `defineFilter` returned, without a sandbox and without strings
+// crossing. What it sees and may do is bounded as in the sandbox, so that both answer alike.
+import type { BodyTransform, MessageBody, Passed as PassedContent } from "../../sdk/body.ts";
+import { bytesOf } from "../../sdk/content.ts";
+import { CallContext, type ContextBase } from "../../sdk/context.ts";
+import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
+import type { Lookup } from "../../sdk/headers.ts";
+import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
+import type { Verdict } from "../../sdk/verdict.ts";
+import type { FilterUse } from "../contract/filter.ts";
+import type { Exchange, Schedule } from "../exchange/exchange.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import type { HeaderMap } from "../exchange/headers.ts";
+import { EVERY_FIELD, replyReader, requestReader, type Fields, type Reader } from "./attributes.ts";
+import { NativePort } from "./native-port.ts";
+import type { Operations } from "./operations.ts";
+import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "./phased-filter.ts";
+import type { ChunkHandler, Passed } from "./transformed-body.ts";
+
+/** What a native filter's calls work with. */
+export interface NativeParts {
+  readonly filter: AnyFilter;
+  readonly use: FilterUse;
+  readonly base: ContextBase;
+  readonly operations: Operations;
+  readonly schedule: Schedule;
+}
+
+const NO_CHANGES = { edits: [], replacement: undefined, transform: undefined } as const;
+const PROCEED: Decided = { kind: "proceed", changes: NO_CHANGES, cacheMs: 0 };
+
+export class NativeRunner implements HandlerRunner {
+  readonly needsHead = false;
+  readonly fuelUsed = 0;
+  readonly #parts: NativeParts;
+  readonly #requestFields: Lookup<Exchange>;
+  readonly #replyFields: Lookup<Fields>;
+  #stopTimers: () => void = () => undefined;
+
+  constructor(parts: NativeParts) {
+    this.#parts = parts;
+    const { reads } = parts.filter;
+    this.#requestFields = lookupOf(reads, (name) => (name === ":status" ? undefined : requestReader(name)));
+    this.#replyFields = lookupOf(reads, replyReader);
+  }
+
+  run({ phase, exchange, fields, message: source }: HandlerCall): Decided | WaitingDecision {
+    const { filter, use, base, operations } = this.#parts;
+    const handle = filter.handlers[phase];
+    if (handle === undefined) return PROCEED;
+    const port = new NativePort(operations, use.limits, source);
+    const request = new RequestMessage(this.#requestFields, exchange, port);
+    const message = fields === undefined ? request : new ResponseMessage(this.#replyFields, fields, request, port);
+    const decide = (verdict: unknown): Decided => decisionOf(verdict, message.headers.edits, message.touchedBody);
+    return this.#call(handle, message, new CallContext(base, port), port, decide);
+  }
+
+  /** Runs `setup`, or the timer of a name; what went wrong is thrown. */
+  async background(phase: "setup" | "timer", name: string): Promise<void> {
+    const { filter, use, base, operations } = this.#parts;
+    const handle = filter.handlers[phase];
+    if (handle === undefined) return;
+    const port = new NativePort(operations, use.limits, undefined);
+    const decided = this.#call(handle, name, new CallContext(base, port), port, (state) => {
+      if (phase === "setup") base.state = state;
+      return PROCEED;
+    });
+    const settled = "kind" in decided ? decided : await decided.done;
+    if (settled.kind === "failed") throw new Error(settled.message);
+  }
+
+  /** Called by `stop`. */
+  set onStop(stop: () => void) {
+    this.#stopTimers = stop;
+  }
+
+  stop(): void {
+    this.#stopTimers();
+  }
+
+  #call(
+    handle: AnyHandler,
+    message: unknown,
+    context: CallContext,
+    port: NativePort,
+    decide: (verdict: unknown) => Decided,
+  ): Decided | WaitingDecision {
+    try {
+      const answer = handle(message, context);
+      return answer instanceof Promise ? this.#wait(answer, port, decide) : decide(answer);
+    } catch (error) {
+      // A handler that throws fails its call, here as in the sandbox.
+      return { kind: "failed", message: String(error) };
+    }
+  }
+
+  #wait(answer: Promise<unknown>, port: NativePort, decide: (verdict: unknown) => Decided): WaitingDecision {
+    const { schedule, use } = this.#parts;
+    const { promise, resolve } = Promise.withResolvers<Decided>();
+    const { deadlineMs } = use.limits;
+    const stopDeadline = schedule(() => {
+      port.abort();
+      resolve({ kind: "failed", message: `has not decided within ${deadlineMs} ms` });
+    }, deadlineMs);
+    const cancel = (cause: Failure): void => {
+      stopDeadline();
+      port.abort();
+      resolve({ kind: "lost", cause });
+    };
+    port.onBodyFailed = cancel;
+    answer.then(decide).then(
+      (decided) => {
+        stopDeadline();
+        return resolve(decided);
+      },
+      (error: unknown) => {
+        stopDeadline();
+        return resolve({ kind: "failed", message: String(error) });
+      },
+    );
+    return { done: promise, cancel };
+  }
+}
+
+function decisionOf(answer: unknown, edits: readonly string[], body: MessageBody | undefined): Decided {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Built-in filters are typed; what else they return fails below.
+  const verdict = (answer ?? undefined) as Verdict | undefined;
+  if (verdict === undefined || verdict.kind === "proceed") {
+    if (edits.length === 0 && body === undefined && verdict?.cacheMs === undefined) return PROCEED;
+    const transform = body?.transformation === undefined ? undefined : chunksOf(body.transformation);
+    const changes = { edits, replacement: body?.replacement, transform };
+    return { kind: "proceed", changes, cacheMs: verdict?.cacheMs ?? 0 };
+  }
+  if (verdict.kind !== "reply")
+    return { kind: "failed", message: "the handler returned something that is not a verdict" };
+  const { status, headers = {}, body: content = "", cacheMs = 0 } = verdict;
+  return { kind: "reply", parts: { status, headers: Object.entries(headers), body: content }, cacheMs };
+}
+
+/** A body's pieces through a transform of the author's. */
+function chunksOf(transform: BodyTransform): ChunkHandler {
+  return {
+    take: (bytes, isEnd) => {
+      try {
+        return isEnd ? takeLast(transform, bytes) : take(transform, bytes);
+      } catch (error) {
+        return lostPiece(error);
+      }
+    },
+    cancel: () => undefined,
+  };
+}
+
+function take(transform: BodyTransform, bytes: Uint8Array): Passed | Promise<Passed> {
+  // The transform may keep what it gets, and the chunk is its codec's.
+  const passed = transform.chunk(bytes.slice());
+  return passed instanceof Promise ? passed.then((late) => passedOf(late), lostPiece) : passedOf(passed);
+}
+
+function takeLast(transform: BodyTransform, bytes: Uint8Array): Passed | Promise<Passed> {
+  const before = bytes.length === 0 ? PASS : take(transform, bytes);
+  if (before instanceof Promise) return before.then((piece) => withLast(transform, piece, bytes));
+  return withLast(transform, before, bytes);
+}
+
+function withLast(transform: BodyTransform, before: Passed, bytes: Uint8Array): Passed | Promise<Passed> {
+  if (before.kind === "failed") return before;
+  const last = transform.end?.();
+  const join = (tail: PassedContent): Passed => {
+    const after = passedOf(tail);
+    if (after.kind !== "instead") return before;
+    return { kind: "instead", pieces: [...(before.kind === "instead" ? before.pieces : [bytes]), ...after.pieces] };
+  };
+  return last instanceof Promise ? last.then(join, lostPiece) : join(last);
+}
+
+const PASS: Passed = { kind: "pass" };
+
+function passedOf(content: PassedContent): Passed {
+  if (content === undefined || content === null) return PASS;
+  return { kind: "instead", pieces: [bytesOf(content)] };
+}
+
+function lostPiece(error: unknown): Passed {
+  return { kind: "failed", failure: failure("filter_failed", String(error)) };
+}
+
+/** The fields of a message as far as they were declared. */
+function lookupOf<Of extends { readonly headers: HeaderMap }>(
+  reads: readonly string[],
+  readerOf: (name: string) => Reader<Of> | undefined,
+): Lookup<Of> {
+  const readers = new Map<string, Reader<Of>>();
+  for (const name of reads) {
+    const reader = readerOf(name);
+    if (reader !== undefined) readers.set(name, reader);
+  }
+  const readsAll = reads.includes(EVERY_FIELD);
+  return {
+    get: (of, name) => {
+      const reader = readers.get(name);
+      if (reader !== undefined) return reader(of);
+      return readsAll ? of.headers.get(name) : undefined;
+    },
+    getAll: (of, name) => (readsAll || readers.has(name) ? of.headers.getAll(name) : []),
+  };
+}

@@ -1,0 +1,137 @@
+// What filters may wait for, by the WIT's grammar of `start`: native and sandboxed filters alike hand in these strings.
+import type { OperationOutcome } from "../../sdk/port.ts";
+import { TIMER_MAX_MS } from "../contract/duration.ts";
+import type { FilterUse } from "../contract/filter.ts";
+import type { Schedule } from "../exchange/exchange.ts";
+import type { Failure, Result } from "../exchange/failure.ts";
+import { isFieldName, isFieldValue } from "../exchange/headers.ts";
+import type { Callout, CalloutRequest } from "./callout.ts";
+import { readWhole, type Message } from "./whole-body.ts";
+
+/** An operation under way. */
+export interface Operation {
+  readonly done: Promise<OperationOutcome>;
+  /** Nobody waits for it any more. */
+  stop(): void;
+}
+
+/** One call's operations are about its message, where it has one. */
+export interface OperationSubject {
+  readonly message: Message | undefined;
+  /** The message's body could not be read: the message cannot go on, whatever the filter says. */
+  bodyFailed(cause: Failure): void;
+}
+
+const NOTHING = new Uint8Array(0);
+const FETCH = /^([a-z][a-z0-9-]{0,62}) ([A-Z][A-Z-]{0,31}) (\/[\x21-\x7e]{0,8191})\n(?:timeout: (\d{1,7})\n)?\n/u;
+const FIELDS_MAX = 100;
+/** The connection's own, and what the proxy sets itself. */
+const OWN_FIELDS = new Set([
+  "connection",
+  "content-length",
+  "host",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** The operations of one use of a filter. */
+export class Operations {
+  readonly #use: FilterUse;
+  readonly #callout: Callout;
+  readonly #schedule: Schedule;
+
+  constructor(use: FilterUse, callout: Callout, schedule: Schedule) {
+    this.#use = use;
+    this.#callout = callout;
+    this.#schedule = schedule;
+  }
+
+  /** Starts one, or says why it is none. */
+  start(kind: string, request: string, payload: Uint8Array, subject: OperationSubject): Result<Operation, string> {
+    switch (kind) {
+      case "fetch":
+        return this.#fetch(request, payload);
+      case "sleep":
+        return this.#sleep(request);
+      case "body":
+        return this.#readBody(subject);
+      default:
+        return refused(`operation ${JSON.stringify(kind.slice(0, 64))} is not offered`);
+    }
+  }
+
+  #fetch(request: string, payload: Uint8Array): Result<Operation, string> {
+    const parsed = this.#parseFetch(request, payload);
+    if (!parsed.ok) return parsed;
+    const controller = new AbortController();
+    const done = this.#callout(parsed.value, controller.signal).then((answered): OperationOutcome => {
+      if (!answered.ok) {
+        const { kind, message } = answered.error;
+        return { outcome: kind === "failed" ? `failed ${message}` : `failed ${kind} ${message}`, payload: NOTHING };
+      }
+      const { status, headers, body } = answered.value;
+      const lines = headers.map(([name, value]) => `${name.toLowerCase()}: ${value}\n`);
+      return { outcome: `${status}\n${lines.join("")}`, payload: body };
+    });
+    return { ok: true, value: { done, stop: () => controller.abort() } };
+  }
+
+  #parseFetch(request: string, payload: Uint8Array): Result<CalloutRequest, string> {
+    const match = FETCH.exec(request);
+    const [head = "", name = "", method = "", path = "", timeout] = match ?? [];
+    if (match === null) return refused(`fetch of ${JSON.stringify(request.slice(0, 100))} is not by the grammar`);
+    const upstream = Object.hasOwn(this.#use.upstreams, name) ? this.#use.upstreams[name] : undefined;
+    if (upstream === undefined) return refused(`upstream ${JSON.stringify(name)} is not one of its upstreams`);
+    const headers: (readonly [string, string])[] = [];
+    for (const line of request.slice(head.length).split("\n")) {
+      if (line === "") continue;
+      const colon = line.indexOf(": ");
+      const [field, value] = [line.slice(0, colon), line.slice(colon + 2)];
+      if (colon < 1 || !isFieldName(field) || !isFieldValue(value) || OWN_FIELDS.has(field.toLowerCase()))
+        return refused(`fetch has a field ${JSON.stringify(line.slice(0, 100))}, which cannot be sent`);
+      headers.push([field, value]);
+    }
+    if (headers.length > FIELDS_MAX) return refused(`fetch has ${headers.length} fields, limit is ${FIELDS_MAX}`);
+    const { cluster, authority, timeoutMs } = upstream;
+    return {
+      ok: true,
+      value: {
+        cluster,
+        authority,
+        method,
+        path,
+        headers,
+        body: payload,
+        timeoutMs: timeout === undefined ? timeoutMs : Math.min(timeoutMs, Math.max(1, Number(timeout))),
+        replyMaxBytes: this.#use.limits.bodyMaxBytes,
+      },
+    };
+  }
+
+  #sleep(request: string): Result<Operation, string> {
+    const waitMs = Number(request);
+    if (!(waitMs >= 0) || waitMs > TIMER_MAX_MS)
+      return refused(`sleep of ${JSON.stringify(request.slice(0, 20))} milliseconds cannot be`);
+    const { promise, resolve } = Promise.withResolvers<OperationOutcome>();
+    const stop = this.#schedule(() => resolve({ outcome: "", payload: NOTHING }), waitMs);
+    return { ok: true, value: { done: promise, stop } };
+  }
+
+  #readBody(subject: OperationSubject): Result<Operation, string> {
+    const { message } = subject;
+    if (message === undefined) return refused("there is no body to read here");
+    const done = readWhole(message, this.#use.limits.bodyMaxBytes).then((read): OperationOutcome => {
+      if (read.ok) return { outcome: "", payload: read.value };
+      subject.bodyFailed(read.error);
+      return { outcome: `failed ${read.error.message}`, payload: NOTHING };
+    });
+    return { ok: true, value: { done, stop: () => undefined } };
+  }
+}
+
+function refused(error: string): { readonly ok: false; readonly error: string } {
+  return { ok: false, error };
+}

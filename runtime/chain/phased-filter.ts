@@ -1,0 +1,230 @@
+// A filter in the chain over whatever runs its handlers: what they decide is checked against what the filter declared and
+// applied to the exchange. Native and sandboxed filters differ in who calls the handler, and in nothing else.
+import type { Manifest, Phase } from "../contract/bundle.ts";
+import type { FilterUse } from "../contract/filter.ts";
+import { EMPTY_BODY } from "../exchange/body.ts";
+import type { Clock, Exchange, Waiter } from "../exchange/exchange.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import { HeaderMap } from "../exchange/headers.ts";
+import { Reply } from "../exchange/reply.ts";
+import { applyChanges, applyToTrailers, buildReply, type Changes, type Permissions, type ReplyParts } from "./apply.ts";
+import { compileHead, type Fields, type Head } from "./attributes.ts";
+import type { Writes } from "./edits.ts";
+import { PROCEED, type Filter, type Verdict } from "./filter.ts";
+import { failedVerdict } from "./on-failure.ts";
+import { TrailedBody } from "./transformed-body.ts";
+import { VerdictCache } from "./verdict-cache.ts";
+import type { Message } from "./whole-body.ts";
+
+/** What a handler decided. */
+export type Decided =
+  | { readonly kind: "proceed"; readonly changes: Changes; readonly cacheMs: number }
+  | { readonly kind: "reply"; readonly parts: ReplyParts; readonly cacheMs: number }
+  /** The message is for logs. */
+  | { readonly kind: "failed"; readonly message: string }
+  /** The exchange was lost meanwhile. */
+  | { readonly kind: "lost"; readonly cause: Failure };
+
+/** A call that waits for something. */
+export interface WaitingDecision {
+  readonly done: Promise<Decided>;
+  /** Its client left. */
+  cancel(cause: Failure): void;
+}
+
+/** One call of a handler. */
+export interface HandlerCall {
+  readonly phase: Phase;
+  /** What the filter reads, as the WIT's heads; empty where the runner does not need it. */
+  readonly head: string;
+  readonly exchange: Exchange;
+  /** The reply, or trailers. */
+  readonly fields: Fields | undefined;
+  /** Whose body may be read; `undefined` where the filter declares none. */
+  readonly message: Message | undefined;
+}
+
+/** Calls handlers. */
+export interface HandlerRunner {
+  /** Whether calls need their heads. */
+  readonly needsHead: boolean;
+  run(call: HandlerCall): Decided | WaitingDecision;
+  /** Fuel of the call that ended last. */
+  readonly fuelUsed: number;
+  stop(): void;
+}
+
+/** What a filter of any kind says of itself. */
+export type Declared = Pick<Manifest, "reads" | "phases" | "body" | "cacheable">;
+
+/** In the place of a tunnel's body, which has no end to wait for. */
+const TUNNEL: Message = new Reply(200, "", new HeaderMap(), EMPTY_BODY);
+
+export class PhasedFilter implements Filter {
+  readonly name: string;
+  readonly stage: FilterUse["stage"];
+  readonly priority: number;
+  readonly failurePolicy: "closed" | "open";
+  readonly request?: Filter["request"] & {};
+  readonly response?: Filter["response"] & {};
+  readonly log?: Filter["log"] & {};
+  readonly cache: VerdictCache<Decided> | undefined;
+  readonly #runner: HandlerRunner;
+  readonly #head: Head;
+  readonly #permissions: (phase: Phase) => Permissions;
+
+  constructor(use: FilterUse, declared: Declared, writes: Writes, runner: HandlerRunner, clock: Clock) {
+    this.name = use.name;
+    this.stage = use.stage;
+    this.priority = use.priority;
+    this.failurePolicy = use.failurePolicy;
+    this.#runner = runner;
+    const { phases, reads, body, cacheable } = declared;
+    this.cache = cacheable ? new VerdictCache(clock) : undefined;
+    this.#head = runner.needsHead || cacheable ? compileHead(reads) : NO_HEAD;
+    const request: Permissions = { phase: "request", writes, body: body.request };
+    const response: Permissions = { phase: "response", writes, body: body.response };
+    this.#permissions = (phase) =>
+      phase === "request" ? request : phase === "response" ? response : { phase, writes, body: "none" };
+    const down = phases.includes("request") ? request : undefined;
+    const trailersDown = phases.includes("request-trailers");
+    if (down !== undefined || trailersDown) {
+      this.request = (exchange) => {
+        const verdict = down === undefined ? PROCEED : this.#decide(down, exchange, undefined);
+        return trailersDown ? this.#trail(verdict, "request-trailers", exchange, exchange) : verdict;
+      };
+    }
+    const up = phases.includes("response") ? response : undefined;
+    const trailersUp = phases.includes("response-trailers");
+    if (up !== undefined || trailersUp) {
+      this.response = (exchange, reply) => {
+        const verdict = up === undefined ? PROCEED : this.#decide(up, exchange, reply);
+        return trailersUp ? this.#trail(verdict, "response-trailers", exchange, reply) : verdict;
+      };
+    }
+    if (phases.includes("log")) this.log = (exchange) => this.#logged(exchange);
+  }
+
+  get fuelUsed(): number {
+    return this.#runner.fuelUsed;
+  }
+
+  stop(): void {
+    this.#runner.stop();
+  }
+
+  #decide(permissions: Permissions, exchange: Exchange, reply: Reply | undefined): Verdict | Promise<Verdict> {
+    const { phase, body } = permissions;
+    const head = reply === undefined ? this.#head.request(exchange) : this.#head.response(exchange, reply);
+    const kept = this.cache?.get(head);
+    if (kept !== undefined) return this.#verdictOf(kept, permissions, exchange, reply);
+    const whole = exchange.upgrade === "" ? (reply ?? exchange) : TUNNEL;
+    const message = body === "none" ? undefined : whole;
+    const decided = this.#runner.run({ phase, head, exchange, fields: reply, message });
+    if ("kind" in decided) return this.#settle(decided, head, permissions, exchange, reply);
+    return waitFor(decided, exchange).then((late) => this.#settle(late, head, permissions, exchange, reply));
+  }
+
+  #settle(
+    decided: Decided,
+    head: string,
+    permissions: Permissions,
+    exchange: Exchange,
+    reply: Reply | undefined,
+  ): Verdict {
+    if (this.cache !== undefined && mayBeKept(decided)) this.cache.set(head, decided, decided.cacheMs);
+    return this.#verdictOf(decided, permissions, exchange, reply);
+  }
+
+  #verdictOf(decided: Decided, permissions: Permissions, exchange: Exchange, reply: Reply | undefined): Verdict {
+    switch (decided.kind) {
+      case "proceed": {
+        const reason = applyChanges(decided.changes, permissions, exchange, reply);
+        if (reason === undefined) return PROCEED;
+        decided.changes.transform?.cancel();
+        return failedVerdict(this.name, reason);
+      }
+      case "reply": {
+        const made = buildReply(this.name, decided.parts);
+        return typeof made === "string" ? failedVerdict(this.name, made) : { kind: "reply", reply: made };
+      }
+      case "failed":
+        return failedVerdict(this.name, decided.message);
+      case "lost":
+        return { kind: "failed", failure: decided.cause };
+    }
+  }
+
+  /** What follows the body goes through the filter once it comes. */
+  #trail(
+    verdict: Verdict | Promise<Verdict>,
+    phase: "request-trailers" | "response-trailers",
+    exchange: Exchange,
+    message: Message,
+  ): Verdict | Promise<Verdict> {
+    if (verdict instanceof Promise) return verdict.then((late) => this.#trail(late, phase, exchange, message));
+    if (verdict.kind === "proceed" && message.body.lengthBytes !== 0 && exchange.upgrade === "")
+      message.body = new TrailedBody(message.body, (trailers) => this.#decideTrailers(phase, exchange, trailers));
+    return verdict;
+  }
+
+  #decideTrailers(
+    phase: Phase,
+    exchange: Exchange,
+    trailers: HeaderMap,
+  ): Failure | undefined | Promise<Failure | undefined> {
+    const fields = { headers: trailers };
+    const head = this.#head.response(exchange, fields);
+    const decided = this.#runner.run({ phase, head, exchange, fields, message: undefined });
+    const apply = (settled: Decided): Failure | undefined => {
+      if (settled.kind === "lost") return settled.cause;
+      let reason: string | undefined = "answered trailers with a reply";
+      if (settled.kind === "proceed")
+        reason = applyToTrailers(settled.changes.edits, this.#permissions(phase), exchange, trailers);
+      else if (settled.kind === "failed") reason = settled.message;
+      // The rest of the message went on already: to go on without the filter is all that `open` can mean here.
+      if (reason === undefined || this.failurePolicy === "open") return undefined;
+      return failure("filter_failed", `filter ${this.name}: ${reason}`);
+    };
+    return "kind" in decided ? apply(decided) : decided.done.then(apply);
+  }
+
+  #logged(exchange: Exchange): Verdict | Promise<Verdict> {
+    const fields = { headers: exchange.reply?.headers ?? NO_FIELDS, status: exchange.status };
+    const head = this.#head.response(exchange, fields);
+    const decided = this.#runner.run({ phase: "log", head, exchange, fields, message: undefined });
+    const apply = (settled: Decided): Verdict =>
+      settled.kind === "failed" ? failedVerdict(this.name, settled.message) : PROCEED;
+    return "kind" in decided ? apply(decided) : decided.done.then(apply);
+  }
+}
+
+const NO_FIELDS = new HeaderMap();
+const NO_HEAD: Head = { request: () => "", response: () => "" };
+
+/** Only what is nothing but edits, or a reply: what a body became belongs to that body. */
+function mayBeKept(decided: Decided): decided is Extract<Decided, { kind: "proceed" | "reply" }> {
+  if (decided.kind === "reply") return decided.cacheMs > 0;
+  return (
+    decided.kind === "proceed" &&
+    decided.cacheMs > 0 &&
+    decided.changes.replacement === undefined &&
+    decided.changes.transform === undefined
+  );
+}
+
+/** While a filter waits it is told when the client leaves; whoever waited before is told too. */
+function waitFor(waiting: WaitingDecision, exchange: Exchange): Promise<Decided> {
+  const before = exchange.waiter;
+  const waiter: Waiter = {
+    aborted: (cause) => {
+      before?.aborted(cause);
+      waiting.cancel(cause);
+    },
+  };
+  exchange.waiter = waiter;
+  return waiting.done.then((decided) => {
+    if (exchange.waiter === waiter) exchange.waiter = before;
+    return decided;
+  });
+}

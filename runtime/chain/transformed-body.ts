@@ -1,0 +1,177 @@
+// A body whose pieces go through a filter on their way. While the filter waits for something its source rests, and what
+// comes all the same is kept, in order.
+import type { Body } from "../exchange/body.ts";
+import { failure, type Failure } from "../exchange/failure.ts";
+import type { HeaderMap } from "../exchange/headers.ts";
+import { RecodedBody } from "../exchange/recoded-body.ts";
+
+/** What becomes of a piece. */
+export type Passed =
+  /** It goes on as it is. */
+  | { readonly kind: "pass" }
+  /** These go on in its place; none drop it. */
+  | { readonly kind: "instead"; readonly pieces: readonly Uint8Array[] }
+  | { readonly kind: "failed"; readonly failure: Failure };
+
+/** A filter's view of a body. */
+export interface ChunkHandler {
+  /** The next piece, which is valid during the call only; `isEnd` with the last, which may be empty. */
+  take(bytes: Uint8Array, isEnd: boolean): Passed | Promise<Passed>;
+  /** The body will not end: nothing more is taken. */
+  cancel(): void;
+}
+
+/** Pieces that may wait for one that the filter thinks about; a source that rests sends a few more at most. */
+const WAITING_MAX_BYTES = 4 * 1024 * 1024;
+const NO_BYTES = Buffer.alloc(0);
+
+export class TransformedBody extends RecodedBody {
+  readonly #handler: ChunkHandler;
+  readonly #source: Body;
+  /** Pieces that wait for the one before; copies, as a chunk is its codec's. */
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #isThinking = false;
+  #isOver = false;
+  #end: { readonly trailers: HeaderMap | undefined } | undefined = undefined;
+
+  constructor(source: Body, handler: ChunkHandler) {
+    super(source, undefined);
+    this.#source = source;
+    this.#handler = handler;
+  }
+
+  override cancel(): void {
+    this.#giveUp();
+    super.cancel();
+  }
+
+  override abort(cause: Failure): void {
+    const wasOver = this.#isOver;
+    this.#giveUp();
+    if (!wasOver) super.abort(cause);
+  }
+
+  write(chunk: Buffer, start: number, end: number): boolean {
+    if (this.#isOver) return true;
+    if (this.#isThinking) return this.#keep(chunk, start, end);
+    const piece = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    const passed = this.#handler.take(piece, false);
+    if (!(passed instanceof Promise)) return this.#pass(passed, piece);
+    this.#think(passed, Buffer.from(piece));
+    return false;
+  }
+
+  end(trailers: HeaderMap | undefined): void {
+    if (this.#isOver) return;
+    this.#end = { trailers };
+    if (!this.#isThinking) this.#finish(trailers);
+  }
+
+  #keep(chunk: Buffer, start: number, end: number): boolean {
+    this.#waitingBytes += end - start;
+    if (this.#waitingBytes > WAITING_MAX_BYTES)
+      this.#break(failure("filter_failed", `more than ${WAITING_MAX_BYTES} bytes came while a filter waited`));
+    else this.#waiting.push(Buffer.from(chunk.subarray(start, end)));
+    return false;
+  }
+
+  #think(passed: Promise<Passed>, piece: Buffer): void {
+    this.#isThinking = true;
+    void passed.then((decided) => {
+      this.#isThinking = false;
+      if (this.#isOver) return undefined;
+      const goesOn = this.#pass(decided, piece);
+      return this.#goOn(goesOn);
+    });
+  }
+
+  /** What came meanwhile, then the end where that came, then the source again. */
+  #goOn(hasRoom: boolean): void {
+    let goesOn = hasRoom;
+    while (!this.#isOver && !this.#isThinking && this.#waiting.length > 0) {
+      const next = this.#waiting.shift() ?? NO_BYTES;
+      this.#waitingBytes -= next.length;
+      goesOn = this.write(next, 0, next.length);
+    }
+    if (this.#isOver || this.#isThinking) return;
+    if (this.#end !== undefined) this.#finish(this.#end.trailers);
+    else if (goesOn) this.#source.resume();
+  }
+
+  #finish(trailers: HeaderMap | undefined): void {
+    const passed = this.#handler.take(NO_BYTES, true);
+    if (!(passed instanceof Promise)) return this.#close(passed, trailers);
+    this.#isThinking = true;
+    void passed.then((decided) => (this.#isOver ? undefined : this.#close(decided, trailers)));
+    return undefined;
+  }
+
+  #close(passed: Passed, trailers: HeaderMap | undefined): void {
+    this.#pass(passed, NO_BYTES);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.sink?.end(trailers);
+  }
+
+  /** Whether whoever takes it has room for more. */
+  #pass(passed: Passed, piece: Buffer): boolean {
+    switch (passed.kind) {
+      case "pass":
+        return piece.length === 0 || (this.sink?.write(piece, 0, piece.length) ?? true);
+      case "instead": {
+        let hasRoom = true;
+        for (const bytes of passed.pieces) {
+          if (bytes.length === 0) continue;
+          const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+          hasRoom = this.sink?.write(chunk, 0, chunk.length) ?? true;
+        }
+        return hasRoom;
+      }
+      case "failed":
+        this.#break(passed.failure);
+        return true;
+    }
+  }
+
+  /** What went on already cannot be called back: whoever reads the body must see that it is cut. */
+  #break(cause: Failure): void {
+    this.#giveUp();
+    super.cancel();
+    this.sink?.abort(cause);
+  }
+
+  #giveUp(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#waiting = [];
+    this.#handler.cancel();
+  }
+}
+
+/** A body whose trailers, where it has some, go through `edit`. */
+export class TrailedBody extends RecodedBody {
+  readonly #edit: (trailers: HeaderMap) => Failure | undefined | Promise<Failure | undefined>;
+
+  constructor(source: Body, edit: (trailers: HeaderMap) => Failure | undefined | Promise<Failure | undefined>) {
+    super(source, source.lengthBytes);
+    this.#edit = edit;
+  }
+
+  write(chunk: Buffer, start: number, end: number): boolean {
+    return this.sink?.write(chunk, start, end) ?? true;
+  }
+
+  end(trailers: HeaderMap | undefined): void {
+    if (trailers === undefined) return this.sink?.end(undefined);
+    const edited = this.#edit(trailers);
+    if (!(edited instanceof Promise)) return this.#finish(edited, trailers);
+    void edited.then((cause) => this.#finish(cause, trailers));
+    return undefined;
+  }
+
+  #finish(cause: Failure | undefined, trailers: HeaderMap): void {
+    if (cause === undefined) this.sink?.end(trailers);
+    else this.sink?.abort(cause);
+  }
+}

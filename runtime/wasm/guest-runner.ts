@@ -1,0 +1,147 @@
+// Calls the handlers of a sandboxed filter: heads go in, answers come out, and whatever the guest does ends in a decision.
+import { startTimers } from "../chain/timers.ts";
+import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "../chain/phased-filter.ts";
+import type { ChunkHandler } from "../chain/transformed-body.ts";
+import type { Manifest } from "../contract/bundle.ts";
+import type { Schedule } from "../exchange/exchange.ts";
+import type { Failure } from "../exchange/failure.ts";
+import type { Side } from "../../sdk/wit/world.ts";
+import type { Acquired, Instances } from "./instance.ts";
+import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
+
+/** Tells why a timer's call failed. */
+export type TellFailure = (phase: "timer", message: string) => void;
+
+export class GuestRunner implements HandlerRunner {
+  readonly needsHead = true;
+  fuelUsed = 0;
+  readonly #instances: Instances;
+  readonly #stopTimers: () => void;
+
+  constructor(instances: Instances, timers: Manifest["timers"], schedule: Schedule, tell: TellFailure) {
+    this.#instances = instances;
+    this.#stopTimers = startTimers(timers, (name) => this.#runTimer(name, tell), schedule);
+  }
+
+  run(call: HandlerCall): Decided | WaitingDecision {
+    this.fuelUsed = 0;
+    const acquired = this.#instances.acquire();
+    return acquired instanceof Promise ? this.#runLater(acquired, call) : this.#runIn(acquired, call);
+  }
+
+  stop(): void {
+    this.#stopTimers();
+    this.#instances.stop();
+  }
+
+  #runIn(acquired: Acquired, { phase, head, message }: HandlerCall): Decided | WaitingDecision {
+    if (!acquired.ok) return { kind: "failed", message: acquired.error };
+    const instance = acquired.value;
+    const begun = instance.begin(phase, head, message);
+    if (!("kind" in begun)) {
+      return { done: this.#later(begun, instance, phase), cancel: (cause) => begun.cancel(cause) };
+    }
+    this.fuelUsed = instance.fuelUsed;
+    return this.#decided(begun, instance, phase);
+  }
+
+  #later(waiting: WaitingCall, instance: LiveInstance, phase: HandlerCall["phase"]): Promise<Decided> {
+    return waiting.done.then((result) => {
+      this.fuelUsed = instance.fuelUsed;
+      return this.#decided(result, instance, phase);
+    });
+  }
+
+  /** There is no instance yet: one is being set up. */
+  #runLater(acquired: Promise<Acquired>, call: HandlerCall): WaitingDecision {
+    let cause: Failure | undefined;
+    let begun: WaitingDecision | undefined;
+    const done = acquired.then((ready): Decided | Promise<Decided> => {
+      if (cause !== undefined) return { kind: "lost", cause };
+      const decided = this.#runIn(ready, call);
+      if ("kind" in decided) return decided;
+      begun = decided;
+      return decided.done;
+    });
+    return {
+      done,
+      cancel: (why) => {
+        cause = why;
+        begun?.cancel(why);
+      },
+    };
+  }
+
+  #decided(result: CallResult, instance: LiveInstance, phase: HandlerCall["phase"]): Decided {
+    switch (result.kind) {
+      case "faulted":
+        return { kind: "failed", message: result.message };
+      case "lost":
+        return result;
+      case "answered":
+        return this.#readAnswer(result, instance, phase);
+    }
+  }
+
+  #readAnswer(
+    { answer, emitted, call }: Extract<CallResult, { kind: "answered" }>,
+    instance: LiveInstance,
+    phase: HandlerCall["phase"],
+  ): Decided {
+    switch (answer.kind) {
+      case "proceed":
+        this.#instances.succeeded(instance);
+        return {
+          kind: "proceed",
+          changes: {
+            edits: answer.edits,
+            replacement: answer.hasBody ? joined(emitted) : undefined,
+            transform: answer.isStream ? chunksOf(instance, call, phase) : undefined,
+          },
+          cacheMs: answer.cacheMs,
+        };
+      case "reply": {
+        this.#instances.succeeded(instance);
+        const { status, headers, hasBody, cacheMs } = answer;
+        return {
+          kind: "reply",
+          parts: { status, headers, body: hasBody ? joined(emitted) : answer.body },
+          cacheMs,
+        };
+      }
+      case "pass":
+        return { kind: "failed", message: "answered a head with pass" };
+      case "failed":
+        // The guest caught its own error, so its instance is whole; but one without memory left would fail from now on.
+        if (instance.isMemoryFull) {
+          this.#instances.drop(instance);
+          instance.stop("its memory was full");
+        }
+        return answer;
+    }
+  }
+
+  async #runTimer(name: string, tell: TellFailure): Promise<void> {
+    const acquired = await this.#instances.acquire();
+    if (!acquired.ok) return tell("timer", acquired.error);
+    const begun = acquired.value.begin("timer", name, undefined);
+    const result = "kind" in begun ? begun : await begun.done;
+    if (result.kind === "faulted") tell("timer", result.message);
+    else if (result.kind === "answered" && result.answer.kind === "failed") tell("timer", result.answer.message);
+    return undefined;
+  }
+}
+
+/** The pieces of a body, led through the call that asked for them. */
+function chunksOf(instance: LiveInstance, call: number, phase: HandlerCall["phase"]): ChunkHandler {
+  const source: Side = phase === "request" ? "downstream" : "upstream";
+  return {
+    take: (bytes, isEnd) => instance.chunk(call, source, bytes, isEnd),
+    cancel: () => instance.cancelStream(call),
+  };
+}
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const [only] = pieces;
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
+}

@@ -1,0 +1,366 @@
+// One instance of a guest at work: the calls that run and wait in it, their operations, and what they emit. Whatever the
+// guest does ends each of its calls once.
+import type { FilterMeter } from "../chain/meter.ts";
+import type { Operation, Operations } from "../chain/operations.ts";
+import type { Passed } from "../chain/transformed-body.ts";
+import type { Message } from "../chain/whole-body.ts";
+import type { FilterLimits } from "../contract/filter.ts";
+import type { Schedule } from "../exchange/exchange.ts";
+import { failure, type Failure, type Result } from "../exchange/failure.ts";
+import type { Phase, Side } from "../../sdk/wit/world.ts";
+import { parseAnswer, type Answer } from "./answer.ts";
+import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
+
+/** How a call ended. */
+export type CallResult =
+  | {
+      readonly kind: "answered";
+      readonly call: number;
+      readonly answer: Exclude<Answer, { kind: "pending" }>;
+      readonly emitted: readonly Uint8Array[];
+    }
+  /** The instance must not be called again. */
+  | { readonly kind: "faulted"; readonly message: string }
+  /** The exchange was lost before the filter had decided. */
+  | { readonly kind: "lost"; readonly cause: Failure };
+
+/** A call that waits. */
+export interface WaitingCall {
+  readonly done: Promise<CallResult>;
+  /** Its client left. */
+  cancel(cause: Failure): void;
+}
+
+/** What an instance works with. */
+export interface InstanceParts {
+  readonly limits: FilterLimits;
+  readonly operations: Pick<Operations, "start">;
+  readonly meter: FilterMeter;
+  readonly schedule: Schedule;
+  /** It faulted, and must be replaced. */
+  readonly onFault: (instance: LiveInstance) => void;
+  /** Nothing runs or waits in it any more. */
+  readonly onIdle: (instance: LiveInstance) => void;
+}
+
+/** Calls are numbers of 32 bits, `0` is none. */
+const CALL_MAX = 2 ** 32 - 1;
+
+class Call {
+  number = 0;
+  message: Message | undefined = undefined;
+  emitted: Uint8Array[] = [];
+  emittedBytes = 0;
+  /** It emitted more than it may. */
+  isOverflown = false;
+  started = 0;
+  /** Set while it waits. */
+  settle: ((result: CallResult) => void) | undefined = undefined;
+  stopDeadline: (() => void) | undefined = undefined;
+}
+
+interface Running {
+  readonly call: Call;
+  readonly operation: Operation;
+}
+
+export class LiveInstance {
+  readonly #parts: InstanceParts;
+  #guest: GuestInstance | undefined = undefined;
+  #lastNumber = 0;
+  #lastOperation = 0;
+  /** The call that the guest is working on. */
+  #current: Call | undefined = undefined;
+  /** Kept for the next call where the last one did not wait. */
+  #spare: Call | undefined = new Call();
+  readonly #waiting = new Map<number, Call>();
+  /** Calls whose bodies are on their way. */
+  readonly #streams = new Map<number, Call>();
+  readonly #operations = new Map<number, Running>();
+  #settled: { readonly number: number; readonly answer: string }[] = [];
+  #isDead = false;
+  /** Calls that it began. */
+  calls = 0;
+  /** Fuel of the call that ended last. */
+  fuelUsed = 0;
+
+  constructor(parts: InstanceParts) {
+    this.#parts = parts;
+  }
+
+  /** The guest's way to the proxy, by the WIT. */
+  get host(): Pick<GuestHost, "start" | "stop" | "emit" | "settle"> {
+    return {
+      start: (call, kind, request, payload) => this.#start(call, kind, request, payload),
+      stop: (operation) => this.#stop(operation),
+      emit: (call, _to, bytes) => this.#emit(call, bytes),
+      settle: (call, answer) => {
+        if (this.#waiting.has(call)) this.#settled.push({ number: call, answer });
+      },
+    };
+  }
+
+  /** The guest that `host` was given to. */
+  attach(guest: GuestInstance): void {
+    this.#guest = guest;
+  }
+
+  get isIdle(): boolean {
+    return this.#waiting.size === 0 && this.#streams.size === 0 && this.#operations.size === 0;
+  }
+
+  get memoryBytes(): number {
+    return this.#guest?.memoryBytes ?? 0;
+  }
+
+  get isMemoryFull(): boolean {
+    return this.#guest?.isMemoryFull ?? false;
+  }
+
+  /** Begins a call; most end at once. */
+  begin(phase: Phase, head: string, message: Message | undefined): CallResult | WaitingCall {
+    const guest = this.#guest;
+    if (guest === undefined || this.#isDead) return { kind: "faulted", message: "instance is gone" };
+    const call = this.#newCall(message);
+    const entered = guest.begin(call.number, phase, head);
+    const result = this.#left(call, entered);
+    if (result === undefined) return this.#wait(call);
+    this.#recycle(call, result);
+    this.#afterEntry();
+    return result;
+  }
+
+  /** The next piece of a body that a call said it transforms. */
+  chunk(number: number, source: Side, bytes: Uint8Array, isEnd: boolean): Passed | Promise<Passed> {
+    const guest = this.#guest;
+    const call = this.#streams.get(number);
+    if (guest === undefined || call === undefined || this.#isDead) return lostPiece("its instance is gone");
+    call.emitted = [];
+    call.emittedBytes = 0;
+    call.started = 0;
+    this.#current = call;
+    const result = this.#left(call, guest.chunk(number, source, bytes, isEnd));
+    if (isEnd) this.#streams.delete(number);
+    if (result === undefined) return this.#wait(call).done.then(passedOf);
+    this.#afterEntry();
+    return passedOf(result);
+  }
+
+  /** Nobody takes the rest of a body. */
+  cancelStream(number: number): void {
+    const call = this.#streams.get(number);
+    if (call === undefined) return;
+    this.#streams.delete(number);
+    this.#cancel(call, failure("downstream_closed", "nobody reads the body any more"));
+  }
+
+  /** Every call that waits has failed; the guest is let go. */
+  stop(reason: string): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    for (const { operation } of this.#operations.values()) operation.stop();
+    this.#operations.clear();
+    this.#streams.clear();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const call of waiting) endWait(call, { kind: "faulted", message: reason });
+    this.#guest?.stop();
+  }
+
+  #newCall(message: Message | undefined): Call {
+    const call = this.#spare ?? new Call();
+    this.#spare = undefined;
+    this.#lastNumber = (this.#lastNumber % CALL_MAX) + 1;
+    call.number = this.#lastNumber;
+    call.message = message;
+    this.#current = call;
+    this.calls++;
+    return call;
+  }
+
+  /** What the guest left behind when it returned: how the call ended, `undefined` where it waits. */
+  #left(call: Call, entered: Result<string, GuestFault>): CallResult | undefined {
+    this.#current = undefined;
+    this.fuelUsed = this.#guest?.fuelUsed ?? 0;
+    if (!entered.ok) return this.#faulted(entered.error.message);
+    const answer = parseAnswer(entered.value, this.#parts.meter);
+    return answer.kind === "pending" ? undefined : this.#answered(call, answer);
+  }
+
+  #answered(call: Call, answer: Exclude<Answer, { kind: "pending" }>): CallResult {
+    const { number, emitted } = call;
+    if (call.isOverflown) {
+      const message = `emitted more than ${this.#parts.limits.bodyMaxBytes} bytes`;
+      return { kind: "answered", call: number, answer: { kind: "failed", message }, emitted: [] };
+    }
+    if (answer.kind === "proceed" && answer.isStream) this.#streams.set(number, call);
+    return { kind: "answered", call: number, answer, emitted };
+  }
+
+  /** Keeps the call's object for the next one, where nothing of it is in use. */
+  #recycle(call: Call, result: CallResult): void {
+    if (result.kind !== "answered" || call.emitted.length > 0 || call.started > 0) return;
+    if (this.#streams.size > 0 && this.#streams.has(call.number)) return;
+    call.message = undefined;
+    call.emittedBytes = 0;
+    call.isOverflown = false;
+    this.#spare = call;
+  }
+
+  #wait(call: Call): WaitingCall {
+    const { limits, schedule } = this.#parts;
+    const done = new Promise<CallResult>((resolve) => {
+      call.settle = resolve;
+    });
+    this.#waiting.set(call.number, call);
+    if (this.#waiting.size > limits.pendingMax)
+      this.#giveUp(call, `${limits.pendingMax} calls wait already, which is the limit`);
+    else
+      call.stopDeadline = schedule(
+        () => this.#giveUp(call, `has not decided within ${limits.deadlineMs} ms`),
+        limits.deadlineMs,
+      );
+    this.#afterEntry();
+    return { done, cancel: (cause) => this.#cancel(call, cause) };
+  }
+
+  /** Ends calls that the guest settled meanwhile, and those that nothing will wake. */
+  #afterEntry(): void {
+    while (this.#settled.length > 0) {
+      const settled = this.#settled;
+      this.#settled = [];
+      for (const { number, answer } of settled) this.#finish(number, answer);
+    }
+    if (this.#waiting.size > 0 && this.#operations.size === 0 && this.#streams.size === 0) {
+      for (const call of this.#waiting.values()) this.#giveUp(call, "waits for nothing that would ever wake it");
+    }
+    if (this.isIdle) this.#parts.onIdle(this);
+  }
+
+  #finish(number: number, text: string): void {
+    const call = this.#waiting.get(number);
+    if (call === undefined) return;
+    const answer = parseAnswer(text, this.#parts.meter);
+    if (answer.kind === "pending") return;
+    this.#waiting.delete(number);
+    endWait(call, this.#answered(call, answer));
+  }
+
+  /** The call fails, and the guest may forget it. */
+  #giveUp(call: Call, message: string): void {
+    this.#end(call, { kind: "answered", call: call.number, answer: { kind: "failed", message }, emitted: [] });
+  }
+
+  #cancel(call: Call, cause: Failure): void {
+    this.#end(call, { kind: "lost", cause });
+  }
+
+  #end(call: Call, result: CallResult): void {
+    if (this.#isDead) return;
+    this.#waiting.delete(call.number);
+    this.#streams.delete(call.number);
+    for (const [number, { call: owner, operation }] of this.#operations) {
+      if (owner !== call) continue;
+      this.#operations.delete(number);
+      operation.stop();
+    }
+    // The guest may be what is running: it is told when it has returned.
+    queueMicrotask(() => {
+      if (this.#isDead) return;
+      const cancelled = this.#guest?.cancel(call.number);
+      if (cancelled?.ok === false) this.#faulted(cancelled.error.message);
+      else this.#afterEntry();
+    });
+    endWait(call, result);
+  }
+
+  #faulted(message: string): CallResult {
+    if (!this.#isDead) {
+      this.#parts.onFault(this);
+      this.stop(`its instance was given up, since another call ${message}`);
+    }
+    return { kind: "faulted", message };
+  }
+
+  #start(number: number, kind: string, request: string, payload: Uint8Array): Result<number, string> {
+    const call = this.#find(number);
+    if (call === undefined) return { ok: false, error: `call ${number} is over and starts nothing` };
+    const { operationsMax } = this.#parts.limits;
+    if (call.started >= operationsMax) return { ok: false, error: `started more than ${operationsMax} operations` };
+    // The guest's memory is its own again when this returns.
+    const started = this.#parts.operations.start(kind, request, payload.slice(), {
+      message: call.message,
+      bodyFailed: (cause) => this.#cancel(call, cause),
+    });
+    if (!started.ok) return started;
+    call.started++;
+    const operation = ++this.#lastOperation;
+    this.#operations.set(operation, { call, operation: started.value });
+    void started.value.done.then(({ outcome, payload: brought }) => this.#resume(operation, outcome, brought));
+    return { ok: true, value: operation };
+  }
+
+  #resume(operation: number, outcome: string, payload: Uint8Array): void {
+    const running = this.#operations.get(operation);
+    const guest = this.#guest;
+    if (running === undefined || guest === undefined || this.#isDead) return;
+    this.#operations.delete(operation);
+    const { call } = running;
+    this.#current = call;
+    const resumed = guest.resume(call.number, operation, outcome, payload);
+    this.#current = undefined;
+    this.fuelUsed = guest.fuelUsed;
+    if (!resumed.ok) {
+      if (this.#waiting.delete(call.number)) endWait(call, { kind: "faulted", message: resumed.error.message });
+      this.#faulted(resumed.error.message);
+      return;
+    }
+    this.#finish(call.number, resumed.value);
+    this.#afterEntry();
+  }
+
+  #stop(operation: number): void {
+    const running = this.#operations.get(operation);
+    this.#operations.delete(operation);
+    running?.operation.stop();
+  }
+
+  #emit(number: number, bytes: Uint8Array): void {
+    const call = this.#find(number);
+    if (call === undefined || call.isOverflown) return;
+    call.emittedBytes += bytes.length;
+    call.isOverflown = call.emittedBytes > this.#parts.limits.bodyMaxBytes;
+    if (call.isOverflown) call.emitted = [];
+    else call.emitted.push(bytes.slice());
+  }
+
+  #find(number: number): Call | undefined {
+    if (this.#current?.number === number) return this.#current;
+    return this.#waiting.get(number) ?? this.#streams.get(number);
+  }
+}
+
+function endWait(call: Call, result: CallResult): void {
+  call.stopDeadline?.();
+  call.stopDeadline = undefined;
+  const { settle } = call;
+  call.settle = undefined;
+  settle?.(result);
+}
+
+function passedOf(result: CallResult): Passed {
+  switch (result.kind) {
+    case "answered":
+      if (result.answer.kind === "pass") return { kind: "pass" };
+      if (result.answer.kind === "proceed") return { kind: "instead", pieces: result.emitted };
+      return lostPiece(result.answer.kind === "failed" ? result.answer.message : "answered a piece with a reply");
+    case "faulted":
+      return lostPiece(result.message);
+    case "lost":
+      return { kind: "failed", failure: result.cause };
+  }
+}
+
+function lostPiece(message: string): Passed {
+  return { kind: "failed", failure: failure("filter_failed", message) };
+}

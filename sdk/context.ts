@@ -1,0 +1,75 @@
+// What a handler has besides the message: the same class in the sandbox and natively, over that call's port.
+import { fetchUpstream, type FetchInit, type UpstreamResponse } from "./fetch.ts";
+import type { Meters } from "./metric.ts";
+import { checkOutcome, NOTHING, type CallPort } from "./port.ts";
+import type { LogLevel } from "./wit/world.ts";
+
+/** One line in the proxy's log, with fields that a log's reader can search; cut at 4096 characters, 16 lines a call. */
+export type WriteLog = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+export type Logs = Readonly<Record<LogLevel, WriteLog>>;
+
+/** What handlers have. */
+export interface FilterContext<Config = unknown, State = unknown, Metrics = unknown, Upstream extends string = never> {
+  /** The configuration, as the filter's schema gives it out. */
+  readonly config: Config;
+  /** What `setup` returned. */
+  readonly state: State;
+  readonly log: Logs;
+  readonly metrics: Meters<Metrics>;
+  /** Calls an upstream that the filter declares; the use of the filter says which service that is. */
+  fetch(upstream: Upstream, path: string, init?: FetchInit): Promise<UpstreamResponse>;
+  /** Resolves after so long, unless the call ends before. */
+  sleep(milliseconds: number): Promise<void>;
+  /** Aborted when nobody waits for the call any more. */
+  readonly signal: AbortSignal;
+}
+
+/** What all calls of a filter have in common. */
+export interface ContextBase {
+  readonly config: unknown;
+  state: unknown;
+  readonly log: Logs;
+  readonly metrics: unknown;
+}
+
+/** One call's context. */
+export class CallContext {
+  readonly #base: ContextBase;
+  readonly #port: CallPort;
+
+  constructor(base: ContextBase, port: CallPort) {
+    this.#base = base;
+    this.#port = port;
+  }
+
+  get config(): unknown {
+    return this.#base.config;
+  }
+
+  get state(): unknown {
+    return this.#base.state;
+  }
+
+  get log(): Logs {
+    return this.#base.log;
+  }
+
+  get metrics(): unknown {
+    return this.#base.metrics;
+  }
+
+  get signal(): AbortSignal {
+    return this.#port.signal;
+  }
+
+  // Getters, so that a handler may take the context apart, and calls that use neither make neither.
+  get fetch(): (upstream: string, path: string, init?: FetchInit) => Promise<UpstreamResponse> {
+    return (upstream, path, init) => fetchUpstream(this.#port, upstream, path, init);
+  }
+
+  get sleep(): (milliseconds: number) => Promise<void> {
+    return async (milliseconds) => {
+      checkOutcome(await this.#port.operate("sleep", String(Math.max(0, Math.round(milliseconds))), NOTHING));
+    };
+  }
+}

@@ -1,0 +1,89 @@
+// Calls to the upstreams that a filter declares: how they are written down for the host, and what comes back.
+import { bytesOf, textOf, type Content } from "./content.ts";
+import { checkOutcome, NOTHING, type CallPort, type OperationOutcome } from "./port.ts";
+
+/** A call to an upstream. */
+export interface FetchInit {
+  /** Default `GET`. */
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Content;
+  /** No longer than the use of the filter allows for this upstream, which is the default. */
+  readonly timeoutMs?: number;
+  /** Gives the call up. */
+  readonly signal?: AbortSignal;
+}
+
+/** An upstream's answer, whole. */
+export class UpstreamResponse {
+  readonly status: number;
+  /** Names in lower case; several fields of a name joined with `", "`. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly #body: Uint8Array;
+
+  constructor(status: number, headers: ReadonlyMap<string, string>, body: Uint8Array) {
+    this.status = status;
+    this.headers = headers;
+    this.#body = body;
+  }
+
+  /** 200 to 299. */
+  get ok(): boolean {
+    return this.status >= 200 && this.status < 300;
+  }
+
+  bytes(): Promise<Uint8Array> {
+    return Promise.resolve(this.#body);
+  }
+
+  text(): Promise<string> {
+    return Promise.resolve(textOf(this.#body));
+  }
+
+  /** Rejects with a `SyntaxError` where the body is no JSON. */
+  async json(): Promise<unknown> {
+    return JSON.parse(textOf(this.#body));
+  }
+}
+
+const PATH = /^\/[\x21-\x7e]*$/u;
+const METHOD = /^[A-Z][A-Z-]{0,31}$/u;
+
+/**
+ * Calls `path` (with its query, beginning with `/`) of a declared upstream. Rejects with an `OperationError` where there
+ * is no answer, named `TimeoutError` where time was up and `AbortError` where it was given up.
+ */
+export async function fetchUpstream(
+  port: CallPort,
+  upstream: string,
+  path: string,
+  init: FetchInit = {},
+): Promise<UpstreamResponse> {
+  const { method = "GET", headers = {}, body, timeoutMs, signal } = init;
+  if (!PATH.test(path)) throw new TypeError(`path ${JSON.stringify(path)} must begin with / and hold no space`);
+  if (!METHOD.test(method)) throw new TypeError(`method ${JSON.stringify(method)} must be upper-case letters`);
+  let request = `${upstream} ${method} ${path}\n`;
+  if (timeoutMs !== undefined) request += `timeout: ${Math.max(1, Math.round(timeoutMs))}\n`;
+  request += "\n";
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.includes("\n") || value.includes("\n")) throw new TypeError(`${name}: a field holds no line break`);
+    request += `${name}: ${value}\n`;
+  }
+  return parseResponse(
+    checkOutcome(await port.operate("fetch", request, body === undefined ? NOTHING : bytesOf(body), signal)),
+  );
+}
+
+function parseResponse({ outcome, payload }: OperationOutcome): UpstreamResponse {
+  const [status = "", ...lines] = outcome.split("\n");
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(": ");
+    if (colon < 0) continue;
+    const name = line.slice(0, colon);
+    const value = line.slice(colon + 2);
+    const before = headers.get(name);
+    headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  return new UpstreamResponse(Number(status), headers, payload);
+}

@@ -1,0 +1,99 @@
+// Answers by the grammar in filter.wit.
+import host from "vespid:filter/host@2.0.0";
+import { bytesOf } from "../content.ts";
+import type { MessageBody } from "../body.ts";
+import type { Verdict } from "../verdict.ts";
+import type { Side } from "../wit/world.ts";
+
+/** What a verdict is rendered with. */
+export interface Answered {
+  readonly call: number;
+  /** Kind, name and value of each edit. */
+  readonly edits: readonly string[];
+  readonly body: MessageBody | undefined;
+  /** Where the message's body goes. */
+  readonly to: Side;
+}
+
+const NOTHING_DONE: readonly string[] = [];
+/** Measurements since the last answer, as lines. */
+let metrics = "";
+
+/** Adds a measurement to the next answer. */
+export function addMetric(name: string, value: number, labels: readonly string[]): void {
+  metrics += `metric ${JSON.stringify([name, value, ...labels])}\n`;
+}
+
+/** An answer with the measurements that go with it. */
+export function withMetrics(answer: string): string {
+  if (metrics === "") return answer;
+  const all = metrics + answer;
+  metrics = "";
+  return all;
+}
+
+/** The answer of a call that looked at something and decides nothing. */
+export const PROCEED = "proceed\n";
+
+/** The verdict with its edits. What a handler returned may be anything. */
+export function renderVerdict(verdict: unknown, { call, edits, body, to }: Answered): string {
+  const given = verdict ?? undefined;
+  if (given !== undefined && !isVerdict(given))
+    return renderFailed("the handler returned something that is not a verdict");
+  if (given?.kind === "reply") return renderReply(given, call);
+  let answer = renderEdits(PROCEED, edits);
+  if (body?.replacement !== undefined) {
+    host.emit(call, to, body.replacement);
+    answer += "body emitted\n";
+  }
+  if (body?.transformation !== undefined) answer += "body stream\n";
+  return given?.cacheMs === undefined ? answer : answer + renderCache(given.cacheMs);
+}
+
+/** Edits alone. */
+export function renderEdits(answer: string, edits: readonly string[] = NOTHING_DONE): string {
+  let lines = answer;
+  // Sums and not templates: the interpreter makes a method call of a template.
+  /* oxlint-disable prefer-template */
+  for (let index = 0; index < edits.length; index += 3) {
+    const kind = edits[index] ?? "";
+    lines += kind + " " + (edits[index + 1] ?? "");
+    lines += kind === "remove" ? "\n" : ": " + (edits[index + 2] ?? "") + "\n";
+  }
+  /* oxlint-enable prefer-template */
+  return lines;
+}
+
+function renderReply(verdict: Extract<Verdict, { kind: "reply" }>, call: number): string {
+  let answer = `reply ${verdict.status}\n`;
+  for (const [name, value] of Object.entries(verdict.headers ?? {})) {
+    if (name.includes("\n") || value.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
+    answer += `add ${name}: ${value}\n`;
+  }
+  const { body = "", cacheMs } = verdict;
+  if (cacheMs !== undefined) answer += renderCache(cacheMs);
+  if (body.length === 0) return answer;
+  if (typeof body === "string") return `${answer}\n${body}`;
+  host.emit(call, "downstream", bytesOf(body));
+  return `${answer}body emitted\n`;
+}
+
+function renderCache(cacheMs: number): string {
+  return `cache ${Math.max(0, Math.round(cacheMs))}\n`;
+}
+
+/** The filter gave up. An error comes with where it was thrown. */
+export function renderFailed(error: unknown): string {
+  if (!(error instanceof Error)) return `failed ${String(error)}`;
+  const stack = error.stack === undefined || error.stack === "" ? "" : `\n${error.stack}`;
+  return `failed ${error.name}: ${error.message}${stack}`;
+}
+
+function isVerdict(value: unknown): value is Verdict {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "kind" in value &&
+    (value.kind === "proceed" || value.kind === "reply")
+  );
+}

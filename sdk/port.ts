@@ -1,0 +1,44 @@
+// What one call of a handler may ask of its host. In the sandbox these cross as the WIT says; natively the proxy answers
+// the same strings, so that a filter meets one behaviour in both.
+
+/** What an operation brought: a text by the WIT's grammar, and bytes. */
+export interface OperationOutcome {
+  readonly outcome: string;
+  readonly payload: Uint8Array;
+}
+
+/** Kinds of operations that every proxy offers. */
+export type OperationKind = "fetch" | "sleep" | "body";
+
+/** One call's way to its host. */
+export interface CallPort {
+  /**
+   * Starts an operation; the promise settles when it has ended. `signal` gives it up early, and the call's own end gives
+   * up what still runs. Throws where the host offers no more operations to this call.
+   */
+  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome>;
+  /** Aborted when nobody waits for the call any more: the client left, or time is up. */
+  readonly signal: AbortSignal;
+}
+
+/** Why an operation brought nothing. `name` is `TimeoutError`, `AbortError` or `OperationError`, as the web names them. */
+export class OperationError extends Error {
+  constructor(name: "TimeoutError" | "AbortError" | "OperationError", message: string) {
+    super(message);
+    this.name = name;
+  }
+}
+
+const FAILED = "failed ";
+
+/** The outcome, or an exception where it tells of a failure: `failed timeout …`, `failed aborted …`, `failed …`. */
+export function checkOutcome(done: OperationOutcome): OperationOutcome {
+  if (!done.outcome.startsWith(FAILED)) return done;
+  const message = done.outcome.slice(FAILED.length);
+  if (message.startsWith("timeout ")) throw new OperationError("TimeoutError", message.slice(8));
+  if (message.startsWith("aborted ")) throw new OperationError("AbortError", message.slice(8));
+  throw new OperationError("OperationError", message);
+}
+
+/** No bytes. */
+export const NOTHING: Uint8Array = new Uint8Array(0);
