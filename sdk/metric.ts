@@ -24,23 +24,24 @@ export interface MetricInit<Label extends string> {
 }
 
 /** Counts up: `counter({ labels: ["reason"] })`. */
-export function counter<const Label extends string = never>(init: MetricInit<Label> = {}): CounterDefinition<Label> {
+export function counter<const Label extends string>(init: MetricInit<Label> = {}): CounterDefinition<Label> {
   return { kind: "counter", help: init.help ?? "", labels: init.labels ?? [] };
 }
 
 /** Goes up and down. */
-export function gauge<const Label extends string = never>(init: MetricInit<Label> = {}): GaugeDefinition<Label> {
+export function gauge<const Label extends string>(init: MetricInit<Label> = {}): GaugeDefinition<Label> {
   return { kind: "gauge", help: init.help ?? "", labels: init.labels ?? [] };
 }
 
 /** Counts how often a value was at most each of `buckets`, which rise. */
-export function histogram<const Label extends string = never>(
+export function histogram<const Label extends string>(
   init: MetricInit<Label> & { readonly buckets: readonly number[] },
 ): HistogramDefinition<Label> {
   return { kind: "histogram", help: init.help ?? "", labels: init.labels ?? [], buckets: init.buckets };
 }
 
-type Values<Label extends string> = [Label] extends [never] ? [] : [labels: Readonly<Record<Label, string>>];
+/** A definition without labels says nothing of their names, so that any string would do. */
+type Values<Label extends string> = string extends Label ? [] : [labels: Readonly<Record<Label, string>>];
 
 /** What handlers have of a counter: `metrics.denied_total.inc({ reason: "missing" })`. */
 export interface Counter<Label extends string> {

@@ -224,15 +224,12 @@ export class LiveInstance {
     return { done, cancel: (cause) => this.#cancel(call, cause) };
   }
 
-  /** Ends calls that the guest settled meanwhile, and those that nothing will wake. */
+  /** Ends calls that the guest settled meanwhile. */
   #afterEntry(): void {
     while (this.#settled.length > 0) {
       const settled = this.#settled;
       this.#settled = [];
       for (const { number, answer } of settled) this.#finish(number, answer);
-    }
-    if (this.#waiting.size > 0 && this.#operations.size === 0 && this.#streams.size === 0) {
-      for (const call of this.#waiting.values()) this.#giveUp(call, "waits for nothing that would ever wake it");
     }
     if (this.isIdle) this.#parts.onIdle(this);
   }

@@ -1,6 +1,7 @@
 // The engines that the filter contract runs over, each behind `buildFilter` as the proxy calls it.
 import { join } from "node:path";
 import type { Filter } from "../../runtime/chain/filter.ts";
+import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { buildFilter, type FilterDeps } from "../../runtime/wasm/build-filter.ts";
@@ -62,19 +63,34 @@ export function depsFor(bundle: DerivedBundle | undefined, deps: TestDeps = {}):
   };
 }
 
-export const SUBJECTS: readonly Subject[] = [
-  {
-    engine: "native",
-    build: (init, deps) => buildFilter(useOf({ kind: "builtin", name: "probe" }, init), depsFor(undefined, deps)),
-  },
-  {
-    engine: "jsc",
-    build: async (init, deps) => {
-      const bundle = await probeBundle();
-      return buildFilter(useOf({ kind: "bundle", bundle: bundle.ref }, init), depsFor(bundle, deps));
+export const SUBJECTS: readonly Subject[] = subjectsOf(probe, PROBE);
+
+/** Every engine, for a fixture. */
+export function subjectsOf(filter: AnyFilter, path: string): readonly Subject[] {
+  const builtins = new Map([[filter.name, filter]]);
+  let derived: Promise<DerivedBundle> | undefined;
+  const bundleOf = (): Promise<DerivedBundle> => (path === PROBE ? probeBundle() : (derived ??= deriveFile(path)));
+  return [
+    {
+      engine: "native",
+      build: (init, deps) =>
+        buildFilter(
+          useOf({ kind: "builtin", name: filter.name }, { name: filter.name, ...init }),
+          depsFor(undefined, { builtins, ...deps }),
+        ),
     },
-  },
-];
+    {
+      engine: "jsc",
+      build: async (init, deps) => {
+        const bundle = await bundleOf();
+        return buildFilter(
+          useOf({ kind: "bundle", bundle: bundle.ref }, { name: filter.name, ...init }),
+          depsFor(bundle, deps),
+        );
+      },
+    },
+  ];
+}
 
 /** A use of a filter as a snapshot holds it. */
 export function useOf(source: FilterUse["source"], init: UseInit = {}): FilterUse {
