@@ -5,6 +5,7 @@ import type { BundleFile, BundleRef } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Clock } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
+import type { HostAnswer } from "../host/answer.ts";
 
 /** Runs guests. */
 export interface Engine {
@@ -38,13 +39,6 @@ export interface GuestHost {
   /** Answers a host function; `fuel` is what it costs besides the call itself, charged before the guest goes on. */
   readonly text: (name: string, request: string, payload: Uint8Array) => HostAnswer<string>;
   readonly bytes: (name: string, request: string, payload: Uint8Array) => HostAnswer<Uint8Array>;
-}
-
-/** What a host function answers, and its price. */
-export interface HostAnswer<Value> {
-  readonly result: Result<Value, string>;
-  /** In units of a guest's loop turn. */
-  readonly fuel: number;
 }
 
 /** One guest: a memory of its own. After a fault it must not be called again. */

@@ -1,11 +1,13 @@
 // Guests on JavaScriptCore: the core modules that control metered, linked by the glue that control generated. The engine
 // has no bounds of its own, so every module is checked to spend fuel before it is compiled, whoever signed for it.
 import { FUEL_IMPORT, findUnmeteredInSteps } from "../../sdk/build/metered.ts";
-import { HANDLER_INTERFACE, type LogLevel, type Phase, type Side } from "../../sdk/wit/world.ts";
+import { HANDLER_INTERFACE, HOST_INTERFACE, type Phase, type Side } from "../../sdk/wit/world.ts";
 import type { Digest } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Result } from "../exchange/failure.ts";
-import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, HostAnswer, LoadedFile } from "./engine.ts";
+import type { HostAnswer } from "../host/answer.ts";
+import { DirectHost, importsHost, type HostCalls } from "./direct-host.ts";
+import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
 import { findEntry, type DirectEntry } from "./direct-entry.ts";
 import { definesMemory, limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
@@ -157,22 +159,26 @@ class JscModule implements GuestModule {
     const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, START_FUEL);
     const memories: WebAssembly.Memory[] = [];
     const instance = new JscInstance(fuel, memories, this.#limits);
+    const calls = callsOf(host, instance, fuel);
     try {
       const linked = { instances: 0, memories: 0, functions: new WeakSet<object>() };
       const exports = this.#instantiate(
         (name) => this.#coreModule(name),
-        importsOf(host, instance, fuel),
+        importsOf(host, calls),
         (module, imports) => {
           // A component may link one module a thousand times, and each copy has a memory of its own.
           if (++linked.instances > INSTANCES_MAX) throw new Error(`links more than ${INSTANCES_MAX} modules`);
           if (this.#withMemory.has(module) && ++linked.memories > MEMORIES_MAX)
             throw new Error(`has more than ${MEMORIES_MAX} memories`);
+          const direct = imports !== undefined && importsHost(imports) ? new DirectHost(calls) : undefined;
+          const given = direct === undefined ? imports : { ...imports, [HOST_INTERFACE]: direct.imports };
           const core = new WebAssembly.Instance(module, {
-            ...chargeHostCalls(imports, linked.functions, fuel),
+            ...chargeHostCalls(given, linked.functions, fuel),
             [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel },
           });
           for (const value of Object.values(core.exports)) if (typeof value === "function") linked.functions.add(value);
           memories.push(...Object.values(core.exports).filter((value) => value instanceof WebAssembly.Memory));
+          direct?.linked(core.exports, imports ?? {});
           instance.entry ??= findEntry(core.exports, imports ?? {});
           return core;
         },
@@ -308,40 +314,53 @@ function isHostFunction(value: unknown): value is (...values: unknown[]) => unkn
   return typeof value === "function";
 }
 
-function importsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): unknown {
+/** What a guest asks of its host, each with its price besides that of a call. */
+function callsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): HostCalls {
   const spend = (units: number): void => {
     fuel.value -= Math.min(units, FUEL_MAX);
   };
-  /** Bounded: a line costs what copying it out of the guest costs, and after some they are dropped. */
-  const log = (level: LogLevel, message: string, fields = ""): void => {
-    spend((message.length + fields.length) >>> LOG_FUEL_SHIFT);
-    if (++instance.logLines > LOG_LINES_MAX) return;
-    host.log(level, message.slice(0, LOG_CHARACTERS_MAX), fields.length > LOG_CHARACTERS_MAX ? "" : fields);
+  const charged = <Value>(answer: HostAnswer<Value>): HostAnswer<Value> => {
+    spend(answer.fuel);
+    return answer;
   };
-  const answered = <Value>({ result, fuel: units }: HostAnswer<Value>): Value => {
-    spend(units);
-    if (result.ok) return result.value;
-    throw new GuestError(result.error);
-  };
-  const vespid = {
-    log,
-    start: (call: number, kind: string, request: string, payload: Uint8Array): number => {
+  return {
+    /** Bounded: a line costs what copying it out of the guest costs, and after some they are dropped. */
+    log: (level, message, fields) => {
+      spend((message.length + fields.length) >>> LOG_FUEL_SHIFT);
+      if (++instance.logLines > LOG_LINES_MAX) return;
+      host.log(level, message.slice(0, LOG_CHARACTERS_MAX), fields.length > LOG_CHARACTERS_MAX ? "" : fields);
+    },
+    start: (call, kind, request, payload) => {
       spend(payload.length >>> LOG_FUEL_SHIFT);
       const started = host.start(call, kind, request, payload);
       if (started.ok) return started.value;
       throw new Error(started.error);
     },
-    stop: host.stop,
-    emit: (call: number, to: Side, bytes: Uint8Array): void => {
+    stop: (operation) => host.stop(operation),
+    emit: (call, to, bytes) => {
       spend(bytes.length >>> LOG_FUEL_SHIFT);
       host.emit(call, to, bytes);
     },
-    settle: host.settle,
-    text: (name: string, request: string, payload: Uint8Array) => answered(host.text(name, request, payload)),
-    bytes: (name: string, request: string, payload: Uint8Array) => answered(host.bytes(name, request, payload)),
+    settle: (call, answer) => host.settle(call, answer),
+    text: (name, request, payload) => charged(host.text(name, request, payload)),
+    bytes: (name, request, payload) => charged(host.bytes(name, request, payload)),
   };
-  const wasi = wasiImports({ ...host, log });
+}
+
+/** The same for the glue, which a module goes through that names the interface in another way. */
+function importsOf(host: GuestHost, calls: HostCalls): unknown {
+  const vespid = {
+    ...calls,
+    text: (name: string, request: string, payload: Uint8Array) => unwrap(calls.text(name, request, payload)),
+    bytes: (name: string, request: string, payload: Uint8Array) => unwrap(calls.bytes(name, request, payload)),
+  };
+  const wasi = wasiImports({ ...host, log: (level, message) => calls.log(level, message, "") });
   return new Proxy({}, { get: (_, name) => (name === "vespid:filter/host" ? vespid : wasi[String(name)]) });
+}
+
+function unwrap<Value>({ result }: HostAnswer<Value>): Value {
+  if (result.ok) return result.value;
+  throw new GuestError(result.error);
 }
 
 /** The error of a WIT result, as the glue wants it thrown: the guest sees it as an exception of its own. */

@@ -68,7 +68,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** The parts of the proxy, lowest first; a part imports its own level and those below it. */
 const LEVELS: readonly (readonly string[])[] = [
   ["contract", "exchange"],
-  ["route", "balance"],
+  ["route", "balance", "host"],
   ["codec", "listener", "chain", "cluster", "reply", "grpc", "telemetry"],
   ["wasm", "upstream"],
   ["sync", "admin", "supervisor"],
