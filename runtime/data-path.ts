@@ -14,6 +14,8 @@ import type { Clock, Random } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
+import { createHostFunctions } from "./host/host-functions.ts";
+import { nativeHost } from "./host/native-host.ts";
 import { reasonOf } from "./reason.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
@@ -25,6 +27,7 @@ import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
 import { jscEngine } from "./wasm/jsc-engine.ts";
+import { installHost } from "../sdk/host.ts";
 import type { LogLevel } from "../sdk/wit/world.ts";
 
 /** How often connections and pools are looked over for timeouts. */
@@ -94,6 +97,8 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
     log[level](fields, message);
   }
+  // What native filters call by name.
+  installHost(nativeHost(createHostFunctions()));
   const originalDestinations = new OriginalDestinations<Target>({
     build: (config, sourceAddress) => buildTarget(config, undefined, random, sourceAddress),
     hasAddress: (address) =>

@@ -11,8 +11,8 @@ import type { BundleRef, Manifest } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Parsed, Problem } from "../contract/problem.ts";
 import type { Result } from "../exchange/failure.ts";
+import { createHostFunctions } from "../host/host-functions.ts";
 import { loadFiles, type FetchFile } from "./bundle.ts";
-import type { HostAnswer } from "../host/answer.ts";
 import type { Engine, GuestHost, GuestModule } from "./engine.ts";
 import { GuestRunner } from "./guest-runner.ts";
 import { FreshInstances, InstanceSlot, type Acquired, type Instances } from "./instance.ts";
@@ -137,6 +137,7 @@ class Nursery {
     const live: LiveInstance = new LiveInstance({
       limits: use.limits,
       operations,
+      functions: createHostFunctions(),
       meter,
       schedule: deps.schedule,
       onFault: (instance) => this.#instances?.drop(instance),
@@ -146,8 +147,6 @@ class Nursery {
       clock: deps.clock,
       log,
       ...live.host,
-      text: (name) => unknownFunction(name),
-      bytes: (name) => unknownFunction(name),
     });
     if (!made.ok) return fault("source.bundle", `does not start: ${made.error.message}`);
     live.attach(made.value);
@@ -187,10 +186,6 @@ function fieldsOf(json: string): Readonly<Record<string, unknown>> {
   if (json === "") return {};
   const fields = parseJson(json);
   return typeof fields === "object" && fields !== null && !Array.isArray(fields) ? { ...fields } : {};
-}
-
-function unknownFunction(name: string): HostAnswer<never> {
-  return { result: { ok: false, error: `host function ${JSON.stringify(name.slice(0, 64))} is not known` }, fuel: 0 };
 }
 
 async function loadModule(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Result<GuestModule, string>> {

@@ -4,7 +4,7 @@
 import { HOST_INTERFACE, SIDES, type LogLevel, type Side } from "../../sdk/wit/world.ts";
 import type { HostAnswer } from "../host/answer.ts";
 
-/** What the functions do, their strings and bytes lifted. Those that throw trap the guest. */
+/** What the functions do, their strings lifted; bytes are the guest's, and valid during the call only. Those that throw trap the guest. */
 export interface HostCalls {
   log(level: LogLevel, message: string, fields: string): void;
   start(call: number, kind: string, request: string, payload: Uint8Array): number;
@@ -52,7 +52,7 @@ export class DirectHost {
           call >>> 0,
           this.#text(kind, kindLength),
           this.#text(request, requestLength),
-          this.#view(payload, payloadLength).slice(),
+          this.#view(payload, payloadLength),
         ),
       stop: (operation: number) => this.#calls.stop(operation >>> 0),
       emit: (call: number, side: number, start: number, length: number) => {

@@ -7,6 +7,7 @@ import type { Message } from "../chain/whole-body.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import { failure, type Failure, type Result } from "../exchange/failure.ts";
+import type { HostFunctions } from "../host/host-functions.ts";
 import type { Phase, Side } from "../../sdk/wit/world.ts";
 import { parseAnswer, type Answer } from "./answer.ts";
 import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
@@ -35,6 +36,8 @@ export interface WaitingCall {
 export interface InstanceParts {
   readonly limits: FilterLimits;
   readonly operations: Pick<Operations, "start">;
+  /** Its own: what it opened ends with it. */
+  readonly functions: HostFunctions;
   readonly meter: FilterMeter;
   readonly schedule: Schedule;
   /** It faulted, and must be replaced. */
@@ -89,8 +92,11 @@ export class LiveInstance {
   }
 
   /** The guest's way to the proxy, by the WIT. */
-  get host(): Pick<GuestHost, "start" | "stop" | "emit" | "settle"> {
+  get host(): Pick<GuestHost, "start" | "stop" | "emit" | "settle" | "text" | "bytes"> {
+    const { functions } = this.#parts;
     return {
+      text: (name, request, payload) => functions.text(name, request, payload),
+      bytes: (name, request, payload) => functions.bytes(name, request, payload),
       start: (call, kind, request, payload) => this.#start(call, kind, request, payload),
       stop: (operation) => this.#stop(operation),
       emit: (call, _to, bytes) => this.#emit(call, bytes),
@@ -165,6 +171,7 @@ export class LiveInstance {
     this.#waiting.clear();
     for (const call of waiting) endWait(call, { kind: "faulted", message: reason });
     this.#guest?.stop();
+    this.#parts.functions.stop();
   }
 
   #newCall(message: Message | undefined): Call {

@@ -1,10 +1,18 @@
 // What authors expect to find in the global scope and a bare JavaScript engine does not have. Imported before the
 // filter's own code, which may use any of it while it is loaded.
+import host from "vespid:filter/host@2.0.0";
+import { installHost } from "../host.ts";
 import { log } from "./log.ts";
 import { addJob, GuestPromise } from "./promise.ts";
 
+const NOTHING = new Uint8Array();
+
 /** Puts the guest's globals in place; once, when the component is built. */
 export function installGlobals(): void {
+  installHost({
+    text: (name, request, payload = NOTHING) => host.text(name, request, payload),
+    bytes: (name, request, payload = NOTHING) => host.bytes(name, request, payload),
+  });
   Object.assign(globalThis, {
     Promise: GuestPromise,
     queueMicrotask: addJob,

@@ -1,0 +1,55 @@
+// What filters have the proxy do for them: everything that would be slow in a guest, since a turn of its loop takes 65 ns and
+// a host call 6 µs. One set for each instance, so that what an instance opened ends with it.
+import { quote, refused, type HostAnswer, type HostFunction } from "./answer.ts";
+import { equal, hash, hmac, random } from "./digests.ts";
+import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
+import { verify } from "./signatures.ts";
+import { parseUrl } from "./urls.ts";
+
+/** The functions of one instance. None of them throws. */
+export interface HostFunctions {
+  text(name: string, request: string, payload: Uint8Array): HostAnswer<string>;
+  bytes(name: string, request: string, payload: Uint8Array): HostAnswer<Uint8Array>;
+  /** Lets go of what the instance opened. */
+  stop(): void;
+}
+
+const TEXT: ReadonlyMap<string, HostFunction<string>> = new Map<string, HostFunction<string>>([
+  ["equal", equal],
+  ["url", parseUrl],
+  ["utf8-decode", decodeUtf8],
+  ["verify", verify],
+]);
+
+const BYTES: ReadonlyMap<string, HostFunction<Uint8Array>> = new Map<string, HostFunction<Uint8Array>>([
+  ["hash", hash],
+  ["hmac", hmac],
+  ["random", random],
+  ["utf8-encode", encodeUtf8],
+]);
+
+/** The functions for one more instance. */
+export function createHostFunctions(): HostFunctions {
+  return {
+    text: (name, request, payload) => call(TEXT, name, request, payload),
+    bytes: (name, request, payload) => call(BYTES, name, request, payload),
+    stop: () => undefined,
+  };
+}
+
+function call<Value>(
+  functions: ReadonlyMap<string, HostFunction<Value>>,
+  name: string,
+  request: string,
+  payload: Uint8Array,
+): HostAnswer<Value> {
+  const run = functions.get(name);
+  if (run === undefined) return refused(`host function ${quote(name)} is not known`);
+  try {
+    const { result, fuel } = run(request, payload);
+    return { result: result.ok ? result : { ok: false, error: `${name}: ${result.error}` }, fuel };
+  } catch (error) {
+    // A library's exception, or a bug of ours: it costs the guest its call, and never reaches the engine.
+    return refused(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,19 @@
+// The functions as a native filter calls them: an error is an exception, as in the sandbox, and nothing is charged.
+import type { Host } from "../../sdk/host.ts";
+import type { HostAnswer } from "./answer.ts";
+import type { HostFunctions } from "./host-functions.ts";
+
+const NOTHING = new Uint8Array();
+
+/** The SDK's view of a set of functions. */
+export function nativeHost(functions: HostFunctions): Host {
+  return {
+    text: (name, request, payload = NOTHING) => unwrap(functions.text(name, request, payload)),
+    bytes: (name, request, payload = NOTHING) => unwrap(functions.bytes(name, request, payload)),
+  };
+}
+
+function unwrap<Value>({ result }: HostAnswer<Value>): Value {
+  if (result.ok) return result.value;
+  throw new Error(result.error);
+}
