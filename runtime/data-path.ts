@@ -1,16 +1,17 @@
 // The data path of one process, whole: what serves and what counts it. Who tells it what to run (sync, a file, a supervisor)
 // and who asks about it (the admin port, a supervisor) are given in, so that a lone proxy and a worker serve alike.
 import { networkInterfaces } from "node:os";
-import type { Logger } from "pino";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { BUILTIN_FILTERS } from "./builtin-filters.ts";
 import { compileChain } from "./chain/chain.ts";
+import type { Filter } from "./chain/filter.ts";
+import { witnessFilter, type Witness } from "./chain/witness.ts";
 import type { BundleFile } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
 import { parseSnapshot, type Version } from "./contract/snapshot.ts";
 import { redactKeys } from "./contract/tls.ts";
-import type { Clock, Random } from "./exchange/exchange.ts";
+import type { Clock, Random, Schedule } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
@@ -27,6 +28,7 @@ import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
 import { jscEngine } from "./wasm/jsc-engine.ts";
+import type { AnyFilter } from "../sdk/define-filter.ts";
 import { installHost } from "../sdk/host.ts";
 import type { LogLevel } from "../sdk/wit/world.ts";
 
@@ -42,13 +44,24 @@ export interface Ambient {
   readonly random: Random;
 }
 
+/** The proxy's log: a line of fields and a message at a level. */
+export type DataPathLog = Readonly<
+  Record<LogLevel, (fields: Readonly<Record<string, unknown>>, message: string) => void>
+>;
+
 export interface DataPathOptions extends Ambient {
   readonly bootstrap: Bootstrap;
-  readonly log: Logger;
+  readonly log: DataPathLog;
   /** No other process writes the same access log. */
   readonly isAlone: boolean;
   /** A file of a bundle, verified. */
   readonly fetchFile: (file: BundleFile) => Promise<Result<Uint8Array, string>>;
+  /** Filters that run native, by name. Default: the proxy's own. */
+  readonly builtins?: ReadonlyMap<string, AnyFilter>;
+  /** When filters' timers and deadlines are due. Default: by the system's timers. */
+  readonly schedule?: Schedule;
+  /** Told of each call of a filter, where a filter is developed or tested. Default: nobody is. */
+  readonly witness?: Witness;
 }
 
 /** What one process serves, and what it says of it. */
@@ -68,7 +81,8 @@ export interface DataPath {
 
 /** Puts the parts together; nothing listens yet. */
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
-  const { bootstrap, log, clock, random, fetchFile, isAlone } = options;
+  const { bootstrap, log, clock, random, fetchFile, isAlone, witness } = options;
+  const { builtins = BUILTIN_FILTERS, schedule = runLater } = options;
   const startedAtMs = clock.now();
   const opened = openAccessLog(bootstrap.accessLog, isAlone);
   if (!opened.ok) return opened;
@@ -99,6 +113,11 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   }
   // What native filters call by name.
   installHost(nativeHost(createHostFunctions()));
+  function watched(filters: readonly Filter[]): readonly Filter[] {
+    return witness === undefined
+      ? filters
+      : filters.map((filter) => witnessFilter(filter, witness, () => performance.now()));
+  }
   const originalDestinations = new OriginalDestinations<Target>({
     build: (config, sourceAddress) => buildTarget(config, undefined, random, sourceAddress),
     hasAddress: (address) =>
@@ -110,13 +129,14 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
       serviceOf: (cluster) => serving.generation?.targets.get(cluster)?.cluster.service,
     },
     clock,
+    schedule,
   );
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     buildFilter: (use) =>
       buildFilter(use, {
-        builtins: BUILTIN_FILTERS,
+        builtins,
         engine: jscEngine,
         fetchFile,
         clock,
@@ -126,7 +146,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
       }),
     originalDestinations,
-    compileChain: (filters) => compileChain(filters, { filterRan, circuitChanged }, clock),
+    compileChain: (filters) => compileChain(watched(filters), { filterRan, circuitChanged }, clock),
     clock,
     random,
   };
@@ -162,7 +182,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
 }
 
 /** As the system's timers do. */
-function schedule(run: () => void, afterMs: number): () => void {
+function runLater(run: () => void, afterMs: number): () => void {
   const timer = setTimeout(run, afterMs);
   return () => clearTimeout(timer);
 }

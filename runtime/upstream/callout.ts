@@ -3,7 +3,14 @@
 import type { Callout, CalloutFault, CalloutReply, CalloutRequest } from "../chain/callout.ts";
 import { readWhole } from "../chain/whole-body.ts";
 import { bytesBody, EMPTY_BODY } from "../exchange/body.ts";
-import { Exchange, type Clock, type Downstream, type Outcome, type Service } from "../exchange/exchange.ts";
+import {
+  Exchange,
+  type Clock,
+  type Downstream,
+  type Outcome,
+  type Schedule,
+  type Service,
+} from "../exchange/exchange.ts";
 import { failure, type Failure, type Result } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import { promised } from "../exchange/later.ts";
@@ -28,7 +35,7 @@ const ITSELF: Downstream = {
 };
 
 /** Makes calls over the current generation. */
-export function createCallout(path: CalloutPath, clock: Clock): Callout {
+export function createCallout(path: CalloutPath, clock: Clock, schedule: Schedule): Callout {
   return async (request, signal) => {
     const forward = path.forward();
     const service = path.serviceOf(request.cluster);
@@ -36,9 +43,15 @@ export function createCallout(path: CalloutPath, clock: Clock): Callout {
       return fault("failed", `cluster ${request.cluster} is not known`);
     if (signal.aborted) return fault("aborted", `call to ${request.cluster} was given up`);
     const exchange = exchangeOf(request, service, clock);
-    const onAbort = (): void => leave(exchange);
+    const onAbort = (): void => leave(exchange, failure("downstream_closed", "the call was given up"));
     signal.addEventListener("abort", onAbort, { once: true });
+    const { timeoutMs } = request;
+    const stopTimeout = schedule(
+      () => leave(exchange, failure("response_timeout", `no whole reply within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
     const answered = await readReply(await promised(forward(exchange)), request);
+    stopTimeout();
     signal.removeEventListener("abort", onAbort);
     if (signal.aborted) return fault("aborted", `call to ${request.cluster} was given up`);
     return answered;
@@ -46,19 +59,19 @@ export function createCallout(path: CalloutPath, clock: Clock): Callout {
 }
 
 function exchangeOf(request: CalloutRequest, service: string, clock: Clock): Exchange {
-  const { cluster, authority = service, method, path, body, timeoutMs } = request;
+  const { cluster, authority = service, method, path, body } = request;
   const headers = HeaderMap.from([["host", authority], ...request.headers]);
   if (body.length > 0 || !["GET", "HEAD", "DELETE", "OPTIONS"].includes(method))
     headers.set("content-length", String(body.length));
   const bytes = body.length === 0 ? EMPTY_BODY : bytesBody(body);
   const exchange = new Exchange(ITSELF, method, path, authority, "HTTP/1.1", headers, bytes, clock);
-  exchange.decision = { routeName: "callout", cluster, timeoutMs, prepare: undefined, editReply: undefined };
+  exchange.decision = { routeName: "callout", cluster, timeoutMs: 0, prepare: undefined, editReply: undefined };
   return exchange;
 }
 
-function leave(exchange: Exchange): void {
+function leave(exchange: Exchange, cause: Failure): void {
   exchange.aborted = true;
-  exchange.waiter?.aborted(failure("downstream_closed", "the call was given up"));
+  exchange.waiter?.aborted(cause);
 }
 
 async function readReply(
