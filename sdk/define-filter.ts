@@ -26,13 +26,13 @@ export interface FilterDefinition<
   readonly stage: Stage;
   /**
    * Attributes (`:path`, `source.ip`, `metadata.user`, …) and header fields (lower case) that the handlers see; `*` for
-   * every field, where only the configuration knows which. Default: none.
+   * every field and `metadata.*` for every value of earlier filters, where only the configuration knows which. Default: none.
    */
   readonly reads?: readonly Read[];
   /**
    * Header fields (lower case) that the handlers may change; `:status` for the reply's status; `metadata.NAME` for a value
-   * that later filters read and the access log shows; `*` for every field, where only the configuration knows which. Fields
-   * that frame a message (`content-length`, …) never. Default: none.
+   * that later filters read and the access log shows; `*` for every field and `metadata.*` for every value, where only the
+   * configuration knows which. Fields that frame a message (`content-length`, …) never. Default: none.
    */
   readonly writes?: readonly Write[];
   /** Checked when the filter is configured; handlers get its output. Default: an empty object. */
@@ -109,6 +109,12 @@ interface NamedAttributes {
 }
 
 type ReadNames<Read extends string> = "*" extends Read ? string : Exclude<Read, Attribute>;
+type AttributeNames<Read extends string> =
+  | Extract<Read, Attribute>
+  | ("metadata.*" extends Read ? `metadata.${string}` : never);
+type MetadataNames<Write extends string> = "metadata.*" extends Write
+  ? `metadata.${string}`
+  : Extract<Write, `metadata.${string}`>;
 type FieldNames<Write extends string> = "*" extends Write ? string : Exclude<Write, Attribute>;
 type Declared<Read extends string> = UnionToIntersection<NamedAttributes[Extract<Read, keyof NamedAttributes>]>;
 type UnionToIntersection<Union> = (Union extends unknown ? (part: Union) => void : never) extends (
@@ -121,9 +127,9 @@ type UnionToIntersection<Union> = (Union extends unknown ? (part: Union) => void
 interface FilterMessage<Read extends string, Write extends string> {
   readonly headers: FilterHeaders<ReadNames<Read>, FieldNames<Write>>;
   /** An attribute by name; `undefined` where it is not known. */
-  attribute(name: Extract<Read, Attribute>): string | undefined;
+  attribute(name: AttributeNames<Read>): string | undefined;
   /** Leaves a value for later filters and the access log. */
-  setAttribute(name: Extract<Write, `metadata.${string}`>, value: string): void;
+  setAttribute(name: MetadataNames<Write>, value: string): void;
 }
 
 /** A request's declared part. `method`, `path` and `authority` are there where `reads` names `:method`, `:path`, `:authority`. */
@@ -146,7 +152,7 @@ export type FilterResponse<Read extends string, Write extends string> = Status<R
 export interface FilterTrailers<Read extends string, Write extends string> {
   readonly headers: FilterHeaders<ReadNames<Read>, FieldNames<Write>>;
   /** An attribute of the exchange. */
-  attribute(name: Extract<Read, Attribute>): string | undefined;
+  attribute(name: AttributeNames<Read>): string | undefined;
 }
 
 /** An exchange that is over. */

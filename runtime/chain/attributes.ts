@@ -1,6 +1,6 @@
 // What a filter reads of an exchange, by the names in its manifest: readers are looked up once, when a filter is built.
 import { METADATA_PREFIX } from "../../sdk/wit/world.ts";
-import type { Exchange } from "../exchange/exchange.ts";
+import { Exchange } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 
 /** Reads one declared name; `undefined` where the exchange does not have it. */
@@ -15,6 +15,8 @@ export interface Fields {
 
 /** In `reads`: every field. */
 export const EVERY_FIELD = "*";
+/** In `reads`: every value that filters left for later ones. */
+export const EVERY_METADATA = "metadata.*";
 
 /** Reads a request's attribute or field. Fields go by lower-case name. */
 export function requestReader(name: string): Reader<Exchange> {
@@ -27,6 +29,23 @@ export function replyReader(name: string): Reader<Fields> | undefined {
   if (name === ":status") return ({ status }) => (status === undefined ? undefined : String(status));
   if (attributeReader(name) !== undefined) return undefined;
   return (fields) => fields.headers.get(name);
+}
+
+/** Reads what the wildcards of `reads` cover of a request. A field of an attribute's name is no attribute, and not read. */
+export function requestWildcard(reads: readonly string[]): (of: Exchange, name: string) => string | undefined {
+  const readsFields = reads.includes(EVERY_FIELD);
+  const readsMetadata = reads.includes(EVERY_METADATA);
+  return (of, name) => {
+    if (name.startsWith(METADATA_PREFIX))
+      return readsMetadata ? of.metadata?.get(name.slice(METADATA_PREFIX.length)) : undefined;
+    return readsFields && !isAttribute(name) ? of.headers.get(name) : undefined;
+  };
+}
+
+/** The same of a reply or trailers, which have fields alone. */
+export function replyWildcard(reads: readonly string[]): (of: Fields, name: string) => string | undefined {
+  const readsFields = reads.includes(EVERY_FIELD);
+  return (of, name) => (readsFields && !isAttribute(name) ? of.headers.get(name) : undefined);
 }
 
 /** Heads as the WIT's `begin` takes them: lines of the declared names that are there. */
@@ -62,6 +81,7 @@ export function compileHead(reads: readonly string[]): Head {
 
 function line<Of extends { readonly headers: HeaderMap }>(name: string, read: Reader<Of>): (of: Of) => string {
   if (name === EVERY_FIELD) return (of) => renderFields(of.headers);
+  if (name === EVERY_METADATA) return (of) => (of instanceof Exchange ? renderMetadata(of) : "");
   const prefix = `${name}: `;
   if (name === "set-cookie") return (of) => renderCookies(of.headers);
   return (of) => {
@@ -82,13 +102,24 @@ function renderFields(headers: HeaderMap): string {
   const joined = new Map<string, string>();
   for (const [field, value] of headers) {
     const name = field.toLowerCase();
-    if (name === "set-cookie") continue;
+    // A client may send a field of an attribute's name: it must not pass for the attribute.
+    if (name === "set-cookie" || isAttribute(name)) continue;
     const before = joined.get(name);
     joined.set(name, before === undefined ? value : `${before}, ${value}`);
   }
   let lines = renderCookies(headers);
   for (const [name, value] of joined) lines += `${name}: ${value}\n`;
   return lines;
+}
+
+function renderMetadata({ metadata = new Map() }: Exchange): string {
+  let lines = "";
+  for (const [name, value] of metadata) lines += `${METADATA_PREFIX}${name}: ${value}\n`;
+  return lines;
+}
+
+function isAttribute(name: string): boolean {
+  return name.startsWith(METADATA_PREFIX) || Object.hasOwn(ATTRIBUTES, name);
 }
 
 function attributeReader(name: string): Reader<Exchange> | undefined {

@@ -3,6 +3,7 @@ import { FRAMING_FIELDS, METADATA_PREFIX, type Phase } from "../../sdk/wit/world
 import type { Exchange } from "../exchange/exchange.ts";
 import { isFieldName, isFieldValue, type HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
+import { EVERY_METADATA } from "./attributes.ts";
 
 /** Three entries an edit: `set`, `add` or `remove`; the name in lower case; the value. */
 export type Edits = readonly string[];
@@ -13,14 +14,18 @@ export interface Writes {
 }
 
 /**
- * The names that a filter may write, or what is wrong with them; `*` is every field but those that frame a message. The
- * check at push is repeated: this is the side that would be hurt.
+ * The names that a filter may write, or what is wrong with them; `*` is every field but those that frame a message,
+ * `metadata.*` every value for later filters. The check at push is repeated: this is the side that would be hurt.
  */
 export function compileWrites(writes: readonly string[]): Writes | string {
   const bad = writes.find((name) => name !== ":status" && name !== "*" && !isWritable(name));
   if (bad !== undefined) return `${JSON.stringify(bad)} cannot be written by a filter`;
   const names = new Set(writes);
-  return names.has("*") ? { has: (name) => (isEditable(name) && !isMetadata(name)) || names.has(name) } : names;
+  const [everyField, everyMetadata] = [names.has("*"), names.has(EVERY_METADATA)];
+  if (!everyField && !everyMetadata) return names;
+  return {
+    has: (name) => names.has(name) || ((isMetadata(name) ? everyMetadata : everyField) && isEditable(name)),
+  };
 }
 
 function isWritable(name: string): boolean {
@@ -43,7 +48,7 @@ export function findBadEdit(edits: Edits, writes: Writes, phase: Phase): string 
     const name = edits[index + 1] ?? "";
     const value = edits[index + 2] ?? "";
     if (!writes.has(name)) return `${kind} ${JSON.stringify(name)} is not one of its writes`;
-    if (name === "*") return `${kind} "*" names no field`;
+    if (name === "*" || name === EVERY_METADATA) return `${kind} ${JSON.stringify(name)} names no field`;
     if (name === ":status") {
       if (phase !== "response" || kind !== "set" || statusOf(value) === undefined)
         return `cannot ${kind} :status to ${JSON.stringify(value)}`;

@@ -11,7 +11,15 @@ import type { FilterUse } from "../contract/filter.ts";
 import type { Exchange, Schedule } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
-import { EVERY_FIELD, replyReader, requestReader, type Fields, type Reader } from "./attributes.ts";
+import {
+  EVERY_FIELD,
+  replyReader,
+  replyWildcard,
+  requestReader,
+  requestWildcard,
+  type Fields,
+  type Reader,
+} from "./attributes.ts";
 import { NativePort } from "./native-port.ts";
 import type { Operations } from "./operations.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "./phased-filter.ts";
@@ -40,8 +48,12 @@ export class NativeRunner implements HandlerRunner {
   constructor(parts: NativeParts) {
     this.#parts = parts;
     const { reads } = parts.filter;
-    this.#requestFields = lookupOf(reads, (name) => (name === ":status" ? undefined : requestReader(name)));
-    this.#replyFields = lookupOf(reads, replyReader);
+    this.#requestFields = lookupOf(
+      reads,
+      (name) => (name === ":status" ? undefined : requestReader(name)),
+      requestWildcard(reads),
+    );
+    this.#replyFields = lookupOf(reads, replyReader, replyWildcard(reads));
   }
 
   run({ phase, exchange, fields, message: source }: HandlerCall): Decided | WaitingDecision {
@@ -189,6 +201,7 @@ function lostPiece(error: unknown): Passed {
 function lookupOf<Of extends { readonly headers: HeaderMap }>(
   reads: readonly string[],
   readerOf: (name: string) => Reader<Of> | undefined,
+  readWildcard: (of: Of, name: string) => string | undefined,
 ): Lookup<Of> {
   const readers = new Map<string, Reader<Of>>();
   for (const name of reads) {
@@ -199,8 +212,7 @@ function lookupOf<Of extends { readonly headers: HeaderMap }>(
   return {
     get: (of, name) => {
       const reader = readers.get(name);
-      if (reader !== undefined) return reader(of);
-      return readsAll ? of.headers.get(name) : undefined;
+      return reader === undefined ? readWildcard(of, name) : reader(of);
     },
     getAll: (of, name) => (readsAll || readers.has(name) ? of.headers.getAll(name) : []),
   };

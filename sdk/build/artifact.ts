@@ -22,7 +22,7 @@ const IMPORT = 10;
 const EXPORT = 11;
 /** What the engine inside of a component links against; most of it traps when it is called. */
 const WASI_IMPORT = /^wasi:(?:cli|clocks|filesystem|io|random)\/[a-z-]+@0\.2\.\d+$/u;
-const METADATA_NAME = /^metadata\.[a-z][a-z0-9_-]{0,62}$/u;
+const METADATA_NAME = /^metadata\.(?:\*|[a-z][a-z0-9_-]{0,62})$/u;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/u;
 
 /** An artifact that says what it is; its code was not looked at yet. */
