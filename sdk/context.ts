@@ -1,7 +1,7 @@
 // What a handler has besides the message: the same class in the sandbox and natively, over that call's port.
 import { fetchUpstream, type FetchInit, type UpstreamResponse } from "./fetch.ts";
 import type { Meters } from "./metric.ts";
-import { checkOutcome, NOTHING, type CallPort } from "./port.ts";
+import { checkOutcome, NOTHING, type CallPort, type OperationKind, type OperationOutcome } from "./port.ts";
 import type { LogLevel } from "./wit/world.ts";
 
 /** One line in the proxy's log, with fields that a log's reader can search; cut at 4096 characters, 16 lines a call. */
@@ -24,22 +24,43 @@ export interface FilterContext<Config = unknown, State = unknown, Metrics = unkn
   readonly signal: AbortSignal;
 }
 
+/** Who does for calls what they ask; calls are whatever it tells them apart by. */
+export interface CallHost<Call> {
+  operate(
+    call: Call,
+    kind: OperationKind,
+    request: string,
+    payload: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<OperationOutcome>;
+  signalOf(call: Call): AbortSignal;
+}
+
 /** What all calls of a filter have in common. */
-export interface ContextBase {
+export interface ContextBase<Call> {
   readonly config: unknown;
   state: unknown;
   readonly log: Logs;
   readonly metrics: unknown;
+  readonly host: CallHost<Call>;
 }
 
-/** One call's context. */
-export class CallContext {
-  readonly #base: ContextBase;
-  readonly #port: CallPort;
+/** One call's context, and its way to the host. Nothing but two fields, as each call makes one. */
+export class CallContext<Call> implements CallPort {
+  readonly call: Call;
+  readonly #base: ContextBase<Call>;
 
-  constructor(base: ContextBase, port: CallPort) {
+  constructor(base: ContextBase<Call>, call: Call) {
     this.#base = base;
-    this.#port = port;
+    this.call = call;
+  }
+
+  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome> {
+    return this.#base.host.operate(this.call, kind, request, payload, signal);
+  }
+
+  get signal(): AbortSignal {
+    return this.#base.host.signalOf(this.call);
   }
 
   get config(): unknown {
@@ -58,18 +79,14 @@ export class CallContext {
     return this.#base.metrics;
   }
 
-  get signal(): AbortSignal {
-    return this.#port.signal;
-  }
-
   // Getters, so that a handler may take the context apart, and calls that use neither make neither.
   get fetch(): (upstream: string, path: string, init?: FetchInit) => Promise<UpstreamResponse> {
-    return (upstream, path, init) => fetchUpstream(this.#port, upstream, path, init);
+    return (upstream, path, init) => fetchUpstream(this, upstream, path, init);
   }
 
   get sleep(): (milliseconds: number) => Promise<void> {
     return async (milliseconds) => {
-      checkOutcome(await this.#port.operate("sleep", String(Math.max(0, Math.round(milliseconds))), NOTHING));
+      checkOutcome(await this.operate("sleep", String(Math.max(0, Math.round(milliseconds))), NOTHING));
     };
   }
 }

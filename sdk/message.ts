@@ -3,8 +3,8 @@ import { MessageBody } from "./body.ts";
 import { EditableHeaders, type Lookup } from "./headers.ts";
 import type { CallPort } from "./port.ts";
 
-/** What all messages have: fields, edits to them, and a body. */
-class Message<Of> {
+/** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
+export class RequestMessage<Of = unknown> {
   readonly headers: EditableHeaders<Of>;
   readonly #port: CallPort;
   #body: MessageBody | undefined = undefined;
@@ -14,23 +14,6 @@ class Message<Of> {
     this.#port = port;
   }
 
-  get body(): MessageBody {
-    return (this.#body ??= new MessageBody(this.#port));
-  }
-
-  /** What the handler wants of the body; `undefined` where it has not asked for it. */
-  get touchedBody(): MessageBody | undefined {
-    return this.#body;
-  }
-
-  /** For later filters and the access log: a name of `writes` that begins with `metadata.`. */
-  setAttribute(name: string, value: string): void {
-    this.headers.set(name, value);
-  }
-}
-
-/** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
-export class RequestMessage<Of = unknown> extends Message<Of> {
   get method(): string {
     return this.headers.original(":method") ?? "";
   }
@@ -43,13 +26,27 @@ export class RequestMessage<Of = unknown> extends Message<Of> {
     return this.headers.original(":authority") ?? "";
   }
 
+  get body(): MessageBody {
+    return (this.#body ??= new MessageBody(this.#port));
+  }
+
+  /** What the handler wants of the body; `undefined` where it has not asked for it. */
+  get touchedBody(): MessageBody | undefined {
+    return this.#body;
+  }
+
   attribute(name: string): string | undefined {
     return this.headers.get(name) ?? undefined;
+  }
+
+  /** For later filters and the access log: a name of `writes` that begins with `metadata.`. */
+  setAttribute(name: string, value: string): void {
+    this.headers.set(name, value);
   }
 }
 
 /** A reply as `FilterResponse` declares it, its trailers, or what is left of it for the log. */
-export class ResponseMessage<Of = unknown> extends Message<Of> {
+export class ResponseMessage<Of = unknown> extends RequestMessage<Of> {
   readonly request: RequestMessage;
 
   constructor(lookup: Lookup<Of>, of: Of, request: RequestMessage, port: CallPort) {
@@ -65,7 +62,7 @@ export class ResponseMessage<Of = unknown> extends Message<Of> {
     this.headers.set(":status", String(status));
   }
 
-  attribute(name: string): string | undefined {
+  override attribute(name: string): string | undefined {
     return this.request.attribute(name);
   }
 }

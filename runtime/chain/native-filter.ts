@@ -11,6 +11,7 @@ import type { Callout } from "./callout.ts";
 import { compileWrites } from "./edits.ts";
 import type { Filter } from "./filter.ts";
 import type { DeclareMetrics } from "./meter.ts";
+import { ITSELF } from "./native-call.ts";
 import { NativeRunner } from "./native-runner.ts";
 import { Operations } from "./operations.ts";
 import { PhasedFilter, type Declared } from "./phased-filter.ts";
@@ -47,7 +48,7 @@ export async function buildNativeFilter(
   const meter = declareMetrics(use.name, definitionsOf(filter));
   if (!meter.ok) return fault("source", meter.error);
   const metrics = createMeters(filter.metrics, (name, value, labels) => meter.value.record(name, value, labels));
-  const base = { config: config.value, state: undefined, log: logOf(use.name, log), metrics };
+  const base = { config: config.value, state: undefined, log: logOf(use.name, log), metrics, host: ITSELF };
   const runner = new NativeRunner({
     filter,
     use,

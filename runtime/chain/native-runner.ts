@@ -20,7 +20,7 @@ import {
   type Fields,
   type Reader,
 } from "./attributes.ts";
-import { NativePort } from "./native-port.ts";
+import { NativeCall } from "./native-call.ts";
 import type { Operations } from "./operations.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "./phased-filter.ts";
 import type { ChunkHandler, Passed } from "./transformed-body.ts";
@@ -29,7 +29,7 @@ import type { ChunkHandler, Passed } from "./transformed-body.ts";
 export interface NativeParts {
   readonly filter: AnyFilter;
   readonly use: FilterUse;
-  readonly base: ContextBase;
+  readonly base: ContextBase<NativeCall>;
   readonly operations: Operations;
   readonly schedule: Schedule;
 }
@@ -60,11 +60,12 @@ export class NativeRunner implements HandlerRunner {
     const { filter, use, base, operations } = this.#parts;
     const handle = filter.handlers[phase];
     if (handle === undefined) return PROCEED;
-    const port = new NativePort(operations, use.limits, source);
-    const request = new RequestMessage(this.#requestFields, exchange, port);
-    const message = fields === undefined ? request : new ResponseMessage(this.#replyFields, fields, request, port);
+    const call = new NativeCall(operations, use.limits, source);
+    const context = new CallContext(base, call);
+    const request = new RequestMessage(this.#requestFields, exchange, context);
+    const message = fields === undefined ? request : new ResponseMessage(this.#replyFields, fields, request, context);
     const decide = (verdict: unknown): Decided => decisionOf(verdict, message.headers.edits, message.touchedBody);
-    return this.#call(handle, message, new CallContext(base, port), port, decide);
+    return this.#call(handle, message, context, decide);
   }
 
   /** Runs `setup`, or the timer of a name; what went wrong is thrown. */
@@ -72,8 +73,8 @@ export class NativeRunner implements HandlerRunner {
     const { filter, use, base, operations } = this.#parts;
     const handle = filter.handlers[phase];
     if (handle === undefined) return;
-    const port = new NativePort(operations, use.limits, undefined);
-    const decided = this.#call(handle, name, new CallContext(base, port), port, (state) => {
+    const call = new NativeCall(operations, use.limits, undefined);
+    const decided = this.#call(handle, name, new CallContext(base, call), (state) => {
       if (phase === "setup") base.state = state;
       return PROCEED;
     });
@@ -93,33 +94,32 @@ export class NativeRunner implements HandlerRunner {
   #call(
     handle: AnyHandler,
     message: unknown,
-    context: CallContext,
-    port: NativePort,
+    context: CallContext<NativeCall>,
     decide: (verdict: unknown) => Decided,
   ): Decided | WaitingDecision {
     try {
       const answer = handle(message, context);
-      return answer instanceof Promise ? this.#wait(answer, port, decide) : decide(answer);
+      return answer instanceof Promise ? this.#wait(answer, context.call, decide) : decide(answer);
     } catch (error) {
       // A handler that throws fails its call, here as in the sandbox.
       return { kind: "failed", message: String(error) };
     }
   }
 
-  #wait(answer: Promise<unknown>, port: NativePort, decide: (verdict: unknown) => Decided): WaitingDecision {
+  #wait(answer: Promise<unknown>, call: NativeCall, decide: (verdict: unknown) => Decided): WaitingDecision {
     const { schedule, use } = this.#parts;
     const { promise, resolve } = Promise.withResolvers<Decided>();
     const { deadlineMs } = use.limits;
     const stopDeadline = schedule(() => {
-      port.abort();
+      call.abort();
       resolve({ kind: "failed", message: `has not decided within ${deadlineMs} ms` });
     }, deadlineMs);
     const cancel = (cause: Failure): void => {
       stopDeadline();
-      port.abort();
+      call.abort();
       resolve({ kind: "lost", cause });
     };
-    port.onBodyFailed = cancel;
+    call.onBodyFailed = cancel;
     answer.then(decide).then(
       (decided) => {
         stopDeadline();

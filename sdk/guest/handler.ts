@@ -9,10 +9,10 @@ import type { AnyFilter } from "../define-filter.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import { createMeters } from "../metric.ts";
 import type { Phase, Side } from "../wit/world.ts";
-import { addMetric, PROCEED, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
+import { addMetric, PROCEED, renderEdits, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
-import { GuestPort, settleOperation } from "./operations.ts";
+import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
 import { drainJobs, GuestPromise } from "./promise.ts";
 
 /** The exports of interface `handler`. */
@@ -24,6 +24,7 @@ export interface GuestHandler {
   cancel(call: number): void;
 }
 
+type Port = CallContext<number>;
 type Message = RequestMessage | ResponseMessage;
 
 const NO_CONFIG = { ok: true, value: {} } as const;
@@ -34,21 +35,22 @@ const PASS = "pass\n";
 export function createHandler(filter: AnyFilter): GuestHandler {
   const { handlers } = filter;
   const metrics = createMeters(filter.metrics, addMetric);
-  let base: ContextBase = { config: {}, state: undefined, log, metrics };
+  let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, host: proxy };
   /** Calls whose handlers wait, or whose bodies are on their way. */
-  const ports = new Map<number, GuestPort>();
+  const ports = new Map<number, Port>();
   const transforms = new Map<number, BodyTransform>();
   /** Answers that came since the host entered, of calls that had to wait. */
   const answered = new Map<number, string>();
 
   /** The answer to a call; `pending` where its promise has not settled, and then it is in `answered` one day. */
-  function settle(port: GuestPort, result: unknown, render: (value: unknown) => string): string {
+  function settle(port: Port, result: unknown, render: (value: unknown) => string): string {
     if (!(result instanceof GuestPromise)) return withMetrics(render(result));
     const { call } = port;
     ports.set(call, port);
     const finish = (text: string): void => {
       // A call that was cancelled has no answer.
       if (ports.delete(call)) answered.set(call, text);
+      forgetCall(call);
     };
     result.then(
       (value) => finish(attempt(() => render(value))),
@@ -71,27 +73,35 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     return withMetrics(own);
   }
 
-  function verdictOf(port: GuestPort, phase: Phase, message: Message): (verdict: unknown) => string {
-    return (verdict) => {
-      const body = message.touchedBody;
-      if (body?.transformation !== undefined) transforms.set(port.call, body.transformation);
-      const to = phase === "request" ? "upstream" : "downstream";
-      return renderVerdict(verdict, { call: port.call, edits: message.headers.edits, body, to });
-    };
+  function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
+    const { edits } = message.headers;
+    const body = message.touchedBody;
+    // What most calls do: edits, and nothing else.
+    if (verdict === undefined && body === undefined) return renderEdits(PROCEED, edits);
+    if (body?.transformation !== undefined) transforms.set(port.call, body.transformation);
+    return renderVerdict(verdict, {
+      call: port.call,
+      edits,
+      body,
+      to: phase === "request" ? "upstream" : "downstream",
+    });
   }
 
-  function beginMessage(port: GuestPort, phase: Phase, head: string): string {
+  function beginMessage(port: Port, phase: Phase, head: string): string {
     const handle = handlers[phase];
     if (handle === undefined) return PROCEED;
     const message = phase === "request" ? requestOf(head, port) : replyOf(head, port);
-    return settle(port, handle(message, new CallContext(base, port)), verdictOf(port, phase, message));
+    const verdict = handle(message, port);
+    if (verdict instanceof GuestPromise)
+      return settle(port, verdict, (late) => renderDecision(port, phase, message, late));
+    forgetCall(port.call);
+    return withMetrics(renderDecision(port, phase, message, verdict));
   }
 
-  function beginBackground(port: GuestPort, phase: "setup" | "timer", name: string): string {
+  function beginBackground(port: Port, phase: "setup" | "timer", name: string): string {
     const handle = handlers[phase];
     if (handle === undefined) return PROCEED;
-    const context = new CallContext(base, port);
-    return settle(port, handle(name, context), (value) => {
+    return settle(port, handle(name, port), (value) => {
       if (phase === "setup") base.state = value;
       return PROCEED;
     });
@@ -102,7 +112,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       let problems: unknown;
       try {
         const parsed = filter.config === undefined ? NO_CONFIG : parseWith<unknown>(filter.config, JSON.parse(config));
-        if (parsed.ok) base = { config: parsed.value, state: undefined, log, metrics };
+        if (parsed.ok) base = { config: parsed.value, state: undefined, log, metrics, host: proxy };
         else problems = parsed.problems;
       } catch (error) {
         // A transform of the author's that throws.
@@ -113,7 +123,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     begin(call, phase, head) {
       try {
-        const port = new GuestPort(call);
+        const port = new CallContext(base, call);
         if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
         return beginMessage(port, phase, head);
       } catch (error) {
@@ -129,7 +139,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       if (transform === undefined) return "failed no transform is under way";
       if (isEnd) transforms.delete(call);
       const to = source === "downstream" ? "upstream" : "downstream";
-      const port = ports.get(call) ?? new GuestPort(call);
+      const port = ports.get(call) ?? new CallContext(base, call);
       try {
         return passChunk(port, transform, { bytes, isEnd, to });
       } catch (error) {
@@ -138,14 +148,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     cancel(call) {
       transforms.delete(call);
-      const port = ports.get(call);
       ports.delete(call);
-      port?.abort();
+      abortCall(call);
       leave(call);
     },
   };
 
-  function passChunk(port: GuestPort, transform: BodyTransform, piece: Piece): string {
+  function passChunk(port: Port, transform: BodyTransform, piece: Piece): string {
     const { bytes, isEnd, to } = piece;
     const emit = (content: unknown): void => {
       if (typeof content !== "string" && !(content instanceof Uint8Array))
@@ -179,13 +188,13 @@ interface Piece {
   readonly to: Side;
 }
 
-function requestOf(head: string, port: GuestPort): RequestMessage {
+function requestOf(head: string, port: Port): RequestMessage {
   // oxlint-disable-next-line prefer-template
   return new RequestMessage(HEAD_LOOKUP, "\n" + head, port);
 }
 
 /** The reply's lines (or trailers), an empty line, the request's lines; either may have none. */
-function replyOf(head: string, port: GuestPort): ResponseMessage {
+function replyOf(head: string, port: Port): ResponseMessage {
   const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
   const below = new RequestMessage(HEAD_LOOKUP, head.slice(end), port);
   return new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);

@@ -1,6 +1,7 @@
-// Operations of the guest: each is a promise that `resume` settles. The host knows them by number.
+// Operations of the guest: each is a promise that `resume` settles. The host knows them, and the calls, by number.
 import host from "vespid:filter/host@2.0.0";
-import { OperationError, type CallPort, type OperationKind, type OperationOutcome } from "../port.ts";
+import type { CallHost } from "../context.ts";
+import { OperationError, type OperationOutcome } from "../port.ts";
 import { GuestPromise } from "./promise.ts";
 
 interface Waiting {
@@ -10,56 +11,55 @@ interface Waiting {
 }
 
 const waiting = new Map<number, Waiting>();
+/** Of calls that asked for their signal and are not over. */
+const controllers = new Map<number, AbortController>();
 
-/** One call's way to the proxy. */
-export class GuestPort implements CallPort {
-  readonly call: number;
-  #controller: AbortController | undefined = undefined;
-
-  constructor(call: number) {
-    this.call = call;
-  }
-
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    return this.#controller.signal;
-  }
-
-  operate(
-    kind: OperationKind,
-    request: string,
-    payload: Uint8Array,
-    signal?: AbortSignal,
-  ): GuestPromise<OperationOutcome> {
-    return new GuestPromise((resolve, reject) => {
+/** The proxy, as calls see it. */
+export const proxy: CallHost<number> = {
+  operate: (call, kind, request, payload, signal) =>
+    new GuestPromise((resolve, reject) => {
       if (signal?.aborted === true) return reject(gaveUp(signal));
-      const operation = host.start(this.call, kind, request, payload);
-      waiting.set(operation, { call: this.call, resolve, reject });
+      const operation = host.start(call, kind, request, payload);
+      waiting.set(operation, { call, resolve, reject });
       signal?.addEventListener("abort", () => {
         if (!waiting.delete(operation)) return;
         host.stop(operation);
         reject(gaveUp(signal));
       });
       return undefined;
-    });
-  }
-
-  /** Nobody waits for the call any more: its operations have ended, and what waits for them learns it. */
-  abort(): void {
-    for (const [operation, { call, reject }] of waiting) {
-      if (call !== this.call) continue;
-      waiting.delete(operation);
-      reject(new OperationError("AbortError", "nobody waits for the call any more"));
+    }),
+  signalOf: (call) => {
+    let controller = controllers.get(call);
+    if (controller === undefined) {
+      controller = new AbortController();
+      controllers.set(call, controller);
     }
-    this.#controller?.abort(new OperationError("AbortError", "nobody waits for the call any more"));
-  }
-}
+    return controller.signal;
+  },
+};
 
 /** An operation ended; one that is not known was given up meanwhile. */
 export function settleOperation(operation: number, done: OperationOutcome): void {
   const one = waiting.get(operation);
   waiting.delete(operation);
   one?.resolve(done);
+}
+
+/** Nobody waits for a call any more: its operations have ended, and what waits for them learns it. */
+export function abortCall(number: number): void {
+  const reason = new OperationError("AbortError", "nobody waits for the call any more");
+  for (const [operation, { call, reject }] of waiting) {
+    if (call !== number) continue;
+    waiting.delete(operation);
+    reject(reason);
+  }
+  controllers.get(number)?.abort(reason);
+  controllers.delete(number);
+}
+
+/** A call has answered. */
+export function forgetCall(number: number): void {
+  if (controllers.size > 0) controllers.delete(number);
 }
 
 function gaveUp(signal: AbortSignal): unknown {

@@ -1,11 +1,12 @@
-// A native handler's way to its host: the operations that a sandboxed one has, with the same bounds.
-import { OperationError, type CallPort, type OperationKind, type OperationOutcome } from "../../sdk/port.ts";
+// A native handler's call, with its way to the host: the operations that a sandboxed one has, with the same bounds.
+import type { CallHost } from "../../sdk/context.ts";
+import { OperationError, type OperationKind, type OperationOutcome } from "../../sdk/port.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Operation, Operations } from "./operations.ts";
 import type { Message } from "./whole-body.ts";
 
-export class NativePort implements CallPort {
+export class NativeCall {
   readonly #operations: Operations;
   readonly #limits: FilterLimits;
   readonly #message: Message | undefined;
@@ -68,3 +69,9 @@ export class NativePort implements CallPort {
 function gaveUp(signal: AbortSignal | undefined): Error {
   return signal?.reason instanceof Error ? signal.reason : new OperationError("AbortError", "was given up");
 }
+
+/** Calls do for themselves what they ask. */
+export const ITSELF: CallHost<NativeCall> = {
+  operate: (call, kind, request, payload, signal) => call.operate(kind, request, payload, signal),
+  signalOf: (call) => call.signal,
+};
