@@ -78,6 +78,16 @@ export interface Downstream {
   readonly tls: TlsPeer | undefined;
 }
 
+/** What checks and quotas said. */
+export interface Checked {
+  /** gRPC's number for the reason of a refusal, `0` for none. */
+  readonly errorCode: number;
+  /** For reports and logs; empty for none. */
+  readonly errorMessage: string;
+  /** Every answer came from a cache. */
+  readonly isCached: boolean;
+}
+
 /** Who takes interim replies (1xx other than 101). */
 export interface InterimSink {
   interim(status: number, headers: HeaderMap): void;
@@ -126,6 +136,9 @@ export class Exchange {
 
   /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
   metadata: Map<string, string> | undefined = undefined;
+
+  /** What the checks and quotas of rules made of it; `undefined` where none was asked. */
+  checked: Checked | undefined = undefined;
 
   // gRPC (stages 0 and 7).
   isGrpc = false;

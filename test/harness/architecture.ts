@@ -68,7 +68,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 /** The parts of the proxy, lowest first; a part imports its own level and those below it. */
 const LEVELS: readonly (readonly string[])[] = [
   ["contract", "exchange"],
-  ["route", "balance", "host"],
+  ["route", "balance", "host", "expression"],
   ["codec", "listener", "chain", "cluster", "reply", "grpc", "telemetry"],
   ["wasm", "upstream"],
   ["sync", "admin", "supervisor"],
@@ -82,6 +82,7 @@ const PURE_PARTS = [
   "runtime/exchange",
   "runtime/route",
   "runtime/balance",
+  "runtime/expression",
   "control/compile",
   "control/snapshot",
 ];
