@@ -7,6 +7,7 @@ import { BUILTIN_FILTERS } from "./builtin-filters.ts";
 import { compileChain } from "./chain/chain.ts";
 import type { Filter } from "./chain/filter.ts";
 import { witnessFilter, type Witness } from "./chain/witness.ts";
+import { ChunkClock } from "./codec/chunk-clock.ts";
 import type { BundleFile } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
 import { parseSnapshot, type Version } from "./contract/snapshot.ts";
@@ -81,7 +82,8 @@ export interface DataPath {
 
 /** Puts the parts together; nothing listens yet. */
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
-  const { bootstrap, log, clock, random, fetchFile, isAlone, witness } = options;
+  const { bootstrap, log, random, fetchFile, isAlone, witness } = options;
+  const clock = new ChunkClock(options.clock);
   const { builtins = BUILTIN_FILTERS, schedule = runLater } = options;
   const startedAtMs = clock.now();
   const opened = openAccessLog(bootstrap.accessLog, isAlone);
@@ -139,14 +141,14 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         builtins,
         engine: jscEngine,
         fetchFile,
-        clock,
+        clock: clock.exact,
         schedule,
         log: logFilter,
         callout,
         declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
       }),
     originalDestinations,
-    compileChain: (filters) => compileChain(watched(filters), { filterRan, circuitChanged }, clock),
+    compileChain: (filters) => compileChain(watched(filters), { filterRan, circuitChanged }, clock.exact),
     clock,
     random,
   };

@@ -18,3 +18,24 @@ export function freeChunk(chunk: Buffer): void {
 export function headOf(chunk: Buffer, after: number): Buffer {
   return Buffer.from(chunk.subarray(0, after));
 }
+
+/** Who takes chunks. */
+interface ChunkTaker {
+  data(chunk: Buffer): void;
+}
+
+/** Which chunk is worked on: another number for each, 0 between them. */
+export let currentChunk = 0;
+let chunks = 0;
+
+/** Hands a chunk to who takes it. */
+export function feedChunk(taker: ChunkTaker, chunk: Buffer): void {
+  const outer = currentChunk;
+  chunks = (chunks & 0x3fffffff) + 1;
+  currentChunk = chunks;
+  try {
+    taker.data(chunk);
+  } finally {
+    currentChunk = outer;
+  }
+}

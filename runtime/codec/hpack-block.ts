@@ -77,6 +77,7 @@ export const NO_FIELDS: Fields = {
   teField: -1,
   notesAt: 0,
   table: 0,
+  names: 0,
 };
 
 /** The one place that makes blocks, so that all have one shape. */
@@ -89,6 +90,7 @@ export function blockOf(rules: MessageRules, fields: Fields, id: number): FieldB
     id,
     notesAt: fields.notesAt,
     table: fields.table,
+    names: fields.names,
     teField: fields.teField,
     method: rules.method,
     path: rules.path,

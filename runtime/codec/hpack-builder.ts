@@ -181,6 +181,7 @@ export class BlockBuilder {
         notesAt: this.capacity * STRIDE,
         // Where insertions began to count anew, their numbers mean nothing.
         table: tableNumber === this.tableNumber ? this.tableNumber : 0,
+        names: 0,
       },
       0,
     );

@@ -41,7 +41,7 @@ const COOKIE_MIN_BYTES = 20;
 /** Bytes of a value's end that its hash looks at. */
 const HASHED_BYTES = 12;
 /** Copying fewer bytes one by one is faster than asking for it. */
-const COPIED_MIN_BYTES = 8;
+const COPIED_MIN_BYTES = 16;
 
 /** Parsed fields that are remembered, and the most bytes that all of them may take. */
 const KNOWN = 8;
@@ -66,9 +66,13 @@ interface Known {
 const ADDED = 8;
 const ADDED_MAX_BYTES = 64;
 
+/** What became of one. */
 interface Added {
   readonly name: string;
+  /** What stands before the value of a field that no table keeps; `undefined` for one that may be kept. */
+  readonly head: Buffer | undefined;
   readonly value: string;
+  /** Where the field was inserted, -1 where not. */
   readonly insertion: number;
 }
 
@@ -243,7 +247,7 @@ export class HpackEncoder {
       known.version === this.#table.version &&
       (known.marks === marks || isSame(known.marks, marks, count))
     ) {
-      this.#position += known.encoded.copy(this.#out, this.#position, 0, known.encoded.length);
+      this.#position = writeBytes(this.#out, this.#position, known.encoded, 0, known.encoded.length);
       return undefined;
     }
     const start = this.#position;
@@ -305,10 +309,20 @@ export class HpackEncoder {
     }
   }
 
-  /** The proxy mostly adds the same fields in the same order: those that are in the table. */
+  /** The proxy mostly adds the same fields in the same order: those that are in the table, or differ in their value alone. */
   #addedAgain(place: number, name: string, value: string): boolean {
     const last = this.#lastAdded[place];
-    if (last === undefined || last.name !== name || last.value !== value) return false;
+    if (last === undefined || last.name !== name) return false;
+    const { head } = last;
+    if (head !== undefined) {
+      const out = this.#out;
+      let at = this.#position;
+      for (let byte = 0; byte < head.length; byte++) out[at++] = head[byte] ?? 0;
+      at = writeInteger(out, at, 0, 127, value.length);
+      this.#position = at + out.latin1Write(value, at);
+      return true;
+    }
+    if (last.value !== value) return false;
     const index = this.#table.age(last.insertion);
     if (index > this.#table.count) return false;
     this.#integer(INDEXED, 127, STATIC_COUNT + index);
@@ -327,16 +341,19 @@ export class HpackEncoder {
       if (isOfOneHop(note & KIND)) return;
       this.#text(lower, value, note);
       if (this.#lastEntry >= 0 && place < ADDED && value.length <= ADDED_MAX_BYTES)
-        this.#lastAdded[place] = { name, value, insertion: this.#lastEntry };
+        this.#lastAdded[place] = { name, head: undefined, value, insertion: this.#lastEntry };
       return;
     }
     const index = note >>> STATIC_SHIFT;
     const out = this.#out;
-    let at = writeInteger(out, this.#position, WITHOUT, 15, index);
+    const start = this.#position;
+    let at = writeInteger(out, start, WITHOUT, 15, index);
     if (index === 0) {
       at = writeInteger(out, at, 0, 127, lower.length);
       at += out.latin1Write(lower, at);
     }
+    if (place < ADDED && at - start <= ADDED_MAX_BYTES)
+      this.#lastAdded[place] = { name, head: Buffer.from(out.subarray(start, at)), value: "", insertion: -1 };
     at = writeInteger(out, at, 0, 127, value.length);
     this.#position = at + out.latin1Write(value, at);
   }
@@ -474,8 +491,12 @@ function writeInteger(out: Buffer, start: number, first: number, prefix: number,
 }
 
 function writeString(out: Buffer, start: number, bytes: Buffer, from: number, end: number): number {
-  let at = writeInteger(out, start, 0, 127, end - from);
-  if (end - from >= COPIED_MIN_BYTES) return at + bytes.copy(out, at, from, end);
+  return writeBytes(out, writeInteger(out, start, 0, 127, end - from), bytes, from, end);
+}
+
+function writeBytes(out: Buffer, start: number, bytes: Buffer, from: number, end: number): number {
+  if (end - from >= COPIED_MIN_BYTES) return start + bytes.copy(out, start, from, end);
+  let at = start;
   for (let byte = from; byte < end; byte++) out[at++] = bytes[byte] ?? 0;
   return at;
 }

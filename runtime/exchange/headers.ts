@@ -21,6 +21,8 @@ export interface ParsedFields {
   readonly notesAt: number;
   /** Whose entries the second of those numbers means, 0 for nobody's. */
   readonly table: number;
+  /** A bit for each name (`bitOf`), 0 until somebody asks for one: for fields that came again it was asked before. */
+  names: number;
 }
 
 /** Four offsets for each field: name start, name end, value start, value end. */
@@ -71,6 +73,7 @@ export class HeaderMap {
     this.load(source.bytes, source.offsets, source.marks, source.count);
     this.#sharesMarks = true;
     this.#source = source;
+    this.#names = source.names;
   }
 
   /** For codecs: what `loadShared` took. */
@@ -131,9 +134,15 @@ export class HeaderMap {
     return false;
   }
 
-  /** Removes every field of that name, then adds one at the end. */
+  /** Removes every field of that name, then adds one at the end. The name may have any case. */
   set(name: string, value: string): void {
     this.delete(name.toLowerCase());
+    this.append(name, value);
+  }
+
+  /** As `set`, for a name in lower case. */
+  replace(name: string, value: string): void {
+    this.delete(name);
     this.append(name, value);
   }
 
@@ -141,6 +150,12 @@ export class HeaderMap {
   append(name: string, value: string): void {
     if (this.#added.length === 0) this.#added = [name, value];
     else this.#added.push(name, value);
+  }
+
+  /** For the request path: adds several fields that it has not, as name, value, name, value, … It keeps the list. */
+  appendAll(fields: string[]): void {
+    if (this.#added.length === 0) this.#added = fields;
+    else this.#added.push(...fields);
   }
 
   /** Removes every field of that name. */
@@ -206,7 +221,7 @@ export class HeaderMap {
     const offsets = this.#offsets;
     const length = name.length;
     // Most names that are asked for are not there.
-    if (this.#names === 0) this.#names = this.#allNames();
+    if (this.#names === 0) this.#nameAll();
     const bit = bitOf(length, name.charCodeAt(0), name.charCodeAt(length - 1));
     if ((this.#names & bit) === 0) return -1;
     for (let field = from; field < this.#count; field++) {
@@ -217,7 +232,7 @@ export class HeaderMap {
     return -1;
   }
 
-  #allNames(): number {
+  #nameAll(): void {
     const bytes = this.#bytes;
     const offsets = this.#offsets;
     let names = 0;
@@ -226,7 +241,8 @@ export class HeaderMap {
       const end = offsets[at + 1] ?? 0;
       names |= bitOf(end - start, bytes[start] ?? 0, bytes[end - 1] ?? 0);
     }
-    return names;
+    this.#names = names;
+    if (this.#source !== undefined) this.#source.names = names;
   }
 
   #name(field: number): string {

@@ -1,6 +1,6 @@
 // A connection arrives. Listeners know sockets and addresses; what speaks on them is given in, and may change: a connection
 // is served by whoever holds its seat, so that telling protocols apart costs nothing once it is done.
-import { freeChunk } from "../codec/chunk.ts";
+import { feedChunk, freeChunk } from "../codec/chunk.ts";
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Direction, Downstream } from "../exchange/exchange.ts";
 import type { SecureContext } from "./secure-context.ts";
@@ -170,7 +170,9 @@ function readPeer(socket: Bun.Socket<Seat>): { readonly names: string; readonly 
 const TLS_HANDLERS: Bun.SocketHandler<Seat> = {
   binaryType: "buffer",
   handshake: (socket, isDone, error) => socket.data.secured(socket, isDone, error),
-  data: (socket, chunk) => socket.data.connection?.data(chunk),
+  data: ({ data: { connection } }, chunk) => {
+    if (connection !== undefined) feedChunk(connection, chunk);
+  },
   drain: (socket) => socket.data.connection?.drained(),
   end: (socket) => {
     const { connection } = socket.data;
@@ -221,7 +223,9 @@ export function startListener(options: ListenerOptions): RunningListener {
         options.accept(seat);
       },
       data({ data: seat }, chunk) {
-        if (!seat.isUpgraded) seat.connection?.data(chunk);
+        if (!seat.isUpgraded) {
+          if (seat.connection !== undefined) feedChunk(seat.connection, chunk);
+        }
         // Bun tells of ciphertext too, and there is no way to have it leave that.
         else freeChunk(chunk);
       },

@@ -11,7 +11,7 @@ export const cleanReply: Layer = (next) => {
 
 function cleaned(outcome: Outcome, exchange: Exchange): Outcome {
   if (outcome.ok && exchange.repliedMonoMs > 0) {
-    outcome.value.headers.set("x-envoy-upstream-service-time", serviceTime(exchange));
+    outcome.value.headers.replace("x-envoy-upstream-service-time", serviceTime(exchange));
   }
   return outcome;
 }

@@ -30,8 +30,8 @@ interface Rule {
   readonly matches: (requested: Requested, path: string) => boolean;
 }
 
-/** The first rule of a host that matches; `path` is without the query. */
-type CompiledHost = (requested: Requested, path: string) => CompiledRoute | undefined;
+/** The first rule of a host that matches. */
+type CompiledHost = (requested: Requested) => CompiledRoute | undefined;
 
 /** Up to so many rules are asked one after the other: that takes less than the index. */
 const ASKED_IN_TURN_MAX = 8;
@@ -72,9 +72,7 @@ export function compileRoutes(virtualHosts: readonly VirtualHost[]): RouteTable 
     );
   }
   return function matchRoute(authority, requested) {
-    const host = recallHost(authority);
-    if (host === undefined) return undefined;
-    return host(requested, withoutQuery(requested.path));
+    return recallHost(authority)?.(requested);
   };
 }
 
@@ -95,8 +93,12 @@ function compileHost(host: VirtualHost): CompiledHost {
     route: compileRoute(route),
     matches: compileMatches(route.matches, host.port),
   }));
+  const [first] = rules;
+  // What takes everything is not asked, nor is any behind it.
+  if (first !== undefined && host.routes[0]?.matches.length === 0) return () => first.route;
   if (rules.length <= ASKED_IN_TURN_MAX) {
-    return function askInTurn(requested, path) {
+    return function askInTurn(requested) {
+      const path = withoutQuery(requested.path);
       for (const { route, matches } of rules) if (matches(requested, path)) return route;
       return undefined;
     };
@@ -105,7 +107,7 @@ function compileHost(host: VirtualHost): CompiledHost {
   rules.forEach((rule, order) => {
     for (const need of neededPaths(host.routes[order]?.matches ?? [])) index.add(order, rule, need);
   });
-  return (requested, path) => index.first(requested, path)?.route;
+  return (requested) => index.first(requested, withoutQuery(requested.path))?.route;
 }
 
 /** What a path must be for one of a route's matches to hold. */

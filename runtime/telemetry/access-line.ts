@@ -51,7 +51,12 @@ export class LineBuffer {
   /** A whole number. */
   number(value: number): void {
     if (value >= 0 && value < 10) this.byte(ZERO + value);
-    else this.text(String(value));
+    else if (value >= 10 && value < 1000 && this.at + 3 <= this.bytes.length) {
+      // Sizes, statuses and milliseconds mostly are; a string would be made for each.
+      if (value >= 100) this.bytes[this.at++] = ZERO + Math.floor(value / 100);
+      this.bytes[this.at++] = ZERO + (Math.floor(value / 10) % 10);
+      this.bytes[this.at++] = ZERO + (value % 10);
+    } else this.text(String(value));
   }
 
   copy(from: Buffer, start: number, end: number): void {
@@ -87,7 +92,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
 }
 
 function writeWhat(line: LineBuffer, exchange: Exchange, nowMonoMs: number): void {
-  writeInstant(line, exchange.startedAtMs);
+  instant.write(line, exchange);
   line.text(exchange.method);
   line.byte(SPACE);
   const path = exchange.originalPath === "" ? exchange.path : exchange.originalPath;
@@ -105,13 +110,8 @@ function writeWhat(line: LineBuffer, exchange: Exchange, nowMonoMs: number): voi
 }
 
 function writeWho(line: LineBuffer, exchange: Exchange): void {
-  const { headers, downstream, decision } = exchange;
-  findFields(headers);
-  line.text(' "');
-  line.field(headers, FORWARDED_FOR, forwardedForAt);
-  line.text('" "');
-  line.field(headers, USER_AGENT, userAgentAt);
-  line.text('" "');
+  const { downstream, decision } = exchange;
+  client.write(line, exchange);
   line.orDash(exchange.requestId);
   way.write(line, exchange);
   line.text(downstream.remoteAddress);
@@ -170,6 +170,55 @@ abstract class Part {
   /** Whether it would be rendered as the last time; if not, it will be now. */
   protected abstract isSame(exchange: Exchange): boolean;
   protected abstract render(line: LineBuffer, exchange: Exchange): void;
+}
+
+/** When it began: many do in one millisecond. */
+class Instant extends Part {
+  #atMs = -1;
+
+  protected override isSame({ startedAtMs }: Exchange): boolean {
+    if (startedAtMs === this.#atMs) return true;
+    this.#atMs = startedAtMs;
+    return false;
+  }
+
+  protected override render(line: LineBuffer, { startedAtMs }: Exchange): void {
+    line.byte(91);
+    line.text(renderInstant(startedAtMs));
+    line.text('] "');
+  }
+}
+
+/** For whom and by what it was asked: what fields say that mostly are the same block again. */
+class Client extends Part {
+  #block = 0;
+
+  protected override isSame({ headers }: Exchange): boolean {
+    const { source, added } = headers;
+    const block = source?.id ?? 0;
+    const isSame = block !== 0 && block === this.#block;
+    // Fields that were dropped or added since may be those two.
+    this.#block = source?.marks === headers.marks && !addsFields(added) ? block : 0;
+    return isSame && this.#block === block;
+  }
+
+  protected override render(line: LineBuffer, { headers }: Exchange): void {
+    findFields(headers);
+    line.text(' "');
+    line.field(headers, FORWARDED_FOR, forwardedForAt);
+    line.text('" "');
+    line.field(headers, USER_AGENT, userAgentAt);
+    line.text('" "');
+  }
+}
+
+/** Whether names of those lengths are among fields that were added. */
+function addsFields(added: readonly string[]): boolean {
+  for (let index = 0; index < added.length; index += 2) {
+    const length = added[index]?.length;
+    if (length === USER_AGENT.length || length === FORWARDED_FOR.length) return true;
+  }
+  return false;
 }
 
 /** How it ended. */
@@ -244,6 +293,8 @@ class Way extends Part {
   }
 }
 
+const instant = new Instant();
+const client = new Client();
 const ending = new Ending();
 const way = new Way();
 
@@ -266,18 +317,6 @@ function secondsOf(second: number): string {
     lastSecondText = new Date(second * 1000).toISOString().slice(0, 20);
   }
   return lastSecondText;
-}
-
-function writeInstant(line: LineBuffer, atMs: number): void {
-  const whole = Math.floor(atMs);
-  const second = Math.floor(whole / 1000);
-  const milliseconds = whole - second * 1000;
-  line.byte(91);
-  line.text(secondsOf(second));
-  line.byte(ZERO + Math.floor(milliseconds / 100));
-  line.byte(ZERO + (Math.floor(milliseconds / 10) % 10));
-  line.byte(ZERO + (milliseconds % 10));
-  line.text('Z] "');
 }
 
 /** RFC 3339 with milliseconds. */

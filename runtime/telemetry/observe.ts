@@ -7,16 +7,24 @@ export type NewId = () => string;
 /** Names the client's certificate to the application, which believes it (Envoy's XFCC). */
 const CLIENT_CERTIFICATE = "x-forwarded-client-cert";
 
+const ATTEMPT_COUNT = "x-envoy-attempt-count";
+
 /** Gives a request its `x-request-id` (kept where the caller sent one, so that a trace spans hops) and Envoy's attempt and protocol headers. */
 export function observe(newId: NewId): Layer {
   return (next) => {
     return function observeExchange(exchange) {
       const { headers } = exchange;
       const given = headers.get("x-request-id");
-      exchange.requestId = given ?? newId();
-      if (given === undefined) headers.append("x-request-id", exchange.requestId);
-      if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
-      headers.set("x-envoy-attempt-count", "1");
+      const requestId = given ?? newId();
+      exchange.requestId = requestId;
+      headers.delete(ATTEMPT_COUNT);
+      if (given === undefined && !headers.has("x-forwarded-proto"))
+        headers.appendAll(["x-request-id", requestId, "x-forwarded-proto", exchange.scheme, ATTEMPT_COUNT, "1"]);
+      else {
+        if (given === undefined) headers.append("x-request-id", requestId);
+        if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
+        headers.append(ATTEMPT_COUNT, "1");
+      }
       // As Istio has Envoy do it: only who has shown a certificate that holds may say whom it speaks for.
       const { direction, tls } = exchange.downstream;
       if (direction === "outbound" || tls?.certificate === undefined) headers.delete(CLIENT_CERTIFICATE);

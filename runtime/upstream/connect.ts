@@ -2,7 +2,7 @@
 // come about.
 import { TIMER_MAX_MS } from "../contract/duration.ts";
 import { renderAddress } from "../listener/listener.ts";
-import { freeChunk } from "../codec/chunk.ts";
+import { feedChunk, freeChunk } from "../codec/chunk.ts";
 import type { Transport } from "../codec/socket-writer.ts";
 import type { Offer, TlsClient } from "./client-tls.ts";
 
@@ -130,7 +130,7 @@ const HANDLERS: Bun.SocketHandler<Pending> = {
     shakenHands(socket, isDone, error);
   },
   data(socket, chunk) {
-    if (!socket.data.isUpgraded) socket.data.owner.data(chunk);
+    if (!socket.data.isUpgraded) feedChunk(socket.data.owner, chunk);
     else freeChunk(chunk);
   },
   drain(socket) {
@@ -160,7 +160,7 @@ const UPGRADED: Bun.SocketHandler<Pending> = {
   handshake(socket, isDone, error) {
     shakenHands(socket, isDone, error);
   },
-  data: (socket, chunk) => socket.data.owner.data(chunk),
+  data: (socket, chunk) => feedChunk(socket.data.owner, chunk),
   drain(socket) {
     if (socket.data.isOpen) socket.data.owner.drained();
   },

@@ -16,9 +16,15 @@ export type FindTarget = (name: string, exchange: Exchange) => Target | Outcome;
 
 /** Sends an exchange to the cluster that its route named. */
 export function compileForward(targets: ReadonlyMap<string, Target>, findTarget: FindTarget, clock: Clock): Service {
+  let lastName: string | undefined;
+  let lastTarget: Target | undefined;
   return function forward(exchange: Exchange): Answer {
     const name = exchange.decision?.cluster ?? "";
-    const target = targets.get(name) ?? findTarget(name, exchange);
+    if (name !== lastName) {
+      lastName = name;
+      lastTarget = targets.get(name);
+    }
+    const target = lastTarget ?? findTarget(name, exchange);
     if ("ok" in target) return target;
     const { cluster, pool } = target;
     exchange.service = cluster.service;

@@ -1,5 +1,7 @@
 // What does JavaScript alone cost for one HTTP/2 request? Captured bytes are replayed through transports that only count:
 // the whole proxy between them, both codecs, every layer, metrics and the access log, and no kernel.
+import { ChunkClock } from "../../runtime/codec/chunk-clock.ts";
+import { feedChunk } from "../../runtime/codec/chunk.ts";
 import { Http2Server } from "../../runtime/codec/http2-server.ts";
 import type { Front } from "../../runtime/codec/http1-server.ts";
 import {
@@ -36,7 +38,7 @@ const WINDOW = 0x7fff_0000;
 const BODY = Buffer.alloc(100, 120);
 /** What must hold, and where to go. */
 const BOUNDS: Readonly<Record<string, readonly [number, number]>> = { T1: [2, 1], T2: [3, 1.5], T4: [8, 5] };
-const CLOCK = { now: () => Date.now(), monotonic: () => performance.now() };
+const CLOCK = new ChunkClock({ now: () => Date.now(), monotonic: () => performance.now() });
 
 /**
  * Replays a connection's worth of requests, round after round, each on connections of its own. The fastest round counts:
@@ -196,9 +198,9 @@ async function replay(path: Path, { requests, replies }: Captured): Promise<numb
   const before = path.ended();
   const startedUs = cpuUs();
   for (let turn = 0; turn < requests.length; turn++) {
-    server.data(requests[turn] ?? Buffer.alloc(0));
+    feedChunk(server, requests[turn] ?? Buffer.alloc(0));
     await nextTurn();
-    upstream.data(replies[turn] ?? Buffer.alloc(0));
+    feedChunk(upstream, replies[turn] ?? Buffer.alloc(0));
     await nextTurn();
   }
   const us = (cpuUs() - startedUs) / (requests.length * BATCH);
