@@ -1,7 +1,9 @@
 // The promise to filter authors: everything that `import … from "vespid"` offers.
 export { z } from "zod";
 export { defineFilter } from "./define-filter.ts";
+export { hash, hmac, timingSafeEqual } from "./hash.ts";
 export { counter, gauge, histogram } from "./metric.ts";
+export { verifySignature } from "./signature.ts";
 export { proceed, reply } from "./verdict.ts";
 export type { BodyModes, BodyTransform, BufferedBody, StreamedBody } from "./body.ts";
 export type { Content } from "./content.ts";
@@ -16,8 +18,10 @@ export type {
   Stage,
 } from "./define-filter.ts";
 export type { FetchInit, UpstreamResponse } from "./fetch.ts";
+export type { HashAlgorithm } from "./hash.ts";
 export type { FilterHeaders } from "./headers.ts";
 export type { Counter, Gauge, Histogram } from "./metric.ts";
 export type { OperationError } from "./port.ts";
+export type { Jwk, SignatureAlgorithm } from "./signature.ts";
 export type { ReplyInit, Verdict } from "./verdict.ts";
 export type { Attribute } from "./wit/world.ts";

@@ -1,8 +1,9 @@
 // An author's file and everything that it imports, as one script that a bare JavaScript engine runs.
-import { build, stop, type BuildFailure, type Plugin } from "esbuild";
+import { build, stop, type BuildFailure, type BuildOptions, type Plugin } from "esbuild";
 import { dirname, join, resolve } from "node:path";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { HOST_INTERFACE } from "../wit/world.ts";
+import { INJECTED, INJECTED_NAMES } from "./sandbox-globals.ts";
 
 const SDK = join(import.meta.dir, "..");
 
@@ -14,19 +15,25 @@ export async function bundleGuest(path: string): Promise<Parsed<string>> {
     import filter from ${JSON.stringify(resolve(path))};
     import { createHandler } from ${JSON.stringify(join(SDK, "guest/handler.ts"))};
     export const handler = createHandler(filter);`;
-  return bundle(entry, path, { external: [HOST_INTERFACE], plugins: [guestGlobals, smallZod] });
+  return bundle(entry, path, {
+    external: [HOST_INTERFACE],
+    plugins: [guestGlobals, smallZod],
+    // Names of the web that are used come in, as themselves or as the global object's.
+    inject: [INJECTED],
+    define: Object.fromEntries(INJECTED_NAMES.map((name) => [`globalThis.${name}`, name])),
+  });
 }
 
 /** Bundles `path` for this process, which loads it to read its manifest. */
 export async function bundleNative(path: string): Promise<Parsed<string>> {
   const entry = `export { default } from ${JSON.stringify(resolve(path))};`;
-  return bundle(entry, path, { external: [], plugins: [] });
+  return bundle(entry, path, {});
 }
 
 async function bundle(
   entry: string,
   path: string,
-  options: { readonly external: string[]; readonly plugins: Plugin[] },
+  options: Pick<BuildOptions, "external" | "plugins" | "inject" | "define">,
 ): Promise<Parsed<string>> {
   running++;
   try {

@@ -34,9 +34,12 @@ test("every type error is told by line and column, the sandbox's missing globals
     file,
     filterWith(`    request.headers.get("x-secret");
     request.headers.set("x-other", config.greeting);
-    console.log(new URL("http://a").host, await import("node:fs"));`).replace("request(", "async request("),
+    console.log(await fetch("http://a"), new WebSocket("ws://a"), await import("node:fs"));`).replace(
+      "request(",
+      "async request(",
+    ),
   );
-  const missing = "is not in the sandbox, which has what ECMAScript 2023 has, console, atob and btoa";
+  const missing = "is not in the sandbox; it has ECMAScript 2024 and of the web what sdk/README.md lists";
   expect(await checkTypes(file)).toEqual([
     {
       path: `${file}:10:25`,
@@ -46,8 +49,12 @@ test("every type error is told by line and column, the sandbox's missing globals
       path: `${file}:11:25`,
       message: `Argument of type '"x-other"' is not assignable to parameter of type '"x-greeting"'.`,
     },
-    { path: `${file}:12:21`, message: `URL ${missing}` },
-    { path: `${file}:12:56`, message: `node:fs ${missing}` },
+    {
+      path: `${file}:12:23`,
+      message: "fetch is not in the sandbox: a handler's context has it, for upstreams that the filter declares",
+    },
+    { path: `${file}:12:46`, message: `WebSocket ${missing}` },
+    { path: `${file}:12:80`, message: `node:fs ${missing}` },
   ]);
 });
 

@@ -5,33 +5,9 @@ import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import type { Problem } from "../../runtime/contract/problem.ts";
+import { SANDBOX_LIBRARIES, SANDBOX_TYPES } from "./sandbox-globals.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-
-/** What the sandbox has besides ECMAScript. What only Bun or browsers have does not compile. */
-const GLOBALS = `declare const console: Record<"debug" | "log" | "info" | "warn" | "error", (...values: readonly unknown[]) => void>;
-declare function queueMicrotask(job: () => void): void;
-declare function atob(text: string): string;
-declare function btoa(text: string): string;
-declare class TextEncoder {
-  encode(text?: string): Uint8Array;
-}
-declare class TextDecoder {
-  constructor(label?: string, options?: { readonly fatal?: boolean; readonly ignoreBOM?: boolean });
-  decode(bytes?: Uint8Array): string;
-}
-interface AbortSignal {
-  readonly aborted: boolean;
-  readonly reason: unknown;
-  throwIfAborted(): void;
-  addEventListener(kind: "abort", listener: () => void): void;
-  removeEventListener(kind: "abort", listener: () => void): void;
-}
-declare class AbortController {
-  readonly signal: AbortSignal;
-  abort(reason?: unknown): void;
-}
-`;
 
 /** Every type error in the file and what it imports, by file, line and column; none for a file that compiles. */
 export async function checkTypes(path: string): Promise<readonly Problem[]> {
@@ -41,7 +17,7 @@ export async function checkTypes(path: string): Promise<readonly Problem[]> {
   try {
     const globals = join(folder, "globals.d.ts");
     const project = join(folder, "tsconfig.json");
-    await Promise.all([Bun.write(globals, GLOBALS), Bun.write(project, renderProject([resolve(path), globals]))]);
+    await Promise.all([Bun.write(globals, SANDBOX_TYPES), Bun.write(project, renderProject([resolve(path), globals]))]);
     const child = Bun.spawn([process.execPath, compiler, "-p", project, "--pretty", "false"], {
       stdin: "ignore",
       stdout: "pipe",
@@ -79,14 +55,16 @@ function renderFile(file: string, from: string): string {
 function explain(message: string): string {
   const name = /^Cannot find (?:name|module) '([^']+)'/u.exec(message)?.[1];
   if (name === undefined || !(name in globalThis || isBuiltin(name))) return message;
-  return `${name} is not in the sandbox, which has what ECMAScript 2023 has, console, atob and btoa`;
+  if (name === "fetch")
+    return "fetch is not in the sandbox: a handler's context has it, for upstreams that the filter declares";
+  return `${name} is not in the sandbox; it has ECMAScript 2024 and of the web what sdk/README.md lists`;
 }
 
 function renderProject(files: readonly string[]): string {
   return JSON.stringify({
     compilerOptions: {
       target: "ES2023",
-      lib: ["ES2023"],
+      lib: SANDBOX_LIBRARIES,
       types: [],
       module: "Preserve",
       moduleResolution: "Bundler",

@@ -2,6 +2,7 @@
 // filter's own code, which may use any of it while it is loaded.
 import host from "vespid:filter/host@2.0.0";
 import { installHost } from "../host.ts";
+import { inspect } from "./inspect.ts";
 import { log } from "./log.ts";
 import { addJob, GuestPromise } from "./promise.ts";
 
@@ -22,16 +23,14 @@ export function installGlobals(): void {
       info: writes("info"),
       warn: writes("warn"),
       error: writes("error"),
+      trace: writes("debug"),
+      assert: (condition: unknown, ...values: readonly unknown[]) => {
+        if (!condition) log.error(["assertion failed", ...values].map((value) => inspect(value)).join(" "));
+      },
     },
   });
 }
 
 function writes(level: keyof typeof log): (...values: readonly unknown[]) => void {
-  return (...values) => log[level](values.map(render).join(" "));
-}
-
-function render(value: unknown): string {
-  if (typeof value === "string") return value;
-  if (value instanceof Error) return value.stack === undefined ? String(value) : `${String(value)}\n${value.stack}`;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+  return (...values) => log[level](values.map((value) => inspect(value)).join(" "));
 }

@@ -8,7 +8,10 @@ import type { BodySink } from "../../runtime/exchange/body.ts";
 import { promised } from "../../runtime/exchange/later.ts";
 import type { Reply } from "../../runtime/exchange/reply.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
+import { createHostFunctions } from "../../runtime/host/host-functions.ts";
+import { nativeHost } from "../../runtime/host/native-host.ts";
 import type { AnyFilter } from "../define-filter.ts";
+import { installHost } from "../host.ts";
 import { makeExchange, startClock, type RequestInit, type TestClock } from "./exchange.ts";
 
 /** A request, the filter's configuration, and what the service behind it would answer. */
@@ -64,8 +67,9 @@ export async function runFilter(filter: AnyFilter, scene: Scene = {}): Promise<S
 
 const SILENT: RunObserver = { filterRan: () => undefined, circuitChanged: () => undefined };
 
-/** Surroundings without a network, a log or metrics. */
+/** Surroundings without a network, a log or metrics; the proxy's functions are there. */
 export function surroundingsOf(clock: TestClock): FilterSurroundings {
+  installHost(nativeHost(createHostFunctions()));
   return {
     clock,
     schedule: clock.schedule,
