@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { meterModule } from "./meter.ts";
-import { findUnmetered, FUEL_IMPORT, spendOne } from "./metered.ts";
+import { findUnmetered, FUEL_IMPORT, spendOne, STATE_EXPORT } from "./metered.ts";
 import { WasmFault, WasmWriter } from "./wasm-reader.ts";
 
 const VOID = [0x60, 0, 0];
@@ -60,6 +60,19 @@ describe("a metered module", () => {
 
   test("keeps its own globals, and pays for its entry", () => {
     expect(run(meterModule(moduleOf(COUNT)), 1000)).toEqual({ left: 999, trapped: false, count: 6 });
+  });
+
+  test("exports its globals that change, so that they can be put back", () => {
+    const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, 1000);
+    const module = new WebAssembly.Module(new Uint8Array(meterModule(moduleOf(COUNT))));
+    const { exports } = new WebAssembly.Instance(module, { [FUEL_IMPORT.module]: { [FUEL_IMPORT.name]: fuel } });
+    const { run: start, count, [`${STATE_EXPORT}0`]: state } = exports;
+    if (typeof start !== "function" || !(count instanceof WebAssembly.Global) || !(state instanceof WebAssembly.Global))
+      throw new Error("exports moved");
+    start();
+    expect(state.value).toBe(6);
+    state.value = 5;
+    expect(count.value).toBe(5);
   });
 
   test("passes the check, and the module before does not", () => {

@@ -1,11 +1,13 @@
 // The metering pass: a module that spends fuel, from one that does not. The fuel becomes the last imported global, so
-// the module's own globals move up by one; nothing else changes its index. Custom sections go: names would be wrong.
+// the module's own globals move up by one; nothing else changes its index. Those that change are exported besides, so
+// that a host can put a guest back to where it was. Custom sections go: names would be wrong.
 import {
   BODY_MAX_BYTES,
   FUEL_IMPORT,
   readImports,
   readLimits,
   SECTION,
+  STATE_EXPORT,
   skipLocals,
   spendBulkBody,
   spendOne,
@@ -29,18 +31,26 @@ export function meterModule(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const sections = readSections(bytes, 0);
   const imports = readImports(sections);
   if (imports.fuel !== undefined) throw new WasmFault("imports fuel already");
-  const shape: Shape = { imports, types: countOf(sections, SECTION.type), functions: countOf(sections, SECTION.code) };
+  const functions = countOf(sections, SECTION.code);
+  const state = functions > 0 ? mutableGlobals(sections, imports.globals + 1) : [];
+  const shape: Shape = { imports, types: countOf(sections, SECTION.type), functions, state };
 
   const writer = new WasmWriter(bytes.length * 2);
   writer.bytes(HEADER);
   let isImported = false;
+  let isExported = state.length === 0;
   for (const section of sections) {
     // The import section comes second; a module without one gets it before whatever comes next.
     if (!isImported && section.id > SECTION.import) {
       isImported = true;
       if (shape.functions > 0) writer.section(SECTION.import, addImport(undefined));
     }
+    if (!isExported && section.id > SECTION.export) {
+      isExported = true;
+      writer.section(SECTION.export, exportState(new WasmWriter(), 0, state));
+    }
     if (section.id === SECTION.custom) continue;
+    if (section.id === SECTION.export) isExported = true;
     if (section.id === SECTION.import) isImported = true;
     writer.section(section.id, rewrite(section, shape));
   }
@@ -53,6 +63,8 @@ interface Shape {
   readonly types: number;
   /** Functions with a body; a module without any is not metered. */
   readonly functions: number;
+  /** Own globals that change, by their index behind the fuel. */
+  readonly state: readonly number[];
 }
 
 const HEADER = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
@@ -71,7 +83,7 @@ function rewrite({ id, payload }: Section, shape: Shape): Uint8Array {
     case SECTION.global:
       return moveGlobals(payload, shape.imports.globals, readGlobals);
     case SECTION.export:
-      return moveExports(payload, shape.imports.globals);
+      return moveExports(payload, shape);
     case SECTION.element:
       return moveGlobals(payload, shape.imports.globals, readElements);
     case SECTION.data:
@@ -147,10 +159,37 @@ function checkMemories(payload: WasmReader): void {
   for (let left = count; left > 0; left--) readLimits(reader);
 }
 
-function moveExports(payload: WasmReader, from: number): Uint8Array {
+/** Own globals that change; the first has index `first`. */
+function mutableGlobals(sections: readonly Section[], first: number): readonly number[] {
+  const payload = sections.find(({ id }) => id === SECTION.global)?.payload;
+  if (payload === undefined) return [];
+  const reader = new WasmReader(payload.bytes, payload.position, payload.end);
+  const found: number[] = [];
+  const count = reader.u32();
+  for (let index = 0; index < count; index++) {
+    skipValueType(reader);
+    if (reader.byte() === 1) found.push(first + index);
+    while (readInstruction(reader) !== OP.end);
+  }
+  return found;
+}
+
+/** Adds the exports of the globals that change to a list of `count` that `writer` holds. */
+function exportState(exports: WasmWriter, count: number, state: readonly number[]): Uint8Array {
+  const writer = new WasmWriter();
+  writer.u32(count + state.length);
+  writer.bytes(exports.finish());
+  state.forEach((index, number) => {
+    writer.name(`${STATE_EXPORT}${number}`);
+    writer.byte(GLOBAL);
+    writer.u32(index);
+  });
+  return writer.finish();
+}
+
+function moveExports(payload: WasmReader, { imports: { globals: from }, state }: Shape): Uint8Array {
   const writer = new WasmWriter(payload.end - payload.position + 16);
   const count = payload.u32();
-  writer.u32(count);
   for (let left = count; left > 0; left--) {
     const start = payload.position;
     payload.name();
@@ -159,7 +198,7 @@ function moveExports(payload: WasmReader, from: number): Uint8Array {
     const index = payload.u32();
     writer.u32(kind === GLOBAL && index >= from ? index + 1 : index);
   }
-  return writer.finish();
+  return exportState(writer, count, state);
 }
 
 /** Copies a section, with every `global.get` of its constant expressions moved. `read` walks it and calls back for each expression. */

@@ -7,6 +7,8 @@ import { readSections, WasmFault, WasmReader, type Section } from "./wasm-reader
 
 /** Where the fuel comes from: the import's module and name. */
 export const FUEL_IMPORT = { module: "vespid", name: "fuel" } as const;
+/** Names, with a number behind, by which a metered module exports its own mutable globals: what a host puts back to reset a guest. */
+export const STATE_EXPORT = "vespid:state";
 /** JavaScriptCore keeps larger functions in its slow tier for ever. */
 export const BODY_MAX_BYTES = 100_000;
 
