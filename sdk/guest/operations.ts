@@ -54,9 +54,10 @@ export function abortCall(number: number): void {
     reject(reason);
   }
   controllers.get(number)?.abort(reason);
+  controllers.delete(number);
 }
 
-/** A call's handler has returned: nothing asks for its signal any more. */
+/** A call has answered. */
 export function forgetCall(number: number): void {
   if (controllers.size > 0) controllers.delete(number);
 }

@@ -1,7 +1,7 @@
 // Exchanges and their surroundings for tests: nothing of the network, a clock that stands still until it is moved.
 import type { Body } from "../../runtime/exchange/body.ts";
 import { EMPTY_BODY } from "../../runtime/exchange/body.ts";
-import { Exchange, type Clock, type Schedule } from "../../runtime/exchange/exchange.ts";
+import { Exchange, type Clock, type Schedule, type TlsPeer } from "../../runtime/exchange/exchange.ts";
 import { HeaderMap } from "../../runtime/exchange/headers.ts";
 
 /** A request as tests write it; what is left out is plain. */
@@ -11,6 +11,8 @@ export interface RequestInit {
   readonly authority?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly sourceIp?: string;
+  /** The client's identity, as mutual TLS tells it: `cluster.local/ns/default/sa/web`. Default: plaintext. */
+  readonly sourcePrincipal?: string;
   readonly routeName?: string;
   readonly requestId?: string;
   readonly body?: Body;
@@ -23,6 +25,8 @@ export interface TestClock extends Clock {
   readonly schedule: Schedule;
   /** Timers that wait. */
   readonly scheduled: number;
+  /** Until the next of them is due; `undefined` where none waits. */
+  readonly nextInMs: number | undefined;
 }
 
 interface Timer {
@@ -30,12 +34,13 @@ interface Timer {
   readonly run: () => void;
 }
 
-/** A clock at its beginning. */
-export function startClock(): TestClock {
-  let atMs = 1_000_000;
+/** A clock at its beginning, which is `nowMs` since the epoch. */
+export function startClock(nowMs = 1_700_001_000_000): TestClock {
+  const startAtMs = 1_000_000;
+  let atMs = startAtMs;
   const timers = new Set<Timer>();
   return {
-    now: () => 1_700_000_000_000 + atMs,
+    now: () => nowMs - startAtMs + atMs,
     monotonic: () => atMs,
     advance: (ms) => {
       const endMs = atMs + ms;
@@ -56,6 +61,9 @@ export function startClock(): TestClock {
     get scheduled() {
       return timers.size;
     },
+    get nextInMs() {
+      return timers.size === 0 ? undefined : Math.max(0, Math.min(...[...timers].map((timer) => timer.atMs)) - atMs);
+    },
   };
 }
 
@@ -70,7 +78,7 @@ export function makeExchange(init: RequestInit = {}, clock: Clock = startClock()
       localAddress: "10.0.0.8:8080",
       localPort: 8080,
       originalDestination: undefined,
-      tls: undefined,
+      tls: init.sourcePrincipal === undefined ? undefined : peerOf(init.sourcePrincipal),
     },
     init.method ?? "GET",
     init.path ?? "/",
@@ -91,4 +99,8 @@ export function makeExchange(init: RequestInit = {}, clock: Clock = startClock()
     };
   }
   return exchange;
+}
+
+function peerOf(principal: string): TlsPeer {
+  return { serverName: "", version: "TLSv1.3", alpn: "", principal, certificate: Buffer.alloc(0) };
 }

@@ -13,6 +13,7 @@ import { nativeHost } from "../../runtime/host/native-host.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { installHost } from "../host.ts";
 import { makeExchange, startClock, type RequestInit, type TestClock } from "./exchange.ts";
+import { fieldsOf } from "./pieces.ts";
 
 /** A request, the filter's configuration, and what the service behind it would answer. */
 export interface Scene extends RequestInit {
@@ -78,16 +79,6 @@ export function surroundingsOf(clock: TestClock): FilterSurroundings {
       Promise.resolve({ ok: false, error: { kind: "failed", message: `cluster ${cluster} is not known` } }),
     declareMetrics: () => ({ ok: true, value: NO_METER }),
   };
-}
-
-/** Fields by lower-case name. */
-export function fieldsOf(headers: Iterable<readonly [string, string]>): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const [name, value] of headers) {
-    const key = name.toLowerCase();
-    fields[key] = fields[key] === undefined ? value : `${fields[key]}, ${value}`;
-  }
-  return fields;
 }
 
 /** The text of a body that is whole already, as local replies are. */

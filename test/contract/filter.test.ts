@@ -7,7 +7,8 @@ import { promised } from "../../runtime/exchange/later.ts";
 import type { FilterRun } from "../../runtime/exchange/observer.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
 import { makeExchange, startClock, type RequestInit } from "../../sdk/testing/exchange.ts";
-import { fieldsOf, readBody } from "../../sdk/testing/run-filter.ts";
+import { fieldsOf } from "../../sdk/testing/pieces.ts";
+import { readBody } from "../../sdk/testing/run-filter.ts";
 import { probeBundle, SUBJECTS, unwrap } from "./subjects.ts";
 
 beforeAll(async () => {

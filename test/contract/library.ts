@@ -16,7 +16,7 @@ import { replyFor } from "../../runtime/reply/rescue.ts";
 import { buildFilter } from "../../runtime/wasm/build-filter.ts";
 import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { makeExchange, startClock, type RequestInit, type TestClock } from "../../sdk/testing/exchange.ts";
-import { fieldsOf } from "../../sdk/testing/run-filter.ts";
+import { fieldsOf } from "../../sdk/testing/pieces.ts";
 import { deriveFile, depsFor, unwrap, useOf, type TestDeps, type UseInit } from "./subjects.ts";
 import type { DerivedBundle } from "../../sdk/build/derive.ts";
 

@@ -1,0 +1,9 @@
+// `import … from "vespid/testing"`: everything that tests of filters use.
+export { mount } from "./mount.ts";
+export { runFilter } from "./run-filter.ts";
+export type { EngineName } from "./engine.ts";
+export type { MountedFilter, MountOptions } from "./mount.ts";
+export type { LogLine, Outcome, TestRequest } from "./outcome.ts";
+export type { TestBody } from "./pieces.ts";
+export type { Scene, SceneResult } from "./run-filter.ts";
+export type { Answerer, AnswerInit, ReceivedRequest, TestAnswer, TestUpstream } from "./upstream.ts";
