@@ -67,7 +67,11 @@ function start(): Control {
       store,
       token,
       deriveBundle,
-      checkConfig: { bundle: checkConfig, builtin: checkBuiltinConfig },
+      checkConfig: {
+        bundle: checkConfig,
+        builtin: checkBuiltinConfig,
+        builtinUpstreams: (name) => BUILTIN_FILTERS.get(name)?.upstreams ?? [],
+      },
       log,
       now: () => Date.now(),
       monotonic: () => performance.now(),

@@ -52,6 +52,7 @@ function startApi(host = "127.0.0.1"): Api {
       bundle: (_manifest, config) =>
         JSON.stringify(config) === "{}" ? [] : [{ path: "realm", message: "is not known" }],
       builtin: () => [],
+      builtinUpstreams: (name) => (name === "header-rewrite" ? ["users"] : []),
     },
     log: silent,
     now: () => 1000,
@@ -275,6 +276,71 @@ describe("references between resources", () => {
       },
     ]);
     expect(await api.send("PUT", path, routeTo("reviews", ", port: { number: 9081 }"))).toMatchObject({ status: 201 });
+  });
+});
+
+const usesUpstreams = (builtin: string, upstreams: string) =>
+  `apiVersion: vespid.dev/v1\nkind: Filter\nmetadata: { name: asks }\nspec: { builtin: ${builtin}, upstreams: ${upstreams} }\n`;
+
+describe("a filter's upstreams", () => {
+  const path = "/v1/resources/Filter/default/asks";
+  const put = async (api: Api, builtin: string, upstreams: string) => {
+    const { status, body } = await api.send("PUT", path, usesUpstreams(builtin, upstreams));
+    return { status, problems: body.problems, warnings: body.warnings };
+  };
+
+  test("are those that it calls, no fewer and no others", async () => {
+    await using api = startApi();
+    await api.send("PUT", ADDRESS, ENTRY);
+    expect(await put(api, "header-rewrite", "{ users: { host: reviews } }")).toMatchObject({
+      status: 201,
+      warnings: [],
+    });
+    expect(await put(api, "header-rewrite", "{ others: { host: reviews } }")).toMatchObject({
+      status: 422,
+      problems: [
+        { path: "spec.upstreams.users", message: "is required: the filter calls it; name its host" },
+        { path: "spec.upstreams.others", message: "is not an upstream of this filter; the filter calls users" },
+      ],
+    });
+    expect(await put(api, "cors", "{ others: { host: reviews } }")).toMatchObject({
+      problems: [{ message: "is not an upstream of this filter; the filter calls none" }],
+    });
+    expect(await put(api, "header-rewrite", '{ users: { host: "*.test", timeout: 11m } }')).toMatchObject({
+      problems: [
+        { path: "spec.upstreams.users.host", message: '"*.test" is a wildcard, must be one service' },
+        { path: "spec.upstreams.users.timeout", message: "must be 1ms to 10m" },
+      ],
+    });
+  });
+
+  test("that lead to what is not there yet are taken with a warning that names it", async () => {
+    await using api = startApi();
+    await api.send("PUT", ADDRESS, ENTRY);
+    expect(await put(api, "header-rewrite", "{ users: { host: nowhere } }")).toMatchObject({
+      status: 201,
+      warnings: [
+        {
+          path: "spec.upstreams.users.host",
+          message: "no ServiceEntry declares nowhere.default.svc.cluster.local; calls fail until one does",
+        },
+      ],
+    });
+    expect(await put(api, "header-rewrite", "{ users: { host: reviews, port: 1, subset: v1 } }")).toMatchObject({
+      warnings: [{ path: "spec.upstreams.users.port" }, { path: "spec.upstreams.users.subset" }],
+    });
+  });
+
+  test("of a host of several ports must name one", async () => {
+    await using api = startApi();
+    await api.send(
+      "PUT",
+      ADDRESS,
+      ENTRY.replace("protocol: HTTP }", "protocol: HTTP }, { number: 9081, name: admin }"),
+    );
+    expect(await put(api, "header-rewrite", "{ users: { host: reviews } }")).toMatchObject({
+      problems: [{ path: "spec.upstreams.users.port" }],
+    });
   });
 });
 

@@ -28,7 +28,7 @@ function startCli(): Cli {
     store: openSqliteStore(":memory:"),
     token: TOKEN,
     deriveBundle: () => Promise.resolve({ ok: false, problems: [] }),
-    checkConfig: { bundle: () => [], builtin: () => [] },
+    checkConfig: { bundle: () => [], builtin: () => [], builtinUpstreams: () => [] },
     log: silent,
     now: () => Date.now(),
     monotonic: () => performance.now(),

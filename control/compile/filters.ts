@@ -3,19 +3,22 @@ import type { z } from "zod";
 import type { FilterSource, FilterUse } from "../../runtime/contract/filter.ts";
 import { BUILTINS } from "../resource/filter.ts";
 import { ROOT_NAMESPACE, type Filter } from "../resource/resource.ts";
+import type { Clusters } from "./clusters.ts";
+import { fullHost } from "./hosts.ts";
 import { hasLabels, type Identity, type World } from "./world.ts";
 
 type FilterUseInput = z.input<typeof FilterUse>;
 
-/** The filters of one direction of a proxy. Those of the root namespace apply to every namespace, as Istio's `WasmPlugin`. */
+/** The filters of one direction of a proxy, whose upstreams are listed in `clusters`. Those of the root namespace apply to every namespace, as Istio's `WasmPlugin`. */
 export function buildFilters(
   world: World,
+  clusters: Clusters,
   identity: Identity,
   direction: "inbound" | "outbound",
 ): readonly FilterUseInput[] {
   return world.filters
     .filter((filter) => filter.spec.selector.direction === direction && selects(filter, identity))
-    .flatMap((filter) => buildUse(filter, world));
+    .flatMap((filter) => buildUse(filter, world, clusters));
 }
 
 /** Whether a filter is for this proxy. */
@@ -25,7 +28,8 @@ export function selects({ metadata, spec }: Filter, { service, namespace, labels
   return (services.length === 0 || services.includes(service)) && hasLabels(labels, wanted);
 }
 
-function buildUse({ metadata, spec }: Filter, world: World): readonly FilterUseInput[] {
+function buildUse(filter: Filter, world: World, clusters: Clusters): readonly FilterUseInput[] {
+  const { metadata, spec } = filter;
   const found = findSource(spec, world);
   if (found === undefined) return [];
   const { config, failurePolicy, limits } = spec;
@@ -39,8 +43,21 @@ function buildUse({ metadata, spec }: Filter, world: World): readonly FilterUseI
       config,
       failurePolicy,
       limits,
+      upstreams: buildUpstreams(filter, clusters),
     },
   ];
+}
+
+function buildUpstreams({ metadata, spec }: Filter, clusters: Clusters): NonNullable<FilterUseInput["upstreams"]> {
+  const built: NonNullable<FilterUseInput["upstreams"]> = {};
+  for (const [name, { host, port, subset, timeout, authority }] of Object.entries(spec.upstreams)) {
+    built[name] = {
+      cluster: clusters.use(fullHost(host, metadata.namespace), subset, port),
+      ...(timeout === undefined ? {} : { timeoutMs: timeout }),
+      ...(authority === undefined ? {} : { authority }),
+    };
+  }
+  return built;
 }
 
 interface Found {

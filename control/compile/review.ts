@@ -1,6 +1,6 @@
 // What can be said about resources only by looking at the others: problems that refuse a change, and warnings where Istio would take it.
 import type { BundleRef, Manifest } from "../../runtime/contract/bundle.ts";
-import type { Problem } from "../../runtime/contract/problem.ts";
+import { renderPath, type Problem } from "../../runtime/contract/problem.ts";
 import {
   keyOf,
   renderKey,
@@ -24,6 +24,8 @@ export interface CheckConfig {
   bundle(manifest: Manifest, config: unknown): readonly Problem[];
   /** As the filter of that name, which every proxy has, takes it. */
   builtin(name: string, config: unknown): readonly Problem[];
+  /** Names of the upstreams that the filter of that name calls. */
+  builtinUpstreams(name: string): readonly string[];
 }
 
 /** What is to be said about one resource; paths below the resource. */
@@ -37,7 +39,7 @@ export interface Review {
 export function reviewResource(world: World, resource: Resource, checkConfig: CheckConfig): Review {
   switch (resource.kind) {
     case "Filter":
-      return { problems: reviewFilter(world, resource, checkConfig), warnings: [] };
+      return reviewFilter(world, resource, checkConfig);
     case "VirtualService":
       return reviewVirtualService(world, resource);
     case "Sidecar":
@@ -65,14 +67,40 @@ export function usersOf(world: World, digest: BundleRef["digest"]): readonly str
   return world.filters.filter(({ spec }) => spec.bundle === digest).map((filter) => renderKey(keyOf(filter)));
 }
 
-function reviewFilter(world: World, { spec }: Filter, checkConfig: CheckConfig): readonly Problem[] {
-  if (spec.builtin !== undefined) return placeInConfig(checkConfig.builtin(spec.builtin, spec.config));
-  if (spec.bundle === undefined) return [];
-  const bundle = world.bundles.get(spec.bundle);
-  if (bundle === undefined) {
-    return [{ path: "spec.bundle", message: `${spec.bundle} was not pushed here; run "vespid filter push" first` }];
+function reviewFilter(world: World, filter: Filter, checkConfig: CheckConfig): Review {
+  const { spec } = filter;
+  if (spec.builtin !== undefined) {
+    const names = checkConfig.builtinUpstreams(spec.builtin);
+    const { problems, warnings } = reviewUpstreams(world, filter, names);
+    return { problems: [...placeInConfig(checkConfig.builtin(spec.builtin, spec.config)), ...problems], warnings };
   }
-  return placeInConfig(checkConfig.bundle(bundle.manifest, spec.config));
+  if (spec.bundle === undefined) return { problems: [], warnings: [] };
+  const bundle = world.bundles.get(spec.bundle);
+  if (bundle === undefined) return { problems: [notPushed("spec.bundle", spec.bundle)], warnings: [] };
+  const { problems, warnings } = reviewUpstreams(world, filter, bundle.manifest.upstreams);
+  return { problems: [...placeInConfig(checkConfig.bundle(bundle.manifest, spec.config)), ...problems], warnings };
+}
+
+function notPushed(path: string, digest: string): Problem {
+  return { path, message: `${digest} was not pushed here; run "vespid filter push" first` };
+}
+
+/** `names`: what the filter calls. A proxy refuses a use that leads one of them nowhere, or names another. */
+function reviewUpstreams(world: World, { metadata, spec }: Filter, names: readonly string[]): Review {
+  const problems: Problem[] = names
+    .filter((name) => !Object.hasOwn(spec.upstreams, name))
+    .map((name) => ({ path: `spec.upstreams.${name}`, message: "is required: the filter calls it; name its host" }));
+  const warnings: Problem[] = [];
+  const known = names.length === 0 ? "the filter calls none" : `the filter calls ${names.join(", ")}`;
+  for (const [name, { host, port, subset }] of Object.entries(spec.upstreams)) {
+    const path = renderPath(["spec", "upstreams", name]);
+    if (!names.includes(name)) problems.push({ path, message: `is not an upstream of this filter; ${known}` });
+    const review = reviewTarget(world, metadata.namespace, { host, subset, port }, "calls fail");
+    const place = ({ path: below, message }: Problem): Problem => ({ path: `${path}${below}`, message });
+    problems.push(...review.problems.map(place));
+    warnings.push(...review.warnings.map(place));
+  }
+  return { problems, warnings };
 }
 
 function placeInConfig(problems: readonly Problem[]): readonly Problem[] {
@@ -133,25 +161,47 @@ function reviewVirtualService(world: World, resource: VirtualService): Review {
 function reviewDestination(
   world: World,
   { metadata }: VirtualService,
-  { host: name, subset, port }: Destination,
+  { host, subset, port }: Destination,
   path: string,
   isHttpRule: boolean,
 ): Review {
-  const host = fullHost(name, metadata.namespace);
-  const service = world.services(metadata.namespace).get(host);
-  if (service === undefined) return { problems: [], warnings: [unknownHost(`${path}.host`, host)] };
-  const warnings: Problem[] = [];
   const without = isHttpRule ? "requests get 503" : "connections are closed";
-  if (port !== undefined && service.ports.every(({ number }) => number !== port.number)) {
-    const message = `${host} has no port ${port.number}; ${without} until it has`;
-    warnings.push({ path: `${path}.port.number`, message });
+  const { problems, warnings } = reviewTarget(world, metadata.namespace, { host, subset, port: port?.number }, without);
+  const place = ({ path: below, message }: Problem): Problem => {
+    return { path: below === ".port" && port !== undefined ? `${path}.port.number` : `${path}${below}`, message };
+  };
+  return { problems: isHttpRule ? problems.map(place) : [], warnings: warnings.map(place) };
+}
+
+/** A host that is led to; paths begin with a point. `without`: what happens as long as it is not there. */
+function reviewTarget(
+  world: World,
+  namespace: string,
+  {
+    host: name,
+    subset,
+    port,
+  }: { readonly host: string; readonly subset: string | undefined; readonly port: number | undefined },
+  without: string,
+): Review {
+  const host = fullHost(name, namespace);
+  const service = world.services(namespace).get(host);
+  if (service === undefined) {
+    return {
+      problems: [],
+      warnings: [{ path: ".host", message: `no ServiceEntry declares ${host}; ${without} until one does` }],
+    };
   }
-  const rule = ruleOf(world.rules, host, metadata.namespace, service.namespace);
+  const warnings: Problem[] = [];
+  if (port !== undefined && service.ports.every(({ number }) => number !== port)) {
+    warnings.push({ path: ".port", message: `${host} has no port ${port}; ${without} until it has` });
+  }
+  const rule = ruleOf(world.rules, host, namespace, service.namespace);
   if (subset !== undefined && !rule.subsets.has(subset)) {
     const message = `no DestinationRule of ${host} has a subset "${subset}"; ${without} until one has`;
-    warnings.push({ path: `${path}.subset`, message });
+    warnings.push({ path: ".subset", message });
   }
-  return { problems: isHttpRule ? reviewPort(service, port?.number, path) : [], warnings };
+  return { problems: reviewPort(service, port, ""), warnings };
 }
 
 function reviewPort(service: Service, port: number | undefined, path: string): readonly Problem[] {

@@ -1,8 +1,8 @@
 // Our `Filter`: one use of a filter in the chains of some proxies.
 import { z } from "zod";
 import { Digest, Stage } from "../../runtime/contract/bundle.ts";
-import { FilterUse } from "../../runtime/contract/filter.ts";
-import { Labels } from "./fields.ts";
+import { FilterUpstream, FilterUse } from "../../runtime/contract/filter.ts";
+import { Duration, Host, Labels, Port } from "./fields.ts";
 
 /** Filters that every proxy has: where each runs when a `Filter` does not say. CORS goes before what asks for credentials, since a browser's preflight carries none. */
 export const BUILTINS = {
@@ -11,6 +11,23 @@ export const BUILTINS = {
   "header-rewrite": { stage: "transform", priority: 0 },
 } as const;
 const NAMES = ["cors", "basic-auth", "header-rewrite"] as const satisfies readonly (keyof typeof BUILTINS)[];
+
+/** Where calls to one of a filter's upstreams go. */
+const Upstream = z.strictObject({
+  /** A short name is of the Filter's own namespace. */
+  host: Host.refine((host) => !host.startsWith("*"), {
+    error: (issue) => `${JSON.stringify(issue.input)} is a wildcard, must be one service`,
+  }),
+  /** Needed where the host has several ports. */
+  port: Port.optional(),
+  /** Of a DestinationRule of the host. */
+  subset: z.string().min(1).optional(),
+  /** The whole of one call, unless it asks for less. Default 1 s, at most 10 min. */
+  timeout: Duration.refine((ms) => ms >= 1 && ms <= 600_000, { error: "must be 1ms to 10m" }).optional(),
+  /** `Host` of the calls. Default: the host. */
+  authority: FilterUpstream.shape.authority,
+});
+export type Upstream = z.infer<typeof Upstream>;
 
 /** `spec` of a `Filter`. */
 export const FilterSpec = z
@@ -42,6 +59,8 @@ export const FilterSpec = z
     /** A request whose filter failed: `closed` answers 503, `open` goes on without it. Default `closed`. */
     failurePolicy: FilterUse.shape.failurePolicy,
     limits: FilterUse.shape.limits,
+    /** By the filter's own names for them, each of which its manifest lists. */
+    upstreams: z.record(z.string(), Upstream).default({}),
   })
   .superRefine(({ bundle, builtin }, context) => {
     if ((bundle === undefined) === (builtin === undefined)) {

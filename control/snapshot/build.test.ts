@@ -304,6 +304,30 @@ describe("a Filter", () => {
   });
 });
 
+test("a filter's upstreams are clusters of the snapshot, of the filter's own namespace, and its limits pass on", () => {
+  const use = `{ builtin: cors, limits: { fuel: 5000, deadlineMs: 70, operationsMax: 2 }, upstreams: {
+    users: { host: reviews, port: 9080, subset: v1, timeout: 250ms, authority: users.test }, other: { host: reviews } } }`;
+  const snapshot = snapshotOf(REVIEWS + SUBSETS + filter("asks", use));
+  const [asks] = snapshot.inbound.filters;
+  expect(asks?.upstreams).toEqual({
+    users: { cluster: `outbound|9080|v1|${FULL}`, timeoutMs: 250, authority: "users.test" },
+    other: { cluster: `outbound|9080||${FULL}`, timeoutMs: 1000 },
+  });
+  expect(asks?.limits).toMatchObject({ fuel: 5000, deadlineMs: 70, operationsMax: 2, callsMax: 1_000_000 });
+  expect(cluster(snapshot, `outbound|9080|v1|${FULL}`)?.endpoints).toMatchObject([{ address: "10.0.0.1" }]);
+});
+
+test("a snapshot whose filter calls a cluster that is not in it is refused", () => {
+  const source = { kind: "builtin", name: "cors" };
+  const use = { name: "a", source, stage: "authn", upstreams: { users: { cluster: "gone" } } };
+  expect(checkSnapshot({ inbound: { filters: [use] } })).toEqual({
+    ok: false,
+    problems: [
+      { path: "inbound.filters[0].upstreams.users.cluster", message: '"gone" is not a cluster of this snapshot' },
+    ],
+  });
+});
+
 const priorities = (spec: string) =>
   snapshotOf(filter("a", spec)).inbound.filters.map(({ stage, priority }) => [stage, priority]);
 

@@ -17,12 +17,12 @@ export function buildSnapshot(world: World, identity: Identity): z.input<typeof 
   return {
     service: identity.service,
     inbound: {
-      filters: [...buildFilters(world, identity, "inbound")],
+      filters: [...buildFilters(world, clusters, identity, "inbound")],
       ports: [...inboundPorts(world, identity)],
     },
     outbound: {
       virtualHosts: [...virtualHosts],
-      filters: [...buildFilters(world, identity, "outbound")],
+      filters: [...buildFilters(world, clusters, identity, "outbound")],
       ports: [...outboundPorts(world.services(identity.namespace).values())],
       tcpRoutes: [...tcpRoutes],
       ...(outboundPolicy === undefined ? {} : { outboundPolicy }),

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Cluster } from "./cluster.ts";
 import { Listener } from "./listener.ts";
-import { parseWith, type Parsed, type Problem } from "./problem.ts";
+import { parseWith, renderPath, type Parsed, type Problem } from "./problem.ts";
 import { Identity } from "./tls.ts";
 
 /** Names a snapshot by what it says: the first 16 hex digits of the SHA-256 of its canonical JSON. */
@@ -80,6 +80,13 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
           message: `${JSON.stringify(name)} is used twice`,
         });
       names.add(name);
+    });
+    filters.forEach(({ upstreams }, index) => {
+      for (const [name, { cluster }] of Object.entries(upstreams)) {
+        if (clusters.has(cluster)) continue;
+        const path = renderPath(["filters", index, "upstreams", name, "cluster"], `${root}${direction}`);
+        problems.push({ path, message: `${JSON.stringify(cluster)} is not a cluster of this snapshot` });
+      }
     });
   }
   return problems;
