@@ -54,10 +54,9 @@ export function abortCall(number: number): void {
     reject(reason);
   }
   controllers.get(number)?.abort(reason);
-  controllers.delete(number);
 }
 
-/** A call has answered. */
+/** A call's handler has returned: nothing asks for its signal any more. */
 export function forgetCall(number: number): void {
   if (controllers.size > 0) controllers.delete(number);
 }
