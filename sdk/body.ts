@@ -1,6 +1,7 @@
 // A message's body as a handler has it: read whole, replaced, or looked at piece by piece on its way.
 import { bytesOf, textOf, type Content } from "./content.ts";
 import { checkOutcome, NOTHING, type CallPort } from "./port.ts";
+import { BODY_TOO_LARGE } from "./wit/world.ts";
 
 /** Which bodies a filter looks at. Default: none, and nothing of them crosses. */
 export interface BodyModes {
@@ -38,6 +39,11 @@ export interface BodyTransform {
 
 // oxlint-disable-next-line typescript/no-invalid-void-type -- A transform that only looks returns nothing.
 export type Passed = Content | undefined | void;
+
+/** Thrown by a transform of a request's body: its client sent too much, and is answered 413 where nothing was answered yet. */
+export class BodyTooLargeError extends Error {
+  override readonly name = BODY_TOO_LARGE;
+}
 
 /** Both modes; the types of `FilterRequest` and `FilterResponse` show what was declared. */
 export class MessageBody implements BufferedBody, StreamedBody {

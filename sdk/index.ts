@@ -1,8 +1,12 @@
 // The promise to filter authors: everything that `import … from "vespid"` offers.
 export { z } from "zod";
+export { BodyTooLargeError } from "./body.ts";
+export { clientIp } from "./client-ip.ts";
 export { defineFilter } from "./define-filter.ts";
+export { duration } from "./duration.ts";
 export { hash, hmac, timingSafeEqual } from "./hash.ts";
 export { counter, gauge, histogram } from "./metric.ts";
+export { dropCookie, readCookie, readQuery } from "./parameters.ts";
 export { verifySignature } from "./signature.ts";
 export { proceed, reply } from "./verdict.ts";
 export type { BodyModes, BodyTransform, BufferedBody, StreamedBody } from "./body.ts";

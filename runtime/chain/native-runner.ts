@@ -9,7 +9,7 @@ import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import type { Verdict } from "../../sdk/verdict.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Exchange, Schedule } from "../exchange/exchange.ts";
-import { failure, type Failure } from "../exchange/failure.ts";
+import type { Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import {
   EVERY_FIELD,
@@ -23,7 +23,7 @@ import {
 import { NativeCall } from "./native-call.ts";
 import type { Operations } from "./operations.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "./phased-filter.ts";
-import type { ChunkHandler, Passed } from "./transformed-body.ts";
+import { lostPiece, type ChunkHandler, type Passed } from "./transformed-body.ts";
 
 /** What a native filter's calls work with. */
 export interface NativeParts {
@@ -156,7 +156,7 @@ function chunksOf(transform: BodyTransform): ChunkHandler {
       try {
         return isEnd ? takeLast(transform, bytes) : take(transform, bytes);
       } catch (error) {
-        return lostPiece(error);
+        return lostPieceOf(error);
       }
     },
     cancel: () => undefined,
@@ -166,7 +166,7 @@ function chunksOf(transform: BodyTransform): ChunkHandler {
 function take(transform: BodyTransform, bytes: Uint8Array): Passed | Promise<Passed> {
   // The transform may keep what it gets, and the chunk is its codec's.
   const passed = transform.chunk(bytes.slice());
-  return passed instanceof Promise ? passed.then((late) => passedOf(late), lostPiece) : passedOf(passed);
+  return passed instanceof Promise ? passed.then((late) => passedOf(late), lostPieceOf) : passedOf(passed);
 }
 
 function takeLast(transform: BodyTransform, bytes: Uint8Array): Passed | Promise<Passed> {
@@ -183,7 +183,7 @@ function withLast(transform: BodyTransform, before: Passed, bytes: Uint8Array): 
     if (after.kind !== "instead") return before;
     return { kind: "instead", pieces: [...(before.kind === "instead" ? before.pieces : [bytes]), ...after.pieces] };
   };
-  return last instanceof Promise ? last.then(join, lostPiece) : join(last);
+  return last instanceof Promise ? last.then(join, lostPieceOf) : join(last);
 }
 
 const PASS: Passed = { kind: "pass" };
@@ -193,8 +193,8 @@ function passedOf(content: PassedContent): Passed {
   return { kind: "instead", pieces: [bytesOf(content)] };
 }
 
-function lostPiece(error: unknown): Passed {
-  return { kind: "failed", failure: failure("filter_failed", String(error)) };
+function lostPieceOf(error: unknown): Passed {
+  return lostPiece(String(error));
 }
 
 /** The fields of a message as far as they were declared. */

@@ -1,5 +1,6 @@
 // A body whose pieces go through a filter on their way. While the filter waits for something its source rests, and what
 // comes all the same is kept, in order.
+import { BODY_TOO_LARGE } from "../../sdk/wit/world.ts";
 import type { Body } from "../exchange/body.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
@@ -12,6 +13,12 @@ export type Passed =
   /** These go on in its place; none drop it. */
   | { readonly kind: "instead"; readonly pieces: readonly Uint8Array[] }
   | { readonly kind: "failed"; readonly failure: Failure };
+
+/** A piece that the filter gave up at; where the message says so, because the client sent too much. */
+export function lostPiece(message: string): Passed {
+  const kind = message.startsWith(`${BODY_TOO_LARGE}: `) ? "body_too_large" : "filter_failed";
+  return { kind: "failed", failure: failure(kind, message) };
+}
 
 /** A filter's view of a body. */
 export interface ChunkHandler {

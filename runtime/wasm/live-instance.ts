@@ -2,7 +2,7 @@
 // guest does ends each of its calls once.
 import type { FilterMeter } from "../chain/meter.ts";
 import type { Operation, Operations } from "../chain/operations.ts";
-import type { Passed } from "../chain/transformed-body.ts";
+import { lostPiece, type Passed } from "../chain/transformed-body.ts";
 import type { Message } from "../chain/whole-body.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
@@ -363,8 +363,4 @@ function passedOf(result: CallResult): Passed {
     case "lost":
       return { kind: "failed", failure: result.cause };
   }
-}
-
-function lostPiece(message: string): Passed {
-  return { kind: "failed", failure: failure("filter_failed", message) };
 }

@@ -70,6 +70,9 @@ export type Attribute = (typeof ATTRIBUTES)[number] | `metadata.${string}`;
 /** Prefix of the values that a filter leaves for later filters and the access log. */
 export const METADATA_PREFIX = "metadata.";
 
+/** What a chunk's `failed` begins with where the fault is the client's, who sent too much. */
+export const BODY_TOO_LARGE = "BodyTooLargeError";
+
 /** Fields that frame a message or belong to one connection: the codec's own, no filter edits them. */
 export const FRAMING_FIELDS: ReadonlySet<string> = new Set([
   "connection",
