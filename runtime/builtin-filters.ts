@@ -1,10 +1,13 @@
 // Which filters run native, by name. The only file that imports filters/.
 import basicAuth from "../filters/basic-auth/filter.ts";
+import bodyLimit from "../filters/body-limit/filter.ts";
 import cors from "../filters/cors/filter.ts";
+import fault from "../filters/fault/filter.ts";
 import headerRewrite from "../filters/header-rewrite/filter.ts";
+import ipList from "../filters/ip-list/filter.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
 export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
-  [basicAuth, cors, headerRewrite].map((filter) => [filter.name, filter]),
+  [basicAuth, bodyLimit, cors, fault, headerRewrite, ipList].map((filter) => [filter.name, filter]),
 );

@@ -4,13 +4,20 @@ import { Digest, Stage } from "../../runtime/contract/bundle.ts";
 import { FilterUpstream, FilterUse } from "../../runtime/contract/filter.ts";
 import { Duration, Host, Labels, Port } from "./fields.ts";
 
-/** Filters that every proxy has: where each runs when a `Filter` does not say. CORS goes before what asks for credentials, since a browser's preflight carries none. */
+/**
+ * Filters that every proxy has: where each runs when a `Filter` does not say. What costs least refuses first; CORS goes before
+ * what asks for credentials, since a browser's preflight carries none.
+ */
 export const BUILTINS = {
+  "ip-list": { stage: "authn", priority: 300 },
+  "body-limit": { stage: "authn", priority: 200 },
   cors: { stage: "authn", priority: 100 },
   "basic-auth": { stage: "authn", priority: 0 },
+  fault: { stage: "transform", priority: 300 },
   "header-rewrite": { stage: "transform", priority: 0 },
 } as const;
-const NAMES = ["cors", "basic-auth", "header-rewrite"] as const satisfies readonly (keyof typeof BUILTINS)[];
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the object above
+const NAMES = Object.keys(BUILTINS) as (keyof typeof BUILTINS)[];
 
 /** Where calls to one of a filter's upstreams go. */
 const Upstream = z.strictObject({
@@ -42,7 +49,7 @@ export const FilterSpec = z
       .optional(),
     /** Default: the stage that the filter was written for. */
     stage: Stage.optional(),
-    /** Inside a stage, higher runs first. Default `0`, `100` for `cors`. */
+    /** Inside a stage, higher runs first. Default: the built-in filter's own, else `0`. */
     priority: FilterUse.shape.priority.unwrap().optional(),
     selector: z
       .strictObject({

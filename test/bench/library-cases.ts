@@ -1,0 +1,50 @@
+// What each filter of the library is measured with: a common configuration and a request that passes.
+import type { Callout } from "../../runtime/chain/callout.ts";
+import type { RequestInit } from "../../sdk/testing/exchange.ts";
+
+/** One filter's measurement. */
+export interface LibraryCase {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly request: RequestInit;
+  readonly reply?: { readonly headers?: Readonly<Record<string, string>>; readonly body?: string };
+  readonly upstreams?: readonly string[];
+  /** Answers calls at once: what the filter costs without the network. */
+  readonly callout?: Callout;
+  readonly note: string;
+}
+
+/** Ten fields, as a browser or a service sends them. */
+const HEADERS = {
+  "user-agent": "bench/1.0",
+  accept: "*/*",
+  "accept-encoding": "gzip, br",
+  "accept-language": "en",
+  "x-user": "ada",
+  "x-forwarded-for": "203.0.113.9, 10.0.0.7",
+  "x-request-id": "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9",
+  cookie: "session=0123456789abcdef",
+  referer: "https://shop.example.com/",
+  "content-length": "100",
+};
+const REQUEST = { path: "/cart?item=7", headers: HEADERS } as const;
+
+export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
+  "ip-list": {
+    config: {
+      allow: ["10.0.0.0/8", "203.0.113.0/24", "2001:db8::/32"],
+      deny: Array.from({ length: 1000 }, (_, index) => `198.51.${index >> 8}.${index & 255}`),
+      trustedHops: 2,
+    },
+    request: REQUEST,
+    note: "1,003 blocks, client by x-forwarded-for",
+  },
+  fault: {
+    config: {
+      delay: { fixedDelay: "1s", percentage: { value: 0 } },
+      abort: { fromHeader: true, percentage: { value: 1 } },
+    },
+    request: REQUEST,
+    note: "no fault happens",
+  },
+  "body-limit": { config: { requestMaxBytes: 1000 }, request: REQUEST, note: "length told; request and reply" },
+};
