@@ -30,6 +30,8 @@ export interface ChunkHandler {
 
 /** Pieces that may wait for one that the filter thinks about; a source that rests sends a few more at most. */
 const WAITING_MAX_BYTES = 4 * 1024 * 1024;
+/** A filter sees no more at once: what one call costs and holds is bounded, however much a socket brings. */
+const PIECE_MAX_BYTES = 64 * 1024;
 const NO_BYTES = Buffer.alloc(0);
 
 export class TransformedBody extends RecodedBody {
@@ -60,9 +62,16 @@ export class TransformedBody extends RecodedBody {
   }
 
   write(chunk: Buffer, start: number, end: number): boolean {
-    if (this.#isOver) return true;
-    if (this.#isThinking) return this.#keep(chunk, start, end);
-    const piece = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    let hasRoom = true;
+    for (let at = start; at < end; at += PIECE_MAX_BYTES) {
+      if (this.#isOver) return true;
+      if (this.#isThinking) return this.#keep(chunk, at, end);
+      hasRoom = this.#take(chunk.subarray(at, Math.min(end, at + PIECE_MAX_BYTES)));
+    }
+    return hasRoom;
+  }
+
+  #take(piece: Buffer): boolean {
     const passed = this.#handler.take(piece, false);
     if (!(passed instanceof Promise)) return this.#pass(passed, piece);
     this.#think(passed, Buffer.from(piece));

@@ -70,7 +70,12 @@ export class RunningControl implements AsyncDisposable {
 
   /** Does `change`, and returns once every proxy runs what came of it. It has to change something for at least one. */
   async rollOut(change: () => Promise<void>): Promise<void> {
-    const before = new Map((await this.proxies()).map(({ id, version }) => [id, version]));
+    // A proxy serves its first snapshot before control has heard of it: what it runs then is no change.
+    const before = await until("every proxy to have said what it runs", async () => {
+      const now = await this.proxies();
+      const isSettled = now.every(({ status }) => status !== "pushing");
+      return isSettled ? new Map(now.map(({ id, version }) => [id, version])) : undefined;
+    });
     await change();
     await until("every proxy to run what was applied", async () => {
       const now = await this.proxies();
