@@ -16,8 +16,9 @@ import type { Clock, Random, Schedule } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
-import { createHostFunctions } from "./host/host-functions.ts";
-import { nativeHost } from "./host/native-host.ts";
+import { createNativeHost } from "./host/native-host.ts";
+import { SharedState } from "./host/shared-state.ts";
+import { PrivateMemory, type SharedMemory } from "./host/shared-memory.ts";
 import { reasonOf } from "./reason.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
@@ -57,6 +58,8 @@ export interface DataPathOptions extends Ambient {
   readonly isAlone: boolean;
   /** A file of a bundle, verified. */
   readonly fetchFile: (file: BundleFile) => Promise<Result<Uint8Array, string>>;
+  /** What filters share between processes. Default: memory of this one alone. */
+  readonly sharedMemory?: SharedMemory;
   /** Filters that run native, by name. Default: the proxy's own. */
   readonly builtins?: ReadonlyMap<string, AnyFilter>;
   /** When filters' timers and deadlines are due. Default: by the system's timers. */
@@ -84,7 +87,8 @@ export interface DataPath {
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const { bootstrap, log, random, fetchFile, isAlone, witness } = options;
   const clock = new ChunkClock(options.clock);
-  const { builtins = BUILTIN_FILTERS, schedule = runLater } = options;
+  const { builtins = BUILTIN_FILTERS, schedule = runLater, sharedMemory = new PrivateMemory() } = options;
+  const shared = new SharedState(sharedMemory, clock.exact);
   const startedAtMs = clock.now();
   const opened = openAccessLog(bootstrap.accessLog, isAlone);
   if (!opened.ok) return opened;
@@ -114,7 +118,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     log[level](fields, message);
   }
   // What native filters call by name.
-  installHost(nativeHost(createHostFunctions()));
+  installHost(createNativeHost());
   function watched(filters: readonly Filter[]): readonly Filter[] {
     return witness === undefined
       ? filters
@@ -146,6 +150,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         log: logFilter,
         callout,
         declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
+        shared,
       }),
     originalDestinations,
     compileChain: (filters) => compileChain(watched(filters), { filterRan, circuitChanged }, clock.exact),
@@ -172,6 +177,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
       renderExposition(metrics, [...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()], {
         vespid_process_resident_memory_bytes: process.memoryUsage.rss(),
         vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
+        vespid_shared_counters_displaced: shared.displaced,
         vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,
       }),
     stop: () => {

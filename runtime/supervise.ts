@@ -9,6 +9,7 @@ import { versionOf } from "./contract/version.ts";
 import type { Ambient } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
 import type { Direction } from "./exchange/exchange.ts";
+import { SHARED_LAYOUT } from "./host/shared-memory.ts";
 import { reasonOf } from "./reason.ts";
 import { readSnapshotFile, syncOptions } from "./source.ts";
 import { Fleet, TICK_MS } from "./supervisor/fleet.ts";
@@ -19,11 +20,14 @@ import { freshEnvironment, handOver, type Handover } from "./supervisor/handover
 import type { Member } from "./supervisor/member.ts";
 import { AdoptedProcesses, startProcess, type Launch } from "./supervisor/processes.ts";
 import { closePorts, openPort, type OpenPort } from "./supervisor/sockets.ts";
+import { openSharedFile } from "./supervisor/shared-file.ts";
 import { openSwitchboard } from "./supervisor/switchboard.ts";
 import { Trial } from "./supervisor/trial.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
 import type { RunningProxy } from "./proxy.ts";
 
+/** Workers inherit sockets from here on. */
+const FIRST_FD = 3;
 /** How long who asked for a hot restart has to be answered. */
 const FAREWELL_MS = 50;
 
@@ -50,6 +54,7 @@ class Supervisor implements RunningProxy {
   readonly #ambient: Ambient;
   readonly #launch: Launch;
   readonly #ports: readonly OpenPort[];
+  readonly #sharedFd: number;
   readonly #fleet: Fleet;
   readonly #ledger = new Ledger();
   readonly #name: string;
@@ -78,6 +83,7 @@ class Supervisor implements RunningProxy {
     this.#ambient = ambient;
     this.#launch = launch;
     this.#ports = ports;
+    this.#sharedFd = openSharedFile(before);
     this.#startedAtMs = before?.startedAtMs ?? ambient.clock.now();
     this.#fleet = new Fleet({
       start: (crew, slot) => this.#startWorker(crew, slot),
@@ -230,6 +236,7 @@ class Supervisor implements RunningProxy {
         const port = this.#ports[index];
         return port === undefined ? [] : [{ direction, ...port }];
       }),
+      shared: { fd: this.#sharedFd, layout: SHARED_LAYOUT },
       crew: crew.id,
       slots: crew.slots,
       rowCount: crew.rowCount,
@@ -287,10 +294,7 @@ class Supervisor implements RunningProxy {
       ...this.#launch.environment,
       [WORKER_VARIABLE]: JSON.stringify(this.#assignment(crew, slot, false)),
     };
-    return startProcess(
-      { ...this.#launch, environment },
-      this.#ports.flatMap(({ fds }) => fds),
-    );
+    return startProcess({ ...this.#launch, environment }, [...this.#ports.flatMap(({ fds }) => fds), this.#sharedFd]);
   }
 
   #assignment(crew: number, slot: number, isTrial: boolean): Assignment {
@@ -302,6 +306,8 @@ class Supervisor implements RunningProxy {
       slot,
       rows: this.#ports[0]?.fds.length ?? 0,
       ports: this.#ports.map(({ port }) => port),
+      // A trial is given nothing.
+      ...(isTrial ? {} : { shared: FIRST_FD + this.#ports.flatMap(({ fds }) => fds).length }),
       isTrial,
       bootstrap: this.#bootstrap,
     };

@@ -7,6 +7,7 @@ import { assembleDataPath, type Ambient, type DataPath } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
 import type { Door, Prepared } from "./serving.ts";
 import { fileSource } from "./source.ts";
+import { MappedMemory, PrivateMemory } from "./host/shared-memory.ts";
 import { closeFd, duplicate, setParentDeathSignal } from "./supervisor/libc.ts";
 import { openLink, type Link } from "./supervisor/link.ts";
 import { Assignment, PROTOCOL, type Order, type Report } from "./supervisor/messages.ts";
@@ -60,7 +61,9 @@ class Worker implements RunningWorker {
     this.#log = log;
     const { bootstrap } = given;
     const fetchFile = fileSource(bootstrap, log, ambient);
-    const path = assembleDataPath({ bootstrap, log, fetchFile, isAlone: false, ...ambient });
+    const sharedMemory =
+      given.shared === undefined ? new PrivateMemory() : new MappedMemory(`/proc/self/fd/${given.shared}`);
+    const path = assembleDataPath({ bootstrap, log, fetchFile, isAlone: false, sharedMemory, ...ambient });
     this.#path = path.ok ? path.value : undefined;
     this.#problems = path.ok ? [] : path.problems;
     this.#link = openLink({

@@ -2,6 +2,7 @@
 import { fetchUpstream, type FetchInit, type UpstreamResponse } from "./fetch.ts";
 import type { Meters } from "./metric.ts";
 import { checkOutcome, NOTHING, type CallPort, type OperationKind, type OperationOutcome } from "./port.ts";
+import type { Shared } from "./shared.ts";
 import type { LogLevel } from "./wit/world.ts";
 
 /** One line in the proxy's log, with fields that a log's reader can search; cut at 4096 characters, 16 lines a call. */
@@ -16,6 +17,8 @@ export interface FilterContext<Config = unknown, State = unknown, Metrics = unkn
   readonly state: State;
   readonly log: Logs;
   readonly metrics: Meters<Metrics>;
+  /** Counters and values that this filter has in common with itself in the proxy's other workers. */
+  readonly shared: Shared;
   /** Calls an upstream that the filter declares; the use of the filter says which service that is. */
   fetch(upstream: Upstream, path: string, init?: FetchInit): Promise<UpstreamResponse>;
   /** Resolves after so long, unless the call ends before. */
@@ -42,6 +45,7 @@ export interface ContextBase<Call> {
   state: unknown;
   readonly log: Logs;
   readonly metrics: unknown;
+  readonly shared: Shared;
   readonly host: CallHost<Call>;
 }
 
@@ -77,6 +81,10 @@ export class CallContext<Call> implements CallPort {
 
   get metrics(): unknown {
     return this.#base.metrics;
+  }
+
+  get shared(): Shared {
+    return this.#base.shared;
   }
 
   // Getters, so that a handler may take the context apart, and calls that use neither make neither.

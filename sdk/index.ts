@@ -28,4 +28,5 @@ export type { Counter, Gauge, Histogram } from "./metric.ts";
 export type { OperationError } from "./port.ts";
 export type { Jwk, SignatureAlgorithm } from "./signature.ts";
 export type { ReplyInit, Verdict } from "./verdict.ts";
+export type { CounterWindow, Increment, Keeping, Shared, SharedEntry } from "./shared.ts";
 export type { Attribute } from "./wit/world.ts";

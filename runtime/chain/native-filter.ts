@@ -5,6 +5,9 @@ import type { Logs } from "../../sdk/context.ts";
 import type { LogLevel } from "../../sdk/wit/world.ts";
 import type { MetricDefinition } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
+import { createHostFunctions } from "../host/host-functions.ts";
+import { createNativeShared } from "../host/native-shared.ts";
+import type { SharedState } from "../host/shared-state.ts";
 import { parseWith, type Parsed, type Problem } from "../contract/problem.ts";
 import type { Clock, Schedule } from "../exchange/exchange.ts";
 import type { Callout } from "./callout.ts";
@@ -27,6 +30,7 @@ export interface FilterSurroundings {
   readonly log: Log;
   readonly callout: Callout;
   readonly declareMetrics: DeclareMetrics;
+  readonly shared: SharedState;
 }
 
 const NO_CONFIG = { ok: true, value: {} } as const;
@@ -39,6 +43,7 @@ export async function buildNativeFilter(
   surroundings: FilterSurroundings,
 ): Promise<Parsed<Filter>> {
   const { clock, schedule, log, callout, declareMetrics } = surroundings;
+  const functions = createHostFunctions({ shared: () => surroundings.shared.scopeOf(use.name) });
   const config = filter.config === undefined ? NO_CONFIG : parseWith(filter.config, use.config, "config");
   const missing = missingUpstreams(filter.upstreams, use);
   if (!config.ok || missing.length > 0)
@@ -48,7 +53,14 @@ export async function buildNativeFilter(
   const meter = declareMetrics(use.name, definitionsOf(filter));
   if (!meter.ok) return fault("source", meter.error);
   const metrics = createMeters(filter.metrics, (name, value, labels) => meter.value.record(name, value, labels));
-  const base = { config: config.value, state: undefined, log: logOf(use.name, log), metrics, host: ITSELF };
+  const base = {
+    config: config.value,
+    state: undefined,
+    log: logOf(use.name, log),
+    metrics,
+    shared: createNativeShared(functions, () => surroundings.shared.scopeOf(use.name)),
+    host: ITSELF,
+  };
   const runner = new NativeRunner({
     filter,
     use,

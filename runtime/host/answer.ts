@@ -15,6 +15,10 @@ export type HostFunction<Value> = (request: string, payload: Uint8Array) => Host
 
 /** Nanoseconds of work that one unit of fuel pays for. */
 const FUEL_NS = 6;
+/** Of a number that a double holds whole. */
+const DIGITS_MAX = 15;
+/** The character `0`. */
+const ZERO = 48;
 /** Longest part of a guest's text that an error repeats. */
 const QUOTED_MAX_LENGTH = 64;
 
@@ -44,8 +48,13 @@ export function readRequest(request: string): Request {
 
 /** A word that is a whole number between the bounds; `undefined` for every other. */
 export function readCount(word: string | undefined, min: number, max: number): number | undefined {
-  if (word === undefined || !/^\d{1,16}$/u.test(word)) return undefined;
-  const count = Number(word);
+  if (word === undefined || word === "" || word.length > DIGITS_MAX) return undefined;
+  let count = 0;
+  for (let at = 0; at < word.length; at++) {
+    const digit = word.charCodeAt(at) - ZERO;
+    if (digit < 0 || digit > 9) return undefined;
+    count = count * 10 + digit;
+  }
   return count >= min && count <= max ? count : undefined;
 }
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { errorOf, valueOf } from "../../test/harness/host-answer.ts";
 import { createHostFunctions } from "./host-functions.ts";
 
-const functions = createHostFunctions();
+const functions = createHostFunctions({ shared: () => undefined });
 const decode = (mode: string, payload: Uint8Array) => functions.text("utf8-decode", mode, payload);
 
 test("a text comes back as it went, a byte order mark and NUL included", () => {

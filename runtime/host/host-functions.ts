@@ -3,6 +3,8 @@
 import { quote, refused, type HostAnswer, type HostFunction } from "./answer.ts";
 import { equal, hash, hmac, random } from "./digests.ts";
 import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
+import { createSharedFunctions } from "./shared-functions.ts";
+import type { SharedScope } from "./shared-state.ts";
 import { verify } from "./signatures.ts";
 import { parseUrl } from "./urls.ts";
 
@@ -28,11 +30,20 @@ const BYTES: ReadonlyMap<string, HostFunction<Uint8Array>> = new Map<string, Hos
   ["utf8-encode", encodeUtf8],
 ]);
 
+/** What the functions of one instance work with. */
+export interface HostDeps {
+  /** What its filter use shares; asked for when it is used first. */
+  readonly shared: () => SharedScope | undefined;
+}
+
 /** The functions for one more instance. */
-export function createHostFunctions(): HostFunctions {
+export function createHostFunctions({ shared }: HostDeps): HostFunctions {
+  const own = createSharedFunctions(shared);
+  const text = new Map([...TEXT, ...own.text]);
+  const bytes = new Map([...BYTES, ...own.bytes]);
   return {
-    text: (name, request, payload) => call(TEXT, name, request, payload),
-    bytes: (name, request, payload) => call(BYTES, name, request, payload),
+    text: (name, request, payload) => call(text, name, request, payload),
+    bytes: (name, request, payload) => call(bytes, name, request, payload),
     stop: () => undefined,
   };
 }

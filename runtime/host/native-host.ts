@@ -1,9 +1,14 @@
 // The functions as a native filter calls them: an error is an exception, as in the sandbox, and nothing is charged.
 import type { Host } from "../../sdk/host.ts";
 import type { HostAnswer } from "./answer.ts";
-import type { HostFunctions } from "./host-functions.ts";
+import { createHostFunctions, type HostFunctions } from "./host-functions.ts";
 
 const NOTHING = new Uint8Array();
+
+/** The functions that native filters import by name; what a use shares is in its handlers' context. */
+export function createNativeHost(): Host {
+  return nativeHost(createHostFunctions({ shared: () => undefined }));
+}
 
 /** The SDK's view of a set of functions. */
 export function nativeHost(functions: HostFunctions): Host {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { errorOf, valueOf } from "../../test/harness/host-answer.ts";
 import { createHostFunctions } from "./host-functions.ts";
 
-const functions = createHostFunctions();
+const functions = createHostFunctions({ shared: () => undefined });
 const DATA = Buffer.from("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ");
 
 interface Pair {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { errorOf, valueOf } from "../../test/harness/host-answer.ts";
 import { createHostFunctions } from "./host-functions.ts";
 
-const functions = createHostFunctions();
+const functions = createHostFunctions({ shared: () => undefined });
 const ask = (...request: readonly unknown[]) => functions.text("url", JSON.stringify(request), new Uint8Array());
 
 test("a url comes back in its parts", () => {

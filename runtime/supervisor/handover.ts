@@ -16,6 +16,8 @@ const Handover = z.object({
   ports: z.array(
     z.object({ direction: z.string(), hostname: z.string(), asked: z.int(), port: z.int(), fds: z.array(z.int()) }),
   ),
+  /** The file of what filters share, and how it is laid out. */
+  shared: z.object({ fd: z.int(), layout: z.int() }).optional(),
   slots: z.int(),
   rowCount: z.int(),
   crew: z.int(),
@@ -32,7 +34,7 @@ export function readHandover(fd: number): Handover {
   // Its offset is at its end, and shared: read by its name instead.
   const handover = Handover.parse(JSON.parse(readFileSync(`/proc/self/fd/${fd}`, "utf8")));
   closeSync(fd);
-  for (const port of handover.ports) for (const each of port.fds) setInherited(each, false);
+  for (const each of descriptorsOf(handover)) setInherited(each, false);
   return handover;
 }
 
@@ -41,7 +43,7 @@ export function handOver(handover: Handover, launch: Launch): never {
   const fd = openMemoryFile("vespid-handover");
   const bytes = Buffer.from(JSON.stringify(handover));
   for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset);
-  const fds = [fd, ...handover.ports.flatMap((port) => port.fds)];
+  const fds = [fd, ...descriptorsOf(handover)];
   for (const each of fds) setInherited(each, true);
   try {
     const environment = { ...launch.environment, [HANDOVER_VARIABLE]: String(fd) };
@@ -51,6 +53,10 @@ export function handOver(handover: Handover, launch: Launch): never {
     closeSync(fd);
     throw error;
   }
+}
+
+function descriptorsOf({ ports, shared }: Handover): readonly number[] {
+  return [...ports.flatMap((port) => port.fds), ...(shared === undefined ? [] : [shared.fd])];
 }
 
 /** The environment as it was before our launcher set up the engine. */

@@ -73,6 +73,8 @@ export const Assignment = z.object({
   /** Sockets are inherited from descriptor 3 on: for each port of the proxy in its order, one for each row. */
   rows: z.int(),
   ports: z.array(z.int()),
+  /** The descriptor, behind the sockets, of what filters share with other workers. */
+  shared: z.int().optional(),
   /** A trial builds what it is given and serves nothing. */
   isTrial: z.boolean(),
   bootstrap: z.unknown(),

@@ -137,7 +137,7 @@ class Nursery {
     const live: LiveInstance = new LiveInstance({
       limits: use.limits,
       operations,
-      functions: createHostFunctions(),
+      functions: createHostFunctions({ shared: () => deps.shared.scopeOf(use.name) }),
       meter,
       schedule: deps.schedule,
       onFault: (instance) => this.#instances?.drop(instance),

@@ -7,7 +7,9 @@ import { bytesOf } from "../content.ts";
 import { CallContext, type ContextBase } from "../context.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
+import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
+import { createShared } from "../shared.ts";
 import type { Phase, Side } from "../wit/world.ts";
 import { addMetric, PROCEED, renderEdits, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
 import { HEAD_LOOKUP } from "./head.ts";
@@ -35,7 +37,8 @@ const PASS = "pass\n";
 export function createHandler(filter: AnyFilter): GuestHandler {
   const { handlers } = filter;
   const metrics = createMeters(filter.metrics, addMetric);
-  let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, host: proxy };
+  const shared = createShared(requireHost);
+  let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
   /** Calls whose handlers wait, or whose bodies are on their way. */
   const ports = new Map<number, Port>();
   const transforms = new Map<number, BodyTransform>();
@@ -112,7 +115,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       let problems: unknown;
       try {
         const parsed = filter.config === undefined ? NO_CONFIG : parseWith<unknown>(filter.config, JSON.parse(config));
-        if (parsed.ok) base = { config: parsed.value, state: undefined, log, metrics, host: proxy };
+        if (parsed.ok) base = { config: parsed.value, state: undefined, log, metrics, shared, host: proxy };
         else problems = parsed.problems;
       } catch (error) {
         // A transform of the author's that throws.

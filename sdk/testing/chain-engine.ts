@@ -6,8 +6,9 @@ import { buildNativeFilter, type FilterSurroundings } from "../../runtime/chain/
 import { witnessFilter } from "../../runtime/chain/witness.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { compose } from "../../runtime/exchange/service.ts";
-import { createHostFunctions } from "../../runtime/host/host-functions.ts";
-import { nativeHost } from "../../runtime/host/native-host.ts";
+import { createNativeHost } from "../../runtime/host/native-host.ts";
+import { PrivateMemory } from "../../runtime/host/shared-memory.ts";
+import { SharedState } from "../../runtime/host/shared-state.ts";
 import { rescue } from "../../runtime/reply/rescue.ts";
 import { FilterMetrics } from "../../runtime/telemetry/filter-metrics.ts";
 import { observe } from "../../runtime/telemetry/observe.ts";
@@ -22,7 +23,7 @@ const TURNS_MAX = 200;
 
 /** Runs the filter in the test's process, native. */
 export async function startSourceEngine(parts: EngineParts): Promise<RunningEngine> {
-  installHost(nativeHost(createHostFunctions()));
+  installHost(createNativeHost());
   const { filter, use } = parts;
   const native = { ...use, source: { kind: "builtin" as const, name: filter.name } };
   return startChainEngine(
@@ -52,6 +53,7 @@ async function startChainEngine(
     log,
     callout: (request, signal) => answerCallout(upstreams, request, signal, clock.schedule),
     declareMetrics: (name, definitions) => metrics.declare(name, definitions),
+    shared: new SharedState(new PrivateMemory(), clock),
   });
   if (!built.ok) throw new Error(built.problems.map((problem) => renderProblem(problem)).join("\n"));
   const filter = built.value;

@@ -8,8 +8,9 @@ import type { BodySink } from "../../runtime/exchange/body.ts";
 import { promised } from "../../runtime/exchange/later.ts";
 import type { Reply } from "../../runtime/exchange/reply.ts";
 import { localReply } from "../../runtime/exchange/reply.ts";
-import { createHostFunctions } from "../../runtime/host/host-functions.ts";
-import { nativeHost } from "../../runtime/host/native-host.ts";
+import { createNativeHost } from "../../runtime/host/native-host.ts";
+import { PrivateMemory } from "../../runtime/host/shared-memory.ts";
+import { SharedState } from "../../runtime/host/shared-state.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { installHost } from "../host.ts";
 import { makeExchange, startClock, type RequestInit, type TestClock } from "./exchange.ts";
@@ -70,7 +71,7 @@ const SILENT: RunObserver = { filterRan: () => undefined, circuitChanged: () => 
 
 /** Surroundings without a network, a log or metrics; the proxy's functions are there. */
 export function surroundingsOf(clock: TestClock): FilterSurroundings {
-  installHost(nativeHost(createHostFunctions()));
+  installHost(createNativeHost());
   return {
     clock,
     schedule: clock.schedule,
@@ -78,6 +79,7 @@ export function surroundingsOf(clock: TestClock): FilterSurroundings {
     callout: ({ cluster }) =>
       Promise.resolve({ ok: false, error: { kind: "failed", message: `cluster ${cluster} is not known` } }),
     declareMetrics: () => ({ ok: true, value: NO_METER }),
+    shared: new SharedState(new PrivateMemory(), clock),
   };
 }
 

@@ -217,6 +217,23 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     expect(await ask("abort")).toEqual([["abort", "any", "twice"], true, "Error: why", "Error", true, "AbortError"]);
   });
 
+  test("a filter counts and keeps values, up to its limits", async () => {
+    const counts = [1, 2, 2, 0].map(String).map((count) => ask("incr", "ada", count, "3600000", "3"));
+    expect(await Promise.all(counts)).toMatchObject([
+      { ok: true, value: 1, remaining: 2 },
+      { ok: true, value: 3, remaining: 0 },
+      { ok: false, value: 3, remaining: 0 },
+      { ok: true, value: 3, remaining: 0 },
+    ]);
+    expect(await ask("incr", "ada", "5", "1000")).toMatchObject({ ok: true, value: 5, remaining: null });
+    expect(await ask("incr", "ada", "-1", "1000")).toEqual({ thrown: "Error" });
+    expect(await ask("incr", "ada", "1", "0")).toEqual({ thrown: "Error" });
+    expect(await ask("incr", "", "1", "1000")).toEqual({ thrown: "Error" });
+    expect(await ask("values", "key", "é")).toEqual(["number", null, true, "é", true, 4096, true, null, false]);
+    expect(await ask("values", "k".repeat(1025), "v")).toEqual({ thrown: "Error" });
+    expect(await ask("values", "key", "v".repeat(4097))).toEqual({ thrown: "Error" });
+  });
+
   test("crypto makes ids, random numbers, digests and MACs", async () => {
     expect(await ask("uuid")).toEqual([true, true]);
     expect(await ask("random")).toEqual([8, true]);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { BusyClient } from "../harness/busy-client.ts";
 import { ROOT, startProxy, type ProxyOptions, type RunningProxy } from "../harness/proxy.ts";
+import { sharedInodesOf } from "../harness/shared-inodes.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
 
@@ -112,6 +113,7 @@ test("a hot restart under load loses nothing: new, kept, and long connections", 
   const download = fetch(`${url}/slow`).then((reply) => reply.arrayBuffer());
   await until("load", () => (busy.every(({ answered }) => answered > 5) ? true : undefined));
   const counted = await countedRequests(proxy);
+  const shared = await Promise.all(before.map(sharedInodesOf));
 
   proxy.program.signal("SIGUSR2");
   const after = await replaced(proxy, before);
@@ -127,6 +129,8 @@ test("a hot restart under load loses nothing: new, kept, and long connections", 
   for (const caller of callers) caller.stop();
   await Promise.all(callers.map(({ ended }) => ended));
   expect(callers.flatMap(({ failures }) => failures)).toEqual([]);
+  // What filters counted goes on.
+  expect(await Promise.all(after.map(sharedInodesOf))).toEqual(shared);
   // The same process to who started it, and the same counts to who scrapes it.
   proxy.program.assertRunning();
   expect(await countedRequests(proxy)).toBeGreaterThan(counted);

@@ -5,6 +5,7 @@ import { BusyClient } from "../harness/busy-client.ts";
 import { FakeControl } from "../harness/fake-control.ts";
 import { runProgram } from "../harness/program.ts";
 import { proxyCommand, startProxy, type ProxyOptions, type RunningProxy } from "../harness/proxy.ts";
+import { sharedInodesOf } from "../harness/shared-inodes.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
 import { until } from "../harness/until.ts";
 
@@ -99,6 +100,20 @@ test("both workers serve, the supervisor carries nothing, and one scrape counts 
     return count >= requests ? count : undefined;
   });
   expect(counted - requests).toBeLessThanOrEqual(64);
+});
+
+test("both workers map the memory that filters share, the same one, and one that is started later does too", async () => {
+  await using proxy = await start();
+  const first = await pidOf(proxy, 0);
+  const [inode = ""] = await sharedInodesOf(first);
+  expect(inode).toMatch(/^\d+$/u);
+  expect(await sharedInodesOf(await pidOf(proxy, 1))).toEqual([inode]);
+  process.kill(first, "SIGKILL");
+  const next = await until("another worker to serve", async () => {
+    const worker = (await workersOf(proxy)).find(({ slot, state }) => slot === 0 && state === "serving");
+    return worker === undefined || worker.pid === first ? undefined : worker.pid;
+  });
+  expect(await sharedInodesOf(next)).toEqual([inode]);
 });
 
 test("lines of the access log are whole, from both workers on one pipe", async () => {
