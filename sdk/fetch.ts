@@ -14,16 +14,27 @@ export interface FetchInit {
   readonly signal?: AbortSignal;
 }
 
+/** What an upstream's answer is made of. */
+interface UpstreamParts {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+  readonly setCookies: readonly string[];
+  readonly body: Uint8Array;
+}
+
 /** An upstream's answer, whole. */
 export class UpstreamResponse {
   readonly status: number;
-  /** Names in lower case; several fields of a name joined with `", "`. */
+  /** Names in lower case; several fields of a name joined with `", "`, but `set-cookie`, which cannot be. */
   readonly headers: ReadonlyMap<string, string>;
+  /** Each `Set-Cookie`. */
+  readonly setCookies: readonly string[];
   readonly #body: Uint8Array;
 
-  constructor(status: number, headers: ReadonlyMap<string, string>, body: Uint8Array) {
+  constructor({ status, headers, setCookies, body }: UpstreamParts) {
     this.status = status;
     this.headers = headers;
+    this.setCookies = setCookies;
     this.#body = body;
   }
 
@@ -77,13 +88,19 @@ export async function fetchUpstream(
 function parseResponse({ outcome, payload }: OperationOutcome): UpstreamResponse {
   const [status = "", ...lines] = outcome.split("\n");
   const headers = new Map<string, string>();
+  const setCookies: string[] = [];
   for (const line of lines) {
     const colon = line.indexOf(": ");
     if (colon < 0) continue;
     const name = line.slice(0, colon);
     const value = line.slice(colon + 2);
+    // RFC 6265 §3: cookies hold commas, so these fields are never joined.
+    if (name === "set-cookie") {
+      setCookies.push(value);
+      continue;
+    }
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : `${before}, ${value}`);
   }
-  return new UpstreamResponse(Number(status), headers, payload);
+  return new UpstreamResponse({ status: Number(status), headers, setCookies, body: payload });
 }

@@ -1,5 +1,6 @@
 // The fields of a message as a handler sees them: reads come from the message, edits are kept until the verdict, and
 // what was edited reads back as edited. The same class runs in the sandbox and natively.
+import { ATTRIBUTES, METADATA_PREFIX } from "./wit/world.ts";
 
 /**
  * How fields are read from what a message is made of: a head that crossed into the sandbox, or the proxy's own exchange.
@@ -10,6 +11,8 @@ export interface Lookup<Of> {
   get(of: Of, name: string): string | undefined;
   /** Each field of that name by itself. */
   getAll(of: Of, name: string): readonly string[];
+  /** Names of the fields that may be read, in lower case; repeated ones, and attributes, may be among them. */
+  names(of: Of): readonly string[];
 }
 
 /** One change to a head: in the words of the WIT's edits. */
@@ -20,6 +23,8 @@ export interface FilterHeaders<Read extends string, Write extends string> {
   /** The value, several fields of that name joined with `", "`; `null` where there is none. */
   get(name: Read): string | null;
   has(name: Read): boolean;
+  /** Names of the fields that may be read, each once. */
+  keys(): string[];
   /** Each `Set-Cookie` by itself. */
   getSetCookie(this: FilterHeaders<"set-cookie" | Read, Write>): string[];
   /** Replaces every field of that name. */
@@ -59,6 +64,16 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
     return this.get(name) !== null;
   }
 
+  keys(): string[] {
+    const names = new Set(this.#lookup.names(this.#of));
+    for (let index = 0; index < this.edits.length; index += 3) {
+      const name = this.edits[index + 1] ?? "";
+      if (this.edits[index] === "remove") names.delete(name);
+      else names.add(name);
+    }
+    return [...names].filter((name) => !isAttribute(name));
+  }
+
   getSetCookie(): string[] {
     return this.#replay("set-cookie", this.#lookup.getAll(this.#of, "set-cookie"));
   }
@@ -85,6 +100,13 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
     }
     return values;
   }
+}
+
+/** Heads hold attributes beside fields, and edits too. */
+function isAttribute(name: string): boolean {
+  // Most names are told apart at a glance, which matters to an interpreter.
+  if (!name.includes(".") && !name.startsWith(":")) return false;
+  return name.startsWith(METADATA_PREFIX) || ATTRIBUTES.some((attribute) => attribute === name);
 }
 
 /** An edit is a line: a name or value that held LF (decoded from a credential, say) would forge the next one. */

@@ -17,10 +17,17 @@ export interface Keeping {
 export interface ReplyInit extends Keeping {
   /** `200` to `599`. */
   readonly status: number;
-  /** Fields by name. `content-length` is filled in, and `content-type: text/plain` where there is a body without one. */
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Fields by name, a list where there are several of it. `content-length` is filled in, and `content-type: text/plain` where there is a body without one. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   /** Text is sent as UTF-8. Default: no body. */
   readonly body?: Content;
+}
+
+/** A reply's fields one by one. */
+export function fieldsOf({ headers = {} }: ReplyInit): readonly (readonly [string, string])[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    typeof value === "string" ? [[name, value] as const] : value.map((one) => [name, one] as const),
+  );
 }
 
 const PROCEED: Verdict = { kind: "proceed" };

@@ -6,7 +6,7 @@ import { CallContext, type ContextBase } from "../../sdk/context.ts";
 import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
 import type { Lookup } from "../../sdk/headers.ts";
 import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
-import type { Verdict } from "../../sdk/verdict.ts";
+import { fieldsOf, type Verdict } from "../../sdk/verdict.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Exchange, Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
@@ -145,8 +145,8 @@ function decisionOf(answer: unknown, edits: readonly string[], body: MessageBody
   }
   if (verdict.kind !== "reply")
     return { kind: "failed", message: "the handler returned something that is not a verdict" };
-  const { status, headers = {}, body: content = "", cacheMs = 0 } = verdict;
-  return { kind: "reply", parts: { status, headers: Object.entries(headers), body: content }, cacheMs };
+  const { status, body: content = "", cacheMs = 0 } = verdict;
+  return { kind: "reply", parts: { status, headers: fieldsOf(verdict), body: content }, cacheMs };
 }
 
 /** A body's pieces through a transform of the author's. */
@@ -215,5 +215,6 @@ function lookupOf<Of extends { readonly headers: HeaderMap }>(
       return reader === undefined ? readWildcard(of, name) : reader(of);
     },
     getAll: (of, name) => (readsAll || readers.has(name) ? of.headers.getAll(name) : []),
+    names: (of) => [...of.headers].map(([name]) => name.toLowerCase()).filter((name) => readsAll || readers.has(name)),
   };
 }

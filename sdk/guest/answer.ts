@@ -2,7 +2,7 @@
 import host from "vespid:filter/host@2.0.0";
 import { bytesOf } from "../content.ts";
 import type { MessageBody } from "../body.ts";
-import type { Verdict } from "../verdict.ts";
+import { fieldsOf, type Verdict } from "../verdict.ts";
 import type { Side } from "../wit/world.ts";
 
 /** What a verdict is rendered with. */
@@ -66,7 +66,7 @@ export function renderEdits(answer: string, edits: readonly string[] = NOTHING_D
 
 function renderReply(verdict: Extract<Verdict, { kind: "reply" }>, call: number): string {
   let answer = `reply ${verdict.status}\n`;
-  for (const [name, value] of Object.entries(verdict.headers ?? {})) {
+  for (const [name, value] of fieldsOf(verdict)) {
     if (name.includes("\n") || value.includes("\n")) return renderFailed(`${name}: a field holds no line break`);
     answer += `add ${name}: ${value}\n`;
   }

@@ -23,4 +23,5 @@ export const HEAD_LOOKUP: Lookup<string> = {
       .filter((line) => line.startsWith(prefix))
       .map((line) => line.slice(prefix.length));
   },
+  names: (lines) => lines.split("\n").flatMap((line) => (line === "" ? [] : [line.slice(0, line.indexOf(": ", 1))])),
 };
