@@ -1,7 +1,9 @@
 // Which filters run native, by name. The only file that imports filters/.
+import apiKey from "../filters/api-key/filter.ts";
 import basicAuth from "../filters/basic-auth/filter.ts";
 import bodyLimit from "../filters/body-limit/filter.ts";
 import cors from "../filters/cors/filter.ts";
+import extAuth from "../filters/ext-auth/filter.ts";
 import fault from "../filters/fault/filter.ts";
 import headerRewrite from "../filters/header-rewrite/filter.ts";
 import ipList from "../filters/ip-list/filter.ts";
@@ -9,5 +11,5 @@ import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
 export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
-  [basicAuth, bodyLimit, cors, fault, headerRewrite, ipList].map((filter) => [filter.name, filter]),
+  [apiKey, basicAuth, bodyLimit, cors, extAuth, fault, headerRewrite, ipList].map((filter) => [filter.name, filter]),
 );

@@ -12,7 +12,9 @@ export const BUILTINS = {
   "ip-list": { stage: "authn", priority: 300 },
   "body-limit": { stage: "authn", priority: 200 },
   cors: { stage: "authn", priority: 100 },
+  "api-key": { stage: "authn", priority: 0 },
   "basic-auth": { stage: "authn", priority: 0 },
+  "ext-auth": { stage: "authz", priority: 0 },
   fault: { stage: "transform", priority: 300 },
   "header-rewrite": { stage: "transform", priority: 0 },
 } as const;

@@ -26,7 +26,13 @@ const HEADERS = {
   referer: "https://shop.example.com/",
   "content-length": "100",
 };
+const ALLOWED = {
+  ok: true,
+  value: { status: 200, headers: [["x-auth-user", "ada"]], body: new Uint8Array() },
+} as const;
 const REQUEST = { path: "/cart?item=7", headers: HEADERS } as const;
+
+const digestOf = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex");
 
 export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
   "ip-list": {
@@ -37,6 +43,22 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     },
     request: REQUEST,
     note: "1,003 blocks, client by x-forwarded-for",
+  },
+  "api-key": {
+    config: {
+      keys: Array.from({ length: 1000 }, (_, index) => ({ client: `c${index}`, sha256: digestOf(`key ${index}`) })),
+      clientHeader: "x-client",
+      hidesKey: false,
+    },
+    request: { ...REQUEST, headers: { ...HEADERS, "x-api-key": "key 7" } },
+    note: "1,000 keys, ten fields",
+  },
+  "ext-auth": {
+    config: { includeRequestHeadersInCheck: ["cookie"], headersToUpstreamOnAllow: ["x-auth-user"] },
+    request: REQUEST,
+    upstreams: ["auth"],
+    callout: () => Promise.resolve(ALLOWED),
+    note: "without the network; request and reply",
   },
   fault: {
     config: {

@@ -28,6 +28,9 @@ export interface Start extends Pick<UseInit, "config" | "limits" | "failurePolic
   readonly clock?: TestClock;
 }
 
+/** A call that the filter made. */
+export type Called = CalloutRequest;
+
 type Answers = (request: CalloutRequest) => Partial<CalloutReply> | string | Promise<Partial<CalloutReply> | string>;
 
 /** A request and what the service behind the filter would answer. Pieces of bodies come one by one, their length untold. */
