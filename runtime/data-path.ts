@@ -8,9 +8,9 @@ import { compileChain } from "./chain/chain.ts";
 import type { Filter } from "./chain/filter.ts";
 import { witnessFilter, type Witness } from "./chain/witness.ts";
 import { ChunkClock } from "./codec/chunk-clock.ts";
-import type { BundleFile } from "./contract/bundle.ts";
+import type { BundleFile, BundleRef } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
-import { parseSnapshot, type Version } from "./contract/snapshot.ts";
+import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
 import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Random, Schedule } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
@@ -29,6 +29,7 @@ import { observe } from "./telemetry/observe.ts";
 import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
+import { FailureLines } from "./wasm/failure-lines.ts";
 import { jscEngine } from "./wasm/jsc-engine.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 import { installHost } from "../sdk/host.ts";
@@ -104,7 +105,8 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs),
     (session, nowMonoMs) => accessLog?.logTcp(session, nowMonoMs),
   );
-  const filterFailures = new FilterFailures(clock, (fields, message) => log.warn(fields, message));
+  const lines = new FailureLines(fetchFile);
+  const filterFailures = new FilterFailures(clock, (fields, message) => logFilter("warn", message, fields));
   function filterRan(run: FilterRun): void {
     metrics.filterRan(run);
     filterFailures.filterRan(run);
@@ -115,7 +117,8 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     else log.info({ filter }, "a filter that kept failing serves again");
   }
   function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
-    log[level](fields, message);
+    const bundle = (): BundleRef | undefined => findBundle(serving.generation?.snapshot, fields["filter"]);
+    lines.write(fields, message, bundle, (told, what) => log[level](told, what));
   }
   // What native filters call by name.
   installHost(createNativeHost());
@@ -187,6 +190,13 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     },
   };
   return { ok: true, value };
+}
+
+/** The bundle that runs under a filter's name. */
+function findBundle(snapshot: Snapshot | undefined, filter: unknown): BundleRef | undefined {
+  const uses = [...(snapshot?.inbound.filters ?? []), ...(snapshot?.outbound.filters ?? [])];
+  const source = uses.find(({ name }) => name === filter)?.source;
+  return source?.kind === "bundle" ? source.bundle : undefined;
 }
 
 /** As the system's timers do. */

@@ -1,5 +1,6 @@
 // From a filter of the proxy's own to one in the chain: configured, set up, its timers running.
 import type { AnyFilter } from "../../sdk/define-filter.ts";
+import { describeError } from "../../sdk/describe-error.ts";
 import { createMeters } from "../../sdk/metric.ts";
 import type { Logs } from "../../sdk/context.ts";
 import type { LogLevel } from "../../sdk/wit/world.ts";
@@ -80,7 +81,7 @@ export async function buildNativeFilter(
       runner
         .background("timer", name)
         .catch((error: unknown) =>
-          log("warn", "a filter's timer failed", { filter: use.name, timer: name, reason: String(error) }),
+          log("warn", "a filter's timer failed", { filter: use.name, timer: name, reason: describeError(error) }),
         ),
     schedule,
   );

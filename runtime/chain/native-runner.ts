@@ -4,6 +4,7 @@ import type { BodyTransform, MessageBody, Passed as PassedContent } from "../../
 import { bytesOf } from "../../sdk/content.ts";
 import { CallContext, type ContextBase } from "../../sdk/context.ts";
 import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
+import { describeError } from "../../sdk/describe-error.ts";
 import type { Lookup } from "../../sdk/headers.ts";
 import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import { fieldsOf, type Verdict } from "../../sdk/verdict.ts";
@@ -102,7 +103,7 @@ export class NativeRunner implements HandlerRunner {
       return answer instanceof Promise ? this.#wait(answer, context.call, decide) : decide(answer);
     } catch (error) {
       // A handler that throws fails its call, here as in the sandbox.
-      return { kind: "failed", message: String(error) };
+      return { kind: "failed", message: describeError(error) };
     }
   }
 
@@ -127,7 +128,7 @@ export class NativeRunner implements HandlerRunner {
       },
       (error: unknown) => {
         stopDeadline();
-        return resolve({ kind: "failed", message: String(error) });
+        return resolve({ kind: "failed", message: describeError(error) });
       },
     );
     return { done: promise, cancel };
@@ -194,7 +195,7 @@ function passedOf(content: PassedContent): Passed {
 }
 
 function lostPieceOf(error: unknown): Passed {
-  return lostPiece(String(error));
+  return lostPiece(describeError(error));
 }
 
 /** The fields of a message as far as they were declared. */

@@ -10,8 +10,10 @@ import {
   HOST_INTERFACE,
   MANIFEST_SECTION,
   METADATA_PREFIX,
+  SOURCE_MAP_SECTION,
 } from "../wit/world.ts";
-import { readSections, WasmFault, WasmWriter, type Section } from "./wasm-reader.ts";
+import { SOURCE_MAP_MAX_LENGTH } from "./source-map.ts";
+import { readSections, WasmFault, WasmWriter, type Section, type WasmReader } from "./wasm-reader.ts";
 
 /** The largest artifact that is accepted; one of QuickJS is 2 to 3 MB. */
 export const ARTIFACT_MAX_BYTES = 16 * 1024 * 1024;
@@ -30,6 +32,8 @@ export interface Artifact {
   readonly digest: DigestOf;
   readonly manifest: Manifest;
   readonly component: Uint8Array;
+  /** Where in the author's files its parts are; empty where it does not say. */
+  readonly sourceMap: string;
 }
 
 /** `sha256:` and the hex digest of these bytes. */
@@ -37,15 +41,21 @@ export function digestOf(bytes: Uint8Array): DigestOf {
   return Digest.parse(`sha256:${createHash("sha256").update(bytes).digest("hex")}`);
 }
 
-/** A component with its manifest. */
-export function renderArtifact(component: Uint8Array, manifest: Manifest): Uint8Array {
-  const payload = new WasmWriter();
-  payload.name(MANIFEST_SECTION);
-  payload.bytes(new TextEncoder().encode(JSON.stringify(manifest)));
-  const writer = new WasmWriter(component.length + payload.length + 16);
+/** A component with its manifest and, unless it is too long, a source map. Neither is in the guest's memory. */
+export function renderArtifact(component: Uint8Array, manifest: Manifest, sourceMap = ""): Uint8Array {
+  const writer = new WasmWriter(component.length + sourceMap.length + 16_384);
   writer.bytes(component);
-  writer.section(CUSTOM, payload.finish());
+  if (sourceMap !== "" && sourceMap.length <= SOURCE_MAP_MAX_LENGTH)
+    writer.section(CUSTOM, customSection(SOURCE_MAP_SECTION, sourceMap));
+  writer.section(CUSTOM, customSection(MANIFEST_SECTION, JSON.stringify(manifest)));
   return writer.finish().slice();
+}
+
+function customSection(name: string, text: string): Uint8Array {
+  const payload = new WasmWriter();
+  payload.name(name);
+  payload.bytes(new TextEncoder().encode(text));
+  return payload.finish();
 }
 
 /** Reads and checks an artifact's outside: sizes, world, manifest. Never throws. */
@@ -56,10 +66,12 @@ export function parseArtifact(bytes: Uint8Array): Parsed<Artifact> {
   try {
     const sections = readSections(bytes, 1);
     const problems = checkWorld(sections);
-    const manifest = readManifest(sections);
+    const custom = customSections(sections);
+    const manifest = readManifest(custom);
     if (!manifest.ok) return { ok: false, problems: [...problems, ...manifest.problems] };
     if (problems.length > 0) return { ok: false, problems };
-    return { ok: true, value: { digest: digestOf(bytes), manifest: manifest.value, component: bytes } };
+    const sourceMap = readSourceMap(custom);
+    return { ok: true, value: { digest: digestOf(bytes), manifest: manifest.value, component: bytes, sourceMap } };
   } catch (error) {
     if (error instanceof WasmFault) return fault(`artifact ${error.message}`);
     throw error;
@@ -138,8 +150,25 @@ function namesOf(sections: readonly Section[], id: number): readonly string[] {
     });
 }
 
-function readManifest(sections: readonly Section[]): Parsed<Manifest> {
-  const found = sections.filter(({ id, payload }) => id === CUSTOM && payload.name() === MANIFEST_SECTION);
+interface CustomSection {
+  readonly name: string;
+  /** What follows the name. */
+  readonly payload: WasmReader;
+}
+
+function customSections(sections: readonly Section[]): readonly CustomSection[] {
+  return sections.filter(({ id }) => id === CUSTOM).map(({ payload }) => ({ name: payload.name(), payload }));
+}
+
+/** The first one; who is told of failures checks what it says. */
+function readSourceMap(sections: readonly CustomSection[]): string {
+  const payload = sections.find(({ name }) => name === SOURCE_MAP_SECTION)?.payload;
+  if (payload === undefined || payload.end - payload.position > SOURCE_MAP_MAX_LENGTH) return "";
+  return new TextDecoder().decode(payload.bytes.subarray(payload.position, payload.end));
+}
+
+function readManifest(sections: readonly CustomSection[]): Parsed<Manifest> {
+  const found = sections.filter(({ name }) => name === MANIFEST_SECTION);
   const [section] = found;
   if (section === undefined || found.length > 1) {
     return fault(

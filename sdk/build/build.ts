@@ -32,20 +32,21 @@ export async function buildFilterFile(
   if (!native.ok) return native;
 
   onStep("manifest");
-  const manifest = await readManifest(native.value);
+  const manifest = await readManifest(native.value.script);
   if (!manifest.ok) return manifest;
 
   onStep("component");
-  const component = await makeComponent(guest.value);
+  const { script, sourceMap } = guest.value;
+  const component = await makeComponent(script);
   if (!component.ok) return component;
-  const artifact = renderArtifact(component.value, manifest.value);
+  const artifact = renderArtifact(component.value, manifest.value, sourceMap);
   return {
     ok: true,
     value: {
       manifest: manifest.value,
       artifact,
       digest: digestOf(artifact),
-      sizes: { scriptBytes: guest.value.length, artifactBytes: artifact.length },
+      sizes: { scriptBytes: script.length, artifactBytes: artifact.length },
     },
   };
 }

@@ -1,14 +1,23 @@
 // An author's file and everything that it imports, as one script that a bare JavaScript engine runs.
 import { build, stop, type BuildFailure, type BuildOptions, type Plugin } from "esbuild";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { HOST_INTERFACE } from "../wit/world.ts";
 import { INJECTED, INJECTED_NAMES } from "./sandbox-globals.ts";
+import { cutSourceMap } from "./source-map.ts";
 
 const SDK = join(import.meta.dir, "..");
+const RUNTIME = join(SDK, "../runtime");
+
+/** One script, and where in the author's files its parts are. */
+export interface Bundle {
+  readonly script: string;
+  /** `source-map.ts` reads it. */
+  readonly sourceMap: string;
+}
 
 /** Bundles `path` with the guest side of the SDK around it; the result exports the world's `handler`. */
-export async function bundleGuest(path: string): Promise<Parsed<string>> {
+export async function bundleGuest(path: string): Promise<Parsed<Bundle>> {
   // Imports run in order: the globals are there before the author's code is loaded.
   const entry = `
     import "vespid:guest/globals";
@@ -25,7 +34,7 @@ export async function bundleGuest(path: string): Promise<Parsed<string>> {
 }
 
 /** Bundles `path` for this process, which loads it to read its manifest. */
-export async function bundleNative(path: string): Promise<Parsed<string>> {
+export async function bundleNative(path: string): Promise<Parsed<Bundle>> {
   const entry = `export { default } from ${JSON.stringify(resolve(path))};`;
   return bundle(entry, path, {});
 }
@@ -34,7 +43,7 @@ async function bundle(
   entry: string,
   path: string,
   options: Pick<BuildOptions, "external" | "plugins" | "inject" | "define">,
-): Promise<Parsed<string>> {
+): Promise<Parsed<Bundle>> {
   running++;
   try {
     const result = await build({
@@ -47,6 +56,9 @@ async function bundle(
       target: "es2023",
       minify: true,
       legalComments: "none",
+      outfile: OUTFILE,
+      sourcemap: "external",
+      sourcesContent: false,
       logLevel: "silent",
       alias: { vespid: join(SDK, "index.ts") },
       nodePaths: [join(SDK, "../node_modules")],
@@ -54,7 +66,10 @@ async function bundle(
       supported: { "async-await": false, "async-generator": false, "for-await": false },
       ...options,
     });
-    return { ok: true, value: result.outputFiles[0]?.text ?? "" };
+    const [script, map] = [".js", ".js.map"].map(
+      (suffix) => result.outputFiles.find((file) => file.path.endsWith(suffix))?.text ?? "",
+    );
+    return { ok: true, value: { script: script ?? "", sourceMap: cutToAuthors(map ?? "", dirname(resolve(path))) } };
   } catch (error) {
     if (!isBuildFailure(error)) throw error;
     return { ok: false, problems: error.errors.map((fault) => toProblem(fault)) };
@@ -66,6 +81,20 @@ async function bundle(
 
 /** Bundles that are being made. */
 let running = 0;
+
+/** Never written; sources are named relative to its folder. */
+const OUTFILE = resolve("/bundle/filter.js");
+
+/** Only files of the author's own, named from the filter's folder on: the artifact is the same wherever it is built. */
+function cutToAuthors(map: string, folder: string): string {
+  const cut = cutSourceMap(map, (source) => {
+    const path = resolve(dirname(OUTFILE), source);
+    const isOurs = [SDK, RUNTIME].some((own) => path.startsWith(`${own}/`));
+    const isOthers = isOurs || source.includes(":") || path.includes("/node_modules/");
+    return isOthers || path === join(folder, "entry.js") ? undefined : relative(folder, path);
+  });
+  return cut ?? "";
+}
 
 /** A module that runs `installGlobals` when it is imported. */
 const guestGlobals: Plugin = {
@@ -111,9 +140,11 @@ function seeThrough(source: string): string {
     /^import\s*\{([^}]*)\}\s*from\s*(["'](?:vespid|[./]+\/sdk\/index\.ts)["'])/gmu,
     (whole, names: string, from: string) => {
       const kept = names.split(",").filter((name) => name.trim() !== "z");
+      const lost = names.split("\n").length - kept.join(",").split("\n").length;
       return kept.length === names.split(",").length
         ? whole
-        : `import * as z from "zod"; import {${kept.join(",")}} from ${from}`;
+        : // Lines stay where they are: failures are told by them.
+          `import * as z from "zod"; import {${kept.join(",")}${"\n".repeat(lost)}} from ${from}`;
     },
   );
 }

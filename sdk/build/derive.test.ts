@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { ARTIFACT_MAX_BYTES, digestOf, parseArtifact, renderArtifact } from "./artifact.ts";
 import { buildFilterFile, type BuiltFilter } from "./build.ts";
-import { COMPONENT_FILE, deriveBundle } from "./derive.ts";
+import { COMPONENT_FILE, deriveBundle, SOURCE_MAP_FILE } from "./derive.ts";
+import { tamperCode } from "../../test/harness/tamper.ts";
 import { readSections, WasmWriter } from "./wasm-reader.ts";
 
 const FILE = join(import.meta.dir, "../../test/fixtures/stamp/filter.ts");
@@ -31,6 +32,7 @@ test("an artifact derives to files by digest, the component among them", async (
   const { ref, files } = derived.value;
   expect(ref.digest).toBe(built.digest);
   expect(ref.manifest).toEqual(built.manifest);
+  expect(ref.files.map(({ name }) => name)).toContain(SOURCE_MAP_FILE);
   expect(ref.files.find(({ name }) => name === COMPONENT_FILE)?.digest).toBe(built.digest);
   for (const { digest, sizeBytes } of ref.files) {
     const bytes = files.get(digest) ?? new Uint8Array();
@@ -78,9 +80,7 @@ describe("an artifact is refused", () => {
   });
 
   test("whose code was changed so that it is not valid", async () => {
-    const artifact = built.artifact.slice();
-    artifact.fill(0xff, artifact.length >> 1, (artifact.length >> 1) + 4096);
-    expect(await messageOf(artifact)).toMatch(/component/u);
+    expect(await messageOf(tamperCode(built.artifact))).toMatch(/component/u);
   }, 30_000);
 
   test("wherever it is cut, without an exception", () => {

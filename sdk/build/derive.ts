@@ -19,13 +19,15 @@ export interface DerivedBundle {
 const DERIVE_MAX_MS = 30_000;
 /** The component itself among the files, for engines that run components. */
 export const COMPONENT_FILE = "component.wasm";
+/** Where in the author's files its parts are, for whoever tells of failures. */
+export const SOURCE_MAP_FILE = "source-map.json";
 const PROCESS = join(import.meta.dir, "derive-process.ts");
 
 /** Checks a pushed artifact and derives what proxies load. Hostile bytes are problems, never an exception. */
 export async function deriveBundle(artifact: Uint8Array): Promise<Parsed<DerivedBundle>> {
   const parsed = parseArtifact(artifact);
   if (!parsed.ok) return parsed;
-  const { digest, manifest, component } = parsed.value;
+  const { digest, manifest, component, sourceMap } = parsed.value;
   const schemaProblems = checkSchema(manifest).map(({ path, message }) => ({
     path: `manifest.configSchema${path === "" ? "" : `.${path}`}`,
     message,
@@ -35,6 +37,7 @@ export async function deriveBundle(artifact: Uint8Array): Promise<Parsed<Derived
   const derived = await runDerive(component);
   if (!derived.ok) return derived;
   const named = new Map([...derived.value, [COMPONENT_FILE, component]]);
+  if (sourceMap !== "") named.set(SOURCE_MAP_FILE, new TextEncoder().encode(sourceMap));
   const files = new Map<Digest, Uint8Array>();
   const list: BundleFile[] = [];
   for (const [name, bytes] of named) {

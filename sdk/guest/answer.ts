@@ -1,6 +1,7 @@
 // Answers by the grammar in filter.wit.
 import host from "vespid:filter/host@2.0.0";
 import { bytesOf } from "../content.ts";
+import { describeError } from "../describe-error.ts";
 import type { MessageBody } from "../body.ts";
 import { fieldsOf, type Verdict } from "../verdict.ts";
 import type { Side } from "../wit/world.ts";
@@ -84,9 +85,7 @@ function renderCache(cacheMs: number): string {
 
 /** The filter gave up. An error comes with where it was thrown. */
 export function renderFailed(error: unknown): string {
-  if (!(error instanceof Error)) return `failed ${String(error)}`;
-  const stack = error.stack === undefined || error.stack === "" ? "" : `\n${error.stack}`;
-  return `failed ${error.name}: ${error.message}${stack}`;
+  return `failed ${describeError(error)}`;
 }
 
 function isVerdict(value: unknown): value is Verdict {

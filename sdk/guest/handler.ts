@@ -6,6 +6,7 @@ import type { BodyTransform } from "../body.ts";
 import { bytesOf } from "../content.ts";
 import { CallContext, type ContextBase } from "../context.ts";
 import type { AnyFilter } from "../define-filter.ts";
+import { describeError } from "../describe-error.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
@@ -15,7 +16,7 @@ import { addMetric, PROCEED, renderEdits, renderFailed, renderVerdict, withMetri
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
-import { drainJobs, GuestPromise } from "./promise.ts";
+import { drainJobs, GuestPromise, hasJobs, takeUnhandled } from "./promise.ts";
 
 /** The exports of interface `handler`. */
 export interface GuestHandler {
@@ -69,11 +70,21 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     } catch (error) {
       answered.set(call, renderFailed(error));
     }
+    const unhandled = takeUnhandled();
+    if (unhandled !== undefined) failFor(call, unhandled.reason);
     const own = answered.get(call) ?? PENDING;
     answered.delete(call);
     for (const [other, text] of answered) host.settle(other, text);
     answered.clear();
     return withMetrics(own);
+  }
+
+  /** Nobody awaited what went wrong: the call that ran meanwhile fails, and where there is none the log says so. */
+  function failFor(call: number, reason: unknown): void {
+    const message = `unhandled rejection: ${describeError(reason)}`;
+    if (!answered.has(call) && !ports.delete(call)) return log.error(message);
+    answered.set(call, `failed ${message}`);
+    forgetCall(call);
   }
 
   function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
@@ -97,6 +108,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     const verdict = handle(message, port);
     if (verdict instanceof GuestPromise)
       return settle(port, verdict, (late) => renderDecision(port, phase, message, late));
+    // What it left behind runs before the next call: it may yet fail this one.
+    if (hasJobs())
+      return settle(port, GuestPromise.resolve(verdict), (late) => renderDecision(port, phase, message, late));
     forgetCall(port.call);
     return withMetrics(renderDecision(port, phase, message, verdict));
   }

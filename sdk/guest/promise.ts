@@ -31,6 +31,24 @@ export function drainJobs(): void {
   jobs.length = 0;
 }
 
+/** Whether `drainJobs` has something to do. */
+export function hasJobs(): boolean {
+  return jobs.length > 0;
+}
+
+/** Promises that were rejected, and that nobody has asked yet; what is beyond counts as asked. */
+const unheard = new Set<Pick<GuestPromise<unknown>, "settled">>();
+const UNHEARD_MAX = 1000;
+
+/** Why a promise was rejected that nobody had asked when the jobs were done; all such are forgotten. `undefined` where there is none. */
+export function takeUnhandled(): { readonly reason: unknown } | undefined {
+  if (unheard.size === 0) return undefined;
+  const [first] = unheard;
+  unheard.clear();
+  const settled = first?.settled;
+  return settled?.ok === false ? settled : undefined;
+}
+
 /** Adds a job to the queue; the guest's `queueMicrotask`. */
 export function addJob(job: () => void): void {
   jobs.push(job);
@@ -182,11 +200,13 @@ export class GuestPromise<Value> implements Promise<Value> {
     if (this.#state.kind !== "pending") return;
     const { reactions } = this.#state;
     this.#state = state;
+    if (state.kind === "rejected" && reactions.length === 0 && unheard.size < UNHEARD_MAX) unheard.add(this);
     for (const reaction of reactions) this.#react(reaction);
   }
 
   #react(reaction: Reaction<Value>): void {
     const state = this.#state;
+    if (state.kind === "rejected") unheard.delete(this);
     if (state.kind === "pending") state.reactions.push(reaction);
     else if (state.kind === "fulfilled") addJob(() => reaction.fulfilled(state.value));
     else addJob(() => reaction.rejected(state.reason));

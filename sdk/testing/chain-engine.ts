@@ -12,6 +12,8 @@ import { SharedState } from "../../runtime/host/shared-state.ts";
 import { rescue } from "../../runtime/reply/rescue.ts";
 import { FilterMetrics } from "../../runtime/telemetry/filter-metrics.ts";
 import { observe } from "../../runtime/telemetry/observe.ts";
+import { dirname } from "node:path";
+import { explainFailure, nativePlaces } from "../build/failure-text.ts";
 import { installHost } from "../host.ts";
 import type { EngineParts, RunningEngine } from "./engine.ts";
 import { receivedRequest, wholeBody, type ScriptedUpstream } from "./upstream.ts";
@@ -29,7 +31,7 @@ export async function startSourceEngine(parts: EngineParts): Promise<RunningEngi
   return startChainEngine(
     parts,
     (deps) => buildNativeFilter(filter, native, deps),
-    (message) => message,
+    (message) => explainFailure(message, nativePlaces(dirname(parts.file()))),
   );
 }
 

@@ -5,8 +5,11 @@ import type { FilterSurroundings } from "../../runtime/chain/native-filter.ts";
 import type { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
+import { parseArtifact } from "../build/artifact.ts";
 import { buildFilterFile } from "../build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../build/derive.ts";
+import { explainFailure, guestPlaces } from "../build/failure-text.ts";
+import { parseSourceMap } from "../build/source-map.ts";
 
 /** A built filter, and how to run it. */
 export interface BuiltComponent {
@@ -31,6 +34,7 @@ export function buildComponent(file: string): Promise<BuiltComponent> {
 async function make(file: string): Promise<BuiltComponent> {
   const artifact = unwrap(await buildFilterFile(file));
   const bundle = unwrap(await deriveBundle(artifact.artifact));
+  const places = guestPlaces(parseSourceMap(unwrap(parseArtifact(artifact.artifact)).sourceMap));
   return {
     bundle,
     build: (use, surroundings) =>
@@ -45,7 +49,7 @@ async function make(file: string): Promise<BuiltComponent> {
           );
         },
       }),
-    explain: (message) => message,
+    explain: (message) => explainFailure(message, places),
   };
 }
 

@@ -6,6 +6,8 @@ export const HOST_INTERFACE = "vespid:filter/host@2.0.0";
 export const HANDLER_INTERFACE = "vespid:filter/handler@2.0.0";
 /** Custom section of the component that holds the manifest as JSON. */
 export const MANIFEST_SECTION = "vespid:manifest";
+/** Custom section that holds a source map of the author's own files, so that failures are told by their lines. */
+export const SOURCE_MAP_SECTION = "vespid:source-map";
 
 /** What a call is about, in the order of the WIT's enum. */
 export const PHASES = [

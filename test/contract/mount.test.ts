@@ -121,7 +121,9 @@ describe.each([...ENGINES])("a filter mounted on engine %s", (engine) => {
     await using closed = await start();
     const failed = await closed.request("/", { headers: { "x-do": "throw", "x-user": "ada" } });
     expect(failed).toMatchObject({ verdict: "failed", forwarded: undefined, reply: { status: 503 } });
-    expect(failed.failure).toContain("TypeError: no such user: ada");
+    expect(failed.failure).toMatch(
+      /^filter gate: filter\.ts:63:\d+: TypeError: no such user: ada\n {4}at filter\.ts:26:\d+/u,
+    );
     await using open = await start({ failurePolicy: "open" });
     const passed = await open.request("/", { headers: { "x-do": "throw" } });
     expect(passed).toMatchObject({ verdict: "failed", reply: { status: 200, body: "ok" } });
@@ -130,5 +132,17 @@ describe.each([...ENGINES])("a filter mounted on engine %s", (engine) => {
   test("a configuration that is wrong is told by its path", async () => {
     const error: unknown = await start({ config: { blocked: "eve" } }).catch((reason: unknown) => reason);
     expect(String(error)).toContain("config.blocked");
+  });
+});
+
+describe.each([...ENGINES].slice(1))("a rejection that nobody handles, on engine %s", (engine) => {
+  test.each(["float", "float and wait"])("fails the call that left it, with its line: %s", async (what) => {
+    await using f = await mount(gate, { engine });
+    const out = await f.request("/", { headers: { "x-do": what } });
+    expect(out).toMatchObject({ verdict: "failed", reply: { status: 503 } });
+    expect(out.failure).toMatch(
+      /^filter gate: filter\.ts:63:\d+: unhandled rejection: TypeError: no such user: nobody/u,
+    );
+    expect((await f.request("/")).verdict).toBe("proceed");
   });
 });

@@ -5,6 +5,7 @@ import { runWrk } from "../bench/load.ts";
 import { startControl } from "../harness/control.ts";
 import { startNginxUpstream } from "../harness/peers.ts";
 import { startProxy } from "../harness/proxy.ts";
+import { tamperCode } from "../harness/tamper.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
 
 // Real programs start and end here, on machines that may be busy.
@@ -90,9 +91,10 @@ test("a filter that never ends costs its request, 503 when closed, skipped when 
   const bundle = await control.push(artifact);
   const statusOf = async (path: string) => (await fetch(`http://127.0.0.1:${proxy.inboundPort}${path}`)).status;
   await control.rollOut(() => control.apply(renderUse(bundle)));
-  expect([await statusOf("/"), await statusOf("/loop"), await statusOf("/throw"), await statusOf("/")]).toEqual([
+  expect([await statusOf("/"), await statusOf("/throw"), await statusOf("/loop"), await statusOf("/")]).toEqual([
     200, 503, 503, 200,
   ]);
+  await proxy.program.printed(/"reason":"filter default\/mark: filter\.ts:7:\d+: Error: no"/u);
   await control.rollOut(() => control.apply(renderUse(bundle, { failurePolicy: "open" })));
   expect([await statusOf("/"), await statusOf("/loop"), await statusOf("/throw"), await statusOf("/")]).toEqual([
     200, 200, 200, 200,
@@ -112,8 +114,7 @@ test("a snapshot that a proxy refuses changes nothing, and control says why", as
   });
   const artifact = await buildFilter(folder, "good", setMark("good"));
   // One byte of code changed: neither the artifact nor anything made of it may reach a proxy.
-  const tampered = new Uint8Array(artifact);
-  tampered.fill(0xff, tampered.length >> 1, (tampered.length >> 1) + 64);
+  const tampered = tamperCode(artifact);
   const truncated = artifact.slice(0, artifact.length >> 1);
   for (const bad of [tampered, truncated, new TextEncoder().encode("no component")]) {
     const reply = await control.request("POST", "/v1/bundles", new Uint8Array(bad), "application/wasm");
