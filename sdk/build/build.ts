@@ -8,6 +8,7 @@ import type { AnyFilter } from "../define-filter.ts";
 import { WORLD } from "../wit/world.ts";
 import { checkManifest, digestOf, renderArtifact } from "./artifact.ts";
 import { bundleGuest, bundleNative } from "./bundle.ts";
+import { mergeData } from "./merge-data.ts";
 
 /** A built filter. */
 export interface BuiltFilter {
@@ -54,7 +55,7 @@ export async function buildFilterFile(
 async function makeComponent(script: string): Promise<Parsed<Uint8Array>> {
   try {
     const { component } = await componentize({ witPath: WIT, jsSource: script, sync: true });
-    return { ok: true, value: component };
+    return { ok: true, value: mergeData(component) };
   } catch (error) {
     // The filter's own top-level code runs here, in the engine that has none of Bun's or a browser's globals.
     const message = error instanceof Error ? error.message : String(error);

@@ -39,6 +39,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   const { handlers } = filter;
   const metrics = createMeters(filter.metrics, addMetric);
   const shared = createShared(requireHost);
+  // The build runs this and takes a snapshot: what a schema prepares at its first use is then in every instance, whose
+  // configuration takes a twentieth of the instructions. What comes of it does not matter.
+  attempt(() => String(filter.config?.safeParse({}).success));
   let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
   /** Calls whose handlers wait, or whose bodies are on their way. */
   const ports = new Map<number, Port>();
