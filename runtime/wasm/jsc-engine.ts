@@ -6,27 +6,23 @@ import type { Digest } from "../contract/bundle.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Result } from "../exchange/failure.ts";
 import type { HostAnswer } from "../host/answer.ts";
+import { BoundedHost, HOST_CALL_FUEL } from "./bounded-host.ts";
 import { DirectHost, importsHost, type HostCalls } from "./direct-host.ts";
 import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
 import { findEntry, type DirectEntry } from "./direct-entry.ts";
 import { definesMemory, limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
+import { WeakCache } from "./weak-cache.ts";
 
 const GLUE_FILE = "filter.js";
+/** The glue looks interfaces up without their versions. */
+const GLUE_HOST = HOST_INTERFACE.replace(/@.*$/u, "");
 /** Relocations and start functions of a fresh instance; QuickJS's take some 100,000. */
 const START_FUEL = 100_000_000;
 /** Core modules that one guest is linked from; QuickJS's have nine. */
 const INSTANCES_MAX = 64;
 /** Memories of one guest: its engine's own, and the empty one that toolchains give their adapter. Each has the limit. */
 const MEMORIES_MAX = 2;
-const LOG_LINES_MAX = 16;
-const LOG_CHARACTERS_MAX = 4096;
-/** What a host call costs besides its own work, so that a loop of them is as bounded as any other. */
-const HOST_CALL_FUEL = 1000;
-/** Characters or bytes that cross for one unit of fuel, as a power of two. */
-const LOG_FUEL_SHIFT = 4;
-/** More than any limit: what is spent at once stays an integer of 32 bits. */
-const FUEL_MAX = 1_000_000_001;
 /** How much of a module is checked between two turns of the event loop; a few milliseconds' worth. */
 const CHECK_SLICE_BYTES = 64 * 1024;
 
@@ -41,10 +37,9 @@ export const jscEngine: Engine = {
   load,
 };
 
-/** Compiled code by digest, for as long as a filter uses it: most filters share the engine core and the glue. */
-const compiledModules = new Map<Digest, WeakRef<WebAssembly.Module>>();
-const compiledGlue = new Map<Digest, WeakRef<Instantiate>>();
-const forgotten = new FinalizationRegistry<() => void>((forget) => forget());
+/** Most filters share the engine core and the glue. */
+const compiledModules = new WeakCache<Digest, WebAssembly.Module>();
+const compiledGlue = new WeakCache<Digest, Instantiate>();
 
 /** What the glue offers. */
 type Instantiate = (
@@ -69,7 +64,7 @@ async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise
   let instantiate: Instantiate | undefined;
   for (const file of files) {
     if (file.name === GLUE_FILE) {
-      instantiate = remembered(compiledGlue, file.digest) ?? evaluateGlue(file);
+      instantiate = compiledGlue.get(file.digest) ?? evaluateGlue(file);
       continue;
     }
     const module = await compile(file, limits);
@@ -86,7 +81,7 @@ async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise
 }
 
 async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<WebAssembly.Module, string>> {
-  const known = remembered(compiledModules, file.digest);
+  const known = compiledModules.get(file.digest);
   if (known !== undefined) return { ok: true, value: known };
   const reason = await findUnmeteredGently(file.bytes);
   if (reason !== undefined) return { ok: false, error: `is not metered: ${reason}` };
@@ -95,7 +90,7 @@ async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<W
   try {
     const module = await WebAssembly.compile(new Uint8Array(limited.value));
     // A module whose memory was limited is this filter's own.
-    if (limited.value === file.bytes) remember(compiledModules, file.digest, module);
+    if (limited.value === file.bytes) compiledModules.set(file.digest, module);
     return { ok: true, value: module };
   } catch (error) {
     // A CompileError: not WebAssembly that this engine accepts.
@@ -122,19 +117,8 @@ function evaluateGlue(file: LoadedFile): Instantiate | undefined {
   const run = new Function(`${new TextDecoder().decode(file.bytes)}\nreturn glue.instantiate;`);
   const instantiate: unknown = run();
   if (!isInstantiate(instantiate)) return undefined;
-  remember(compiledGlue, file.digest, instantiate);
+  compiledGlue.set(file.digest, instantiate);
   return instantiate;
-}
-
-function remembered<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Digest): T | undefined {
-  return cache.get(digest)?.deref();
-}
-
-function remember<T extends WeakKey>(cache: Map<Digest, WeakRef<T>>, digest: Digest, value: T): void {
-  cache.set(digest, new WeakRef(value));
-  forgotten.register(value, () => {
-    if (cache.get(digest)?.deref() === undefined) cache.delete(digest);
-  });
 }
 
 class JscModule implements GuestModule {
@@ -158,13 +142,15 @@ class JscModule implements GuestModule {
   instantiate(host: GuestHost): Result<GuestInstance, GuestFault> {
     const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, START_FUEL);
     const memories: WebAssembly.Memory[] = [];
-    const instance = new JscInstance(fuel, memories, this.#limits);
-    const calls = callsOf(host, instance, fuel);
+    const calls = new BoundedHost(host, (units) => {
+      fuel.value -= units;
+    });
+    const instance = new JscInstance(fuel, memories, this.#limits, calls);
     try {
       const linked = { instances: 0, memories: 0, functions: new WeakSet<object>() };
       const exports = this.#instantiate(
         (name) => this.#coreModule(name),
-        importsOf(host, calls),
+        importsOf(calls),
         (module, imports) => {
           // A component may link one module a thousand times, and each copy has a memory of its own.
           if (++linked.instances > INSTANCES_MAX) throw new Error(`links more than ${INSTANCES_MAX} modules`);
@@ -204,16 +190,21 @@ class JscInstance implements GuestInstance {
   readonly #fuel: WebAssembly.Global<"i32">;
   readonly #memories: readonly WebAssembly.Memory[];
   readonly #limits: FilterLimits;
+  readonly #host: BoundedHost;
   handler: Handler = NOT_LINKED;
   entry: DirectEntry | undefined;
   fuelUsed = 0;
-  /** Lines that the call under way wrote. */
-  logLines = 0;
 
-  constructor(fuel: WebAssembly.Global<"i32">, memories: readonly WebAssembly.Memory[], limits: FilterLimits) {
+  constructor(
+    fuel: WebAssembly.Global<"i32">,
+    memories: readonly WebAssembly.Memory[],
+    limits: FilterLimits,
+    host: BoundedHost,
+  ) {
     this.#fuel = fuel;
     this.#memories = memories;
     this.#limits = limits;
+    this.#host = host;
   }
 
   get memoryBytes(): number {
@@ -280,7 +271,7 @@ class JscInstance implements GuestInstance {
 
   #refuel(): void {
     this.#fuel.value = this.#limits.fuel;
-    this.logLines = 0;
+    this.#host.beginCall();
   }
 
   #faulted(error: unknown): { readonly ok: false; readonly error: GuestFault } {
@@ -314,49 +305,26 @@ function isHostFunction(value: unknown): value is (...values: unknown[]) => unkn
   return typeof value === "function";
 }
 
-/** What a guest asks of its host, each with its price besides that of a call. */
-function callsOf(host: GuestHost, instance: JscInstance, fuel: WebAssembly.Global<"i32">): HostCalls {
-  const spend = (units: number): void => {
-    fuel.value -= Math.min(units, FUEL_MAX);
+/** The host for the glue, which a module goes through that names the interface in another way. */
+function importsOf(calls: BoundedHost): unknown {
+  const vespid: HostCallsOfGlue = {
+    log: (level, message, fields) => calls.log(level, message, fields),
+    start: (call, kind, request, payload) => calls.start(call, kind, request, payload),
+    stop: (operation) => calls.stop(operation),
+    emit: (call, to, bytes) => calls.emit(call, to, bytes),
+    settle: (call, answer) => calls.settle(call, answer),
+    text: (name, request, payload) => unwrap(calls.text(name, request, payload)),
+    bytes: (name, request, payload) => unwrap(calls.bytes(name, request, payload)),
   };
-  const charged = <Value>(answer: HostAnswer<Value>): HostAnswer<Value> => {
-    spend(answer.fuel);
-    return answer;
-  };
-  return {
-    /** Bounded: a line costs what copying it out of the guest costs, and after some they are dropped. */
-    log: (level, message, fields) => {
-      spend((message.length + fields.length) >>> LOG_FUEL_SHIFT);
-      if (++instance.logLines > LOG_LINES_MAX) return;
-      host.log(level, message.slice(0, LOG_CHARACTERS_MAX), fields.length > LOG_CHARACTERS_MAX ? "" : fields);
-    },
-    start: (call, kind, request, payload) => {
-      spend(payload.length >>> LOG_FUEL_SHIFT);
-      const started = host.start(call, kind, request, payload);
-      if (started.ok) return started.value;
-      throw new Error(started.error);
-    },
-    stop: (operation) => host.stop(operation),
-    emit: (call, to, bytes) => {
-      spend(bytes.length >>> LOG_FUEL_SHIFT);
-      host.emit(call, to, bytes);
-    },
-    settle: (call, answer) => host.settle(call, answer),
-    text: (name, request, payload) => charged(host.text(name, request, payload)),
-    bytes: (name, request, payload) => charged(host.bytes(name, request, payload)),
-  };
+  const wasi = wasiImports(calls);
+  return new Proxy({}, { get: (_, name) => (name === GLUE_HOST ? vespid : wasi[String(name)]) });
 }
 
-/** The same for the glue, which a module goes through that names the interface in another way. */
-function importsOf(host: GuestHost, calls: HostCalls): unknown {
-  const vespid = {
-    ...calls,
-    text: (name: string, request: string, payload: Uint8Array) => unwrap(calls.text(name, request, payload)),
-    bytes: (name: string, request: string, payload: Uint8Array) => unwrap(calls.bytes(name, request, payload)),
-  };
-  const wasi = wasiImports({ ...host, log: (level, message) => calls.log(level, message, "") });
-  return new Proxy({}, { get: (_, name) => (name === "vespid:filter/host" ? vespid : wasi[String(name)]) });
-}
+/** The glue wants the error of a result thrown. */
+type HostCallsOfGlue = Omit<HostCalls, "text" | "bytes"> & {
+  text(...asked: Parameters<HostCalls["text"]>): string;
+  bytes(...asked: Parameters<HostCalls["bytes"]>): Uint8Array;
+};
 
 function unwrap<Value>({ result }: HostAnswer<Value>): Value {
   if (result.ok) return result.value;

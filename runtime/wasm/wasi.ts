@@ -1,13 +1,13 @@
 // The operating system of a guest: clocks, a seed and a place for last words. Everything else that its engine links
 // against is there by name and traps when it is called; no file, socket or environment is in reach.
-import type { GuestHost } from "./engine.ts";
+import type { BoundedHost } from "./bounded-host.ts";
 
 type Namespace = Readonly<Record<string, unknown>>;
 
 const NANOSECONDS = 1_000_000;
 
 /** Imports by interface, as the glue looks them up. */
-export function wasiImports(host: GuestHost): Readonly<Record<string, Namespace>> {
+export function wasiImports(host: Pick<BoundedHost, "clock" | "log">): Readonly<Record<string, Namespace>> {
   /** What a guest's engine writes before it gives up; a trap follows. */
   class OutputStream {
     checkWrite(): bigint {
@@ -15,7 +15,7 @@ export function wasiImports(host: GuestHost): Readonly<Record<string, Namespace>
     }
     write(bytes: Uint8Array): void {
       const text = decoder.decode(bytes).trim();
-      if (text !== "") host.log("error", text, "");
+      if (text !== "") host.log("error", text);
     }
     blockingWriteAndFlush(bytes: Uint8Array): void {
       this.write(bytes);

@@ -1,12 +1,13 @@
 // Components that no toolchain makes, written to take more of a proxy than their limits say.
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { Manifest } from "../../runtime/contract/bundle.ts";
 import { FilterLimits } from "../../runtime/contract/filter.ts";
-import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
+import type { Engine } from "../../runtime/wasm/engine.ts";
 import { renderArtifact } from "../../sdk/build/artifact.ts";
 import { deriveBundle } from "../../sdk/build/derive.ts";
-import { idleHost, unwrap } from "./subjects.ts";
+import { PHASES } from "../../sdk/wit/world.ts";
+import { ENGINES, engineOf, idleHost, unwrap } from "./subjects.ts";
 
 const LIMITS = FilterLimits.parse({});
 const FOUR = "(param i32 i32 i32 i32) (result i32)";
@@ -26,16 +27,40 @@ const HANDLER = `
   (alias core export $i "cancel" (core func $cancelCore))
   (func $configure (param "config" string) (result (result (error string)))
     (canon lift (core func $configureCore) (memory $memory) (realloc $realloc)))
-  (func $begin (param "call" u32) (param "phase" u32) (param "head" string) (result string)
+  (type $phase (enum ${PHASES.map((phase) => `"${phase}"`).join(" ")}))
+  (type $side (enum "downstream" "upstream"))
+  (func $begin (param "call" u32) (param "phase" $phase) (param "head" string) (result string)
     (canon lift (core func $beginCore) (memory $memory) (realloc $realloc)))
   (func $resume (param "call" u32) (param "operation" u32) (param "outcome" string) (param "payload" (list u8)) (result string)
     (canon lift (core func $resumeCore) (memory $memory) (realloc $realloc)))
-  (func $chunk (param "call" u32) (param "source" u32) (param "bytes" (list u8)) (param "end" bool) (result string)
+  (func $chunk (param "call" u32) (param "source" $side) (param "bytes" (list u8)) (param "end" bool) (result string)
     (canon lift (core func $chunkCore) (memory $memory) (realloc $realloc)))
   (func $cancel (param "call" u32) (canon lift (core func $cancelCore)))
-  (instance $handler
-    (export "configure" (func $configure)) (export "begin" (func $begin)) (export "resume" (func $resume))
-    (export "chunk" (func $chunk)) (export "cancel" (func $cancel)))
+  (component $named
+    (type $phase (enum ${PHASES.map((phase) => `"${phase}"`).join(" ")}))
+    (type $side (enum "downstream" "upstream"))
+    (import "phase" (type $phaseIn (eq $phase)))
+    (import "side" (type $sideIn (eq $side)))
+    (import "configure" (func $configure (param "config" string) (result (result (error string)))))
+    (import "begin" (func $begin (param "call" u32) (param "phase" $phaseIn) (param "head" string) (result string)))
+    (import "resume" (func $resume
+      (param "call" u32) (param "operation" u32) (param "outcome" string) (param "payload" (list u8)) (result string)))
+    (import "chunk" (func $chunk
+      (param "call" u32) (param "source" $sideIn) (param "bytes" (list u8)) (param "end" bool) (result string)))
+    (import "cancel" (func $cancel (param "call" u32)))
+    (export $phaseOut "phase" (type $phaseIn))
+    (export $sideOut "side" (type $sideIn))
+    (export "configure" (func $configure))
+    (export "begin" (func $begin)
+      (func (param "call" u32) (param "phase" $phaseOut) (param "head" string) (result string)))
+    (export "resume" (func $resume))
+    (export "chunk" (func $chunk)
+      (func (param "call" u32) (param "source" $sideOut) (param "bytes" (list u8)) (param "end" bool) (result string)))
+    (export "cancel" (func $cancel)))
+  (instance $handler (instantiate $named
+    (with "phase" (type $phase)) (with "side" (type $side))
+    (with "configure" (func $configure)) (with "begin" (func $begin)) (with "resume" (func $resume))
+    (with "chunk" (func $chunk)) (with "cancel" (func $cancel))))
   (export "vespid:filter/handler@2.0.0" (instance $handler))`;
 
 /** `begin`, which runs `body` that many times. */
@@ -47,7 +72,7 @@ function repeat(times: number, body: string): string {
 }
 
 /** One call of a guest: its outcome and what it logged. */
-async function call(wat: string) {
+async function call(engine: Engine, wat: string) {
   const manifest = Manifest.parse({
     name: "crafted",
     world: "vespid:filter/filter@2.0.0" as const,
@@ -58,12 +83,12 @@ async function call(wat: string) {
     configSchema: {},
   });
   const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
-  const selected = jscEngine.selectFiles(ref);
+  const selected = engine.selectFiles(ref);
   if (!selected.ok) throw new Error(selected.error);
   const loaded = selected.value.map((file) =>
     Object.assign({ bytes: files.get(file.digest) ?? new Uint8Array() }, file),
   );
-  const module = await jscEngine.load(loaded, LIMITS);
+  const module = await engine.load(loaded, LIMITS);
   if (!module.ok) throw new Error(module.error);
   const logged: string[] = [];
   const instance = module.value.instantiate(
@@ -72,20 +97,28 @@ async function call(wat: string) {
   return { outcome: instance.ok ? instance.value.begin(1, "request", "x") : instance, logged };
 }
 
-test("calls of the host spend fuel, whichever interface they are of", async () => {
-  const { outcome } = await call(`(component
+describe.each([...ENGINES])("a crafted component on engine %s", (name) => {
+  const engine = engineOf(name);
+
+  test("calls of the host spend fuel, whichever interface they are of", async () => {
+    const { outcome } = await call(
+      engine,
+      `(component
     (import "wasi:clocks/monotonic-clock@0.2.12" (instance $clock (export "now" (func (result u64)))))
     (core func $now (canon lower (func $clock "now")))
     (core instance $host (export "now" (func $now)))
     (core module $main (import "host" "now" (func $now (result i64)))
       (memory (export "memory") 1) ${REST} ${repeat(LIMITS.fuel / 100, "(drop (call $now))")})
-    (core instance $i (instantiate $main (with "host" (instance $host)))) ${HANDLER})`);
-  expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
-}, 30_000);
+    (core instance $i (instantiate $main (with "host" (instance $host)))) ${HANDLER})`,
+    );
+    expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
+  }, 30_000);
 
-test("what it writes to standard error is bounded like what it logs", async () => {
-  const write = "(call $write (local.get $stream) (i32.const 2000) (i32.const 65536) (i32.const 100))";
-  const { logged } = await call(`(component
+  test("what it writes to standard error is bounded like what it logs", async () => {
+    const write = "(call $write (local.get $stream) (i32.const 2000) (i32.const 65536) (i32.const 100))";
+    const { logged } = await call(
+      engine,
+      `(component
     (import "wasi:io/error@0.2.12" (instance $errors (export "error" (type (sub resource)))))
     (alias export $errors "error" (type $error))
     (import "wasi:io/streams@0.2.12" (instance $streams
@@ -117,17 +150,22 @@ test("what it writes to standard error is bounded like what it logs", async () =
         (loop $again ${write}
           (br_if $again (i32.lt_u (local.tee $turn (i32.add (local.get $turn) (i32.const 1))) (i32.const 500))))
         i32.const 16))
-    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`);
-  expect(logged).toHaveLength(16);
-  expect(logged.map(({ length }) => length)).toEqual(logged.map(() => 4096));
-}, 30_000);
+    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`,
+    );
+    expect(logged).toHaveLength(16);
+    expect(logged.map(({ length }) => length)).toEqual(logged.map(() => 4096));
+  }, 30_000);
 
-test("the memory limit holds for all modules of a guest together", async () => {
-  const copies = Array.from({ length: 10 }, (_, index) => `(core instance $copy${index} (instantiate $large))`);
-  const { outcome } = await call(`(component
+  test("the memory limit holds for all modules of a guest together", async () => {
+    const copies = Array.from({ length: 10 }, (_, index) => `(core instance $copy${index} (instantiate $large))`);
+    const { outcome } = await call(
+      engine,
+      `(component
     (core module $large (memory 250))
     ${copies.join(" ")}
     (core module $main (memory (export "memory") 1) ${REST} ${repeat(1, "")})
-    (core instance $i (instantiate $main)) ${HANDLER})`);
-  expect(outcome).toMatchObject({ ok: false, error: { message: expect.stringContaining("more than 2 memories") } });
-}, 30_000);
+    (core instance $i (instantiate $main)) ${HANDLER})`,
+    );
+    expect(outcome).toMatchObject({ ok: false, error: { message: expect.stringContaining("more than 2 memories") } });
+  }, 30_000);
+});

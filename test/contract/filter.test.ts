@@ -9,10 +9,12 @@ import { localReply } from "../../runtime/exchange/reply.ts";
 import { makeExchange, startClock, type RequestInit } from "../../sdk/testing/exchange.ts";
 import { fieldsOf } from "../../sdk/testing/pieces.ts";
 import { readBody } from "../../sdk/testing/run-filter.ts";
-import { probeBundle, SUBJECTS, unwrap } from "./subjects.ts";
+import { SUBJECTS, unwrap } from "./subjects.ts";
 
 beforeAll(async () => {
-  await probeBundle();
+  // Compiled once for all tests.
+  const built = await Promise.all(SUBJECTS.map((subject) => subject.build()));
+  for (const filter of built) unwrap(filter).stop();
 }, 60_000);
 
 /** Sends one exchange through a chain of this filter alone. */

@@ -17,7 +17,17 @@ import { buildFilter } from "../../runtime/wasm/build-filter.ts";
 import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { makeExchange, startClock, type RequestInit, type TestClock } from "../../sdk/testing/exchange.ts";
 import { fieldsOf } from "../../sdk/testing/pieces.ts";
-import { deriveFile, depsFor, unwrap, useOf, type TestDeps, type UseInit } from "./subjects.ts";
+import {
+  deriveFile,
+  depsFor,
+  ENGINES,
+  engineOf,
+  unwrap,
+  useOf,
+  type Subject,
+  type TestDeps,
+  type UseInit,
+} from "./subjects.ts";
 import type { DerivedBundle } from "../../sdk/build/derive.ts";
 
 /** A use of the filter, and who answers its calls. */
@@ -77,7 +87,7 @@ export function describeLibraryFilter(folder: string, filter: AnyFilter, tests: 
   const running: Filter[] = [];
   let bundle: DerivedBundle | undefined;
   const start =
-    (engine: "native" | "jsc"): StartFilter =>
+    (engine: Subject["engine"]): StartFilter =>
     async ({ config, limits, failurePolicy, upstreams = {}, log, clock = startClock() } = {}) => {
       const source =
         engine === "native"
@@ -92,7 +102,7 @@ export function describeLibraryFilter(folder: string, filter: AnyFilter, tests: 
         upstreams: Object.fromEntries(Object.keys(upstreams).map((name) => [name, { cluster: name, timeoutMs: 1000 }])),
       });
       const built = await buildFilter(use, {
-        ...depsFor(bundle, { clock }),
+        ...depsFor(bundle, { clock, ...(engine !== "native" && { engine: engineOf(engine) }) }),
         builtins: new Map([[filter.name, filter]]),
         callout: (request) => answer(upstreams, request),
         ...(log && { log }),
@@ -101,9 +111,14 @@ export function describeLibraryFilter(folder: string, filter: AnyFilter, tests: 
       running.push(one);
       return { clock, send: (sending = {}) => send(one, sending, clock) };
     };
-  describe.each(["native", "jsc"] as const)(`${filter.name} in engine %s`, (engine) => {
+  describe.each(["native", ...ENGINES] as const)(`${filter.name} in engine %s`, (engine) => {
     beforeAll(async () => {
-      if (engine === "jsc") bundle = await deriveFile(join(folder, "filter.ts"));
+      if (engine === "native") return;
+      bundle ??= await deriveFile(join(folder, "filter.ts"));
+      // Wasmtime compiles a component once; where the filter has no configuration of its own, this is that time.
+      const use = useOf({ kind: "bundle", bundle: bundle.ref }, { name: filter.name, stage: filter.stage });
+      const warm = await buildFilter(use, depsFor(bundle, { engine: engineOf(engine) }));
+      if (warm.ok) warm.value.stop();
     }, 120_000);
     afterEach(() => {
       for (const one of running.splice(0)) one.stop();

