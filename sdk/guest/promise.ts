@@ -107,10 +107,12 @@ export class GuestPromise<Value> implements Promise<Value> {
   }
 
   finally(onFinally?: (() => void) | null): GuestPromise<Value> {
+    // Called as a handler, anything else passes both ways.
+    if (typeof onFinally !== "function") return this.then(undefined, undefined);
     return this.then(
-      (value) => GuestPromise.resolve(onFinally?.()).then(() => value),
+      (value) => GuestPromise.resolve(onFinally()).then(() => value),
       (reason) =>
-        GuestPromise.resolve(onFinally?.()).then(() => {
+        GuestPromise.resolve(onFinally()).then(() => {
           throw reason;
         }),
     );
@@ -164,9 +166,17 @@ export class GuestPromise<Value> implements Promise<Value> {
   static any<Value>(values: Iterable<Value | PromiseLike<Value>>): GuestPromise<Value> {
     // The mirror of `all`: the first value wins, and only all reasons together reject.
     return new GuestPromise((resolve, reject) => {
-      collect<Value, unknown>(values, (promise, index, found) =>
-        promise.then(resolve, (reason) => found(index, reason)),
-      ).then((reasons) => reject(new AggregateError(reasons, "all promises were rejected")));
+      const all = [...values];
+      const reasons: unknown[] = [];
+      let waitingFor = all.length;
+      const lose = (): void => reject(new AggregateError(reasons, "All promises were rejected"));
+      if (waitingFor === 0) lose();
+      for (const [index, value] of all.entries()) {
+        GuestPromise.resolve(value).then(resolve, (reason) => {
+          reasons[index] = reason;
+          if (--waitingFor === 0) lose();
+        });
+      }
     });
   }
 
