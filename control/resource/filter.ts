@@ -15,6 +15,7 @@ export const BUILTINS = {
   "api-key": { stage: "authn", priority: 0 },
   "basic-auth": { stage: "authn", priority: 0 },
   "ext-auth": { stage: "authz", priority: 0 },
+  "rate-limit": { stage: "ratelimit", priority: 0 },
   fault: { stage: "transform", priority: 300 },
   "header-rewrite": { stage: "transform", priority: 0 },
 } as const;

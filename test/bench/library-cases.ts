@@ -68,5 +68,10 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     request: REQUEST,
     note: "no fault happens",
   },
+  "rate-limit": {
+    config: { limits: [{ name: "ip", key: [{ by: "ip" }], requests: 1_000_000, per: "1s" }] },
+    request: REQUEST,
+    note: "one bucket a client; request and reply",
+  },
   "body-limit": { config: { requestMaxBytes: 1000 }, request: REQUEST, note: "length told; request and reply" },
 };
