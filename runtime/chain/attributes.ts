@@ -137,6 +137,8 @@ const ATTRIBUTES: Readonly<Record<string, Reader<Exchange>>> = {
     known(remoteAddress.slice(remoteAddress.lastIndexOf(":") + 1), remoteIp),
   "source.principal": (exchange) => known(exchange.downstream.tls?.principal ?? "", ""),
   "destination.service": (exchange) => known(exchange.service, "unknown"),
+  "destination.ip": ({ downstream: { originalDestination, localAddress } }) =>
+    originalDestination?.ip ?? ipOf(localAddress),
   "destination.port": (exchange) => String(exchange.downstream.localPort),
   "route.name": (exchange) => known(exchange.decision?.routeName ?? "", ""),
   "request.id": (exchange) => known(exchange.requestId, ""),
@@ -153,6 +155,11 @@ const ATTRIBUTES: Readonly<Record<string, Reader<Exchange>>> = {
   "response.code_details": (exchange) => known(exchange.details, ""),
   "upstream.address": (exchange) => known(exchange.upstreamHost, ""),
 };
+
+/** Of `127.0.0.1:80` or `[::1]:80`. */
+function ipOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":")).replaceAll(/[[\]]/gu, "");
+}
 
 function known(value: string, unknown: string): string | undefined {
   return value === unknown ? undefined : value;

@@ -42,6 +42,8 @@ export const ATTRIBUTES = [
   /** SPIFFE ID of the peer without `spiffe://`; absent without mutual TLS. */
   "source.principal",
   "destination.service",
+  /** Address that the client called. */
+  "destination.ip",
   "destination.port",
   "route.name",
   "request.id",
