@@ -2,6 +2,7 @@
 // neither does an edit outside `writes`. The host checks the same again when the filter runs.
 import type { z } from "zod";
 import type { BodyMode, BodyModes, BufferedBody, StreamedBody } from "./body.ts";
+import type { ConnectionHandlers, FilterConnection } from "./connection.ts";
 import type { FilterContext } from "./context.ts";
 import type { FilterHeaders } from "./headers.ts";
 import type { AnyMetric } from "./metric.ts";
@@ -73,7 +74,12 @@ export interface FilterDefinition<
     FilterTrailers<Read, Write>,
     Omit<Context<Schema, State, Metrics, Upstream>, "fetch" | "sleep">
   >;
-  /** After the last byte. Its `status` and its attributes (`response.flags`, …) are those of the whole exchange. */
+  /**
+   * A connection whose bytes are not HTTP, before an upstream is connected. Returns handlers of its bytes, or nothing where
+   * they go on unseen; what it keeps for the connection it keeps in its own variables.
+   */
+  readonly tcp?: ConnectionHandler<FilterConnection<Read, Write, Upstream>, Context<Schema, State, Metrics, Upstream>>;
+  /** After the last byte of an exchange. Its `status` and its attributes (`response.flags`, …) are those of the whole exchange. */
   readonly log?: Observer<FilterLogEntry<Read>, Context<Schema, State, Metrics, Upstream>>;
 }
 
@@ -86,6 +92,12 @@ type Context<Schema extends z.ZodType, State, Metrics, Upstream extends string> 
 
 /** Decides on one message. Returning nothing is `proceed`; throwing fails the call, and the failure policy decides. */
 export type Handler<Message, Of> = (message: Message, context: Of) => Answer | Promise<Answer>;
+
+/** Decides on one connection. Throwing fails the call, and the failure policy decides. */
+export type ConnectionHandler<Connection, Of> = (
+  connection: Connection,
+  context: Of,
+) => ConnectionHandlers | Nothing | Promise<ConnectionHandlers | Nothing>;
 
 /** Looks at something that it cannot decide about. */
 type Observer<Message, Of> = (message: Message, context: Of) => Nothing | Promise<Nothing>;
@@ -196,7 +208,7 @@ export function defineFilter<
   const writes: readonly string[] = definition.writes ?? [];
   // What may be set may be read: `response.status += 1` would otherwise start from nothing.
   const needsStatus = writes.includes(":status") && !reads.includes(":status");
-  const { setup, every = {}, request, response, requestTrailers, responseTrailers, log } = definition;
+  const { setup, every = {}, request, response, requestTrailers, responseTrailers, tcp, log } = definition;
   const timers = Object.keys(every).map((name) => ({ name, everyMs: periodOf(name) }));
   return {
     name: definition.name,
@@ -217,6 +229,7 @@ export function defineFilter<
       ...(response && { response }),
       ...(requestTrailers && { "request-trailers": requestTrailers }),
       ...(responseTrailers && { "response-trailers": responseTrailers }),
+      ...(tcp && { connection: tcp }),
       ...(log && { log }),
     },
   };

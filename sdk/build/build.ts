@@ -81,8 +81,7 @@ function describe(filter: unknown): Parsed<Manifest> {
     return fault("default", `must be what defineFilter returns: "export default defineFilter({ … })"`);
   const { handlers } = filter;
   const phases = Phase.options.filter((phase) => handlers[phase] !== undefined);
-  if (phases.length === 0)
-    return fault("request", "is missing: a filter needs a request handler or a response handler");
+  if (phases.length === 0) return fault("request", "is missing: a filter needs a handler: request, response, tcp, …");
   const schema = renderSchema(filter.config);
   if (!schema.ok) return schema;
   const { name, stage, reads, writes, body, upstreams, timers, cacheable, isolation } = filter;
