@@ -2,6 +2,7 @@
 // it holds when the last exchange that it served has ended. What did not change is shared with the one before, so that a
 // push drops no connection and restarts no filter.
 import type { Filter } from "./chain/filter.ts";
+import type { StartFiltered, TcpChain } from "./chain/tcp-chain.ts";
 import { LiveCluster } from "./cluster/cluster.ts";
 import type { Cluster } from "./contract/cluster.ts";
 import { Http2Client } from "./contract/http2.ts";
@@ -50,6 +51,7 @@ export interface GenerationDeps {
   /** Where redirected connections were going; shared by all generations. */
   readonly originalDestinations: OriginalDestinations<Target>;
   readonly compileChain: (filters: readonly Filter[]) => Layer;
+  readonly compileTcpChain: (filters: readonly Filter[]) => TcpChain | undefined;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -216,13 +218,25 @@ function assemble(
       return next(exchange);
     };
   };
+  const tcpChains = {
+    inbound: deps.compileTcpChain(chains.inbound),
+    outbound: deps.compileTcpChain(chains.outbound),
+  };
+  /** Connections keep the filters that they began with, and those their instances. */
+  function trackFiltered(chain: TcpChain, reception: Reception): StartFiltered {
+    return function startFiltered(parts) {
+      exchanges++;
+      return chain({ ...parts, planFor: (cluster) => reception.planFor(cluster), over: ended });
+    };
+  }
   /** The request path, in the order of requests; replies come up. `runtime/README.md` numbers the stages. */
   function compilePath(
     direction: "inbound" | "outbound",
     virtualHosts: readonly VirtualHost[],
     fallback: Fallback,
   ): Service {
-    const hasFilters = chains[direction].length > 0;
+    const filters = chains[direction].filter((filter) => looksAtHttp(filter));
+    const hasFilters = filters.length > 0;
     const webPorts = new Set(
       snapshot[direction].ports.filter(({ protocol }) => protocol === "grpc-web").map(({ port }) => port),
     );
@@ -234,7 +248,7 @@ function assemble(
         cleanReply, //                                               reply/hygiene.ts
         rescue, // what the stages below could not answer            reply/rescue.ts
         matchRoute(compileRoutes(virtualHosts), fallback, deps.random), // route/match-route.ts
-        ...(hasFilters ? [deps.compileChain(chains[direction])] : []), // native and sandboxed alike: chain/chain.ts
+        ...(hasFilters ? [deps.compileChain(filters)] : []), // native and sandboxed alike: chain/chain.ts
         ...(webPorts.size > 0 ? [translateGrpcWeb(webPorts)] : []), // as Istio's grpc_web: grpc/web.ts
         applyRoute, //                                               route/match-route.ts
         ...(hasFilters ? [rescue] : []), // filters see a 503 too    reply/rescue.ts
@@ -260,8 +274,13 @@ function assemble(
     captured,
     outbound,
     forward,
-    reception: (direction, application) =>
-      receptions[direction](application === undefined ? undefined : applicationCluster(application).name),
+    reception: (direction, application) => {
+      const reception = receptions[direction](
+        application === undefined ? undefined : applicationCluster(application).name,
+      );
+      const chain = tcpChains[direction];
+      return chain === undefined ? reception : { ...reception, filter: trackFiltered(chain, reception) };
+    },
     exchanges: () => exchanges,
     retire: () => {
       if (isRetired) return;
@@ -270,6 +289,11 @@ function assemble(
     },
     shares,
   };
+}
+
+/** Filters of connections alone do not stand in the way of requests. */
+function looksAtHttp({ request, response, log }: Filter): boolean {
+  return request !== undefined || response !== undefined || log !== undefined;
 }
 
 const HTTP2_DEFAULTS = Http2Client.parse(undefined);

@@ -6,7 +6,8 @@ import type { Listener } from "./contract/listener.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Identity } from "./contract/tls.ts";
 import type { Direction, Downstream, Random } from "./exchange/exchange.ts";
-import type { Reception, TcpPlan } from "./listener/arrival.ts";
+import type { TcpPlan } from "./codec/tcp-proxy.ts";
+import type { Reception } from "./listener/arrival.ts";
 import { renderProxyHeader } from "./listener/proxy-protocol.ts";
 import type { ContextCache } from "./listener/secure-context.ts";
 import { compileTlsServer, MODE_RULES } from "./listener/tls.ts";
@@ -64,6 +65,10 @@ export function compileReception(
         if (toApplication !== undefined) return toApplication;
         const isOpen = direction === "inbound" || listener.outboundPolicy === "ALLOW_ANY";
         return isOpen && original !== undefined ? passthrough : undefined;
+      },
+      planFor: (name) => {
+        const chosen = clusters.get(name);
+        return chosen && planFor(() => ({ ...targetOf(chosen), routeName: "" }), IDLE_TIMEOUT_MS);
       },
     };
   }

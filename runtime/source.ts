@@ -31,8 +31,7 @@ export function syncOptions(
   };
 }
 
-/** Where a proxy keeps what it would need control for, or much time, when it starts again. */
-export function stateDirOf({ state, service, namespace, admin }: Bootstrap): string {
+function stateDirOf({ state, service, namespace, admin }: Bootstrap): string {
   return state ?? `.vespid/proxies/${service}.${namespace}~${admin.port}`;
 }
 

@@ -3,6 +3,8 @@ import type { Stage } from "../contract/bundle.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Reply } from "../exchange/reply.ts";
+import type { TcpSession } from "../exchange/tcp-session.ts";
+import type { ConnectionRun } from "./connection.ts";
 
 /** What a filter decided. Edits, of heads and of bodies, were applied to the exchange already. */
 export type Verdict =
@@ -24,6 +26,8 @@ export interface Filter {
   readonly response?: (exchange: Exchange, reply: Reply) => Verdict | Promise<Verdict>;
   /** After the last byte; nothing waits for it. */
   readonly log?: (exchange: Exchange) => Verdict | Promise<Verdict>;
+  /** A connection whose bytes are not HTTP. */
+  readonly connection?: (session: TcpSession) => ConnectionRun;
   /** Fuel that the call which just answered used; `0` for native filters. Read it before the next call begins. */
   readonly fuelUsed: number;
   /** Lets go of instances; called when its generation has drained. */

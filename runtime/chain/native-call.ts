@@ -54,6 +54,11 @@ export class NativeCall {
     return promise;
   }
 
+  /** Another call about the same connection begins, with operations of its own. */
+  renew(): void {
+    this.#started = 0;
+  }
+
   /** Nobody waits for the call any more. */
   abort(): void {
     const reason = new OperationError("AbortError", "nobody waits for the call any more");

@@ -21,6 +21,8 @@ import {
   type Fields,
   type Reader,
 } from "./attributes.ts";
+import type { ConnectionCalls } from "./connection.ts";
+import { NativeConnection } from "./native-connection.ts";
 import { NativeCall } from "./native-call.ts";
 import type { Operations } from "./operations.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "./phased-filter.ts";
@@ -36,6 +38,7 @@ export interface NativeParts {
 }
 
 const NO_CHANGES = { edits: [], replacement: undefined, transform: undefined } as const;
+const NO_HANDLER: AnyHandler = () => undefined;
 const PROCEED: Decided = { kind: "proceed", changes: NO_CHANGES, cacheMs: 0 };
 
 export class NativeRunner implements HandlerRunner {
@@ -67,6 +70,12 @@ export class NativeRunner implements HandlerRunner {
     const message = fields === undefined ? request : new ResponseMessage(this.#replyFields, fields, request, context);
     const decide = (verdict: unknown): Decided => decisionOf(verdict, message.headers.edits, message.touchedBody);
     return this.#call(handle, message, context, decide);
+  }
+
+  connect(): ConnectionCalls {
+    const { filter, use, base, operations, schedule } = this.#parts;
+    const { connection: handle = NO_HANDLER } = filter.handlers;
+    return new NativeConnection({ handle, base, operations, limits: use.limits, schedule });
   }
 
   /** Runs `setup`, or the timer of a name; what went wrong is thrown. */

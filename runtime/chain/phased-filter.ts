@@ -8,6 +8,9 @@ import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import { Reply } from "../exchange/reply.ts";
 import { applyChanges, applyToTrailers, buildReply, type Changes, type Permissions, type ReplyParts } from "./apply.ts";
+import { FilterConnectionRun } from "./connection-filter.ts";
+import { compileConnectionHead } from "./connection-head.ts";
+import type { ConnectionCalls } from "./connection.ts";
 import { compileHead, type Fields, type Head } from "./attributes.ts";
 import type { Writes } from "./edits.ts";
 import { PROCEED, type Filter, type Verdict } from "./filter.ts";
@@ -49,6 +52,8 @@ export interface HandlerRunner {
   /** Whether calls need their heads. */
   readonly needsHead: boolean;
   run(call: HandlerCall): Decided | WaitingDecision;
+  /** Calls about one connection, which none has begun yet. */
+  connect(): ConnectionCalls;
   /** Fuel of the call that ended last. */
   readonly fuelUsed: number;
   stop(): void;
@@ -68,6 +73,7 @@ export class PhasedFilter implements Filter {
   readonly request?: Filter["request"] & {};
   readonly response?: Filter["response"] & {};
   readonly log?: Filter["log"] & {};
+  readonly connection?: Filter["connection"] & {};
   readonly cache: VerdictCache<Decided> | undefined;
   readonly #runner: HandlerRunner;
   readonly #head: Head;
@@ -103,6 +109,10 @@ export class PhasedFilter implements Filter {
       };
     }
     if (phases.includes("log")) this.log = (exchange) => this.#logged(exchange);
+    if (phases.includes("connection")) {
+      const rules = { use, writes, head: compileConnectionHead(reads), connect: () => runner.connect() };
+      this.connection = (session) => new FilterConnectionRun(rules, session);
+    }
   }
 
   get fuelUsed(): number {

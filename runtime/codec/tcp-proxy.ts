@@ -14,6 +14,13 @@ export interface TcpUpstream {
   over(): void;
 }
 
+/** Where a connection goes that is not read. */
+export interface TcpPlan {
+  readonly idleTimeoutMs: number;
+  /** The side that connects, for one session; it fills in what it knows of its destination. */
+  readonly upstreamFor: (session: TcpSession) => TcpUpstream;
+}
+
 export interface TcpProxyOptions {
   readonly session: TcpSession;
   readonly upstream: TcpUpstream;
@@ -157,8 +164,8 @@ export class TcpProxy {
     // Once ours was sent, Bun tells of its FIN by the end of the socket alone.
     if (!isReset && (this.#down?.isShut ?? false)) {
       this.#up.end();
-      if (this.#up.isShut) this.#close();
-      else this.#lingers = setTimeout(() => this.#close(), LINGER_MS);
+      if (this.#up.isShut) this.close();
+      else this.#lingers = setTimeout(() => this.close(), LINGER_MS);
       return;
     }
     if (this.session.flags === "-" && this.#upstream !== undefined) this.session.flags = "DC";
@@ -169,7 +176,20 @@ export class TcpProxy {
   sweep(nowMs: number): void {
     const { idleTimeoutMs } = this.#options;
     if (this.#activeAtMs === 0) this.#activeAtMs = nowMs;
-    else if (idleTimeoutMs > 0 && nowMs - this.#activeAtMs >= idleTimeoutMs) this.#close();
+    else if (idleTimeoutMs > 0 && nowMs - this.#activeAtMs >= idleTimeoutMs) this.close();
+  }
+
+  /** Bytes moved that did not come here: filters answered them. */
+  touch(): void {
+    this.#activeAtMs = 0;
+  }
+
+  /** Ends both sides at once, by RST. */
+  abort(): void {
+    if (this.#isOver) return;
+    this.#finish();
+    this.#transport.terminate();
+    this.#upstream?.terminate();
   }
 
   /** Nothing more comes of it. */
@@ -192,7 +212,7 @@ export class TcpProxy {
 
   /** For the upstream side: it will not open. */
   refused(): void {
-    if (!this.#isOver) this.#close();
+    if (!this.#isOver) this.close();
   }
 
   upstreamData(chunk: Buffer): void {
@@ -205,7 +225,7 @@ export class TcpProxy {
     this.#activeAtMs = 0;
     if (this.#upstream === undefined) return;
     this.#up.drained(this.#upstream);
-    if (this.#lingers !== undefined && this.#up.isShut) this.#close();
+    if (this.#lingers !== undefined && this.#up.isShut) this.close();
   }
 
   upstreamEnded(): void {
@@ -221,7 +241,7 @@ export class TcpProxy {
     this.#upstream = undefined;
     if (isOrderly) {
       // Its last bytes may wait for a slow downstream: FIN follows them, and the end of the downstream ends the session.
-      if (this.#down?.isShut ?? false) this.#close();
+      if (this.#down?.isShut ?? false) this.close();
       return;
     }
     if (this.session.flags === "-") this.session.flags = "UC";
@@ -230,7 +250,7 @@ export class TcpProxy {
   }
 
   /** Ends both sides in order. */
-  #close(): void {
+  close(): void {
     // Ending one side may have told of the other's end meanwhile.
     if (this.#isOver) return;
     this.#finish();

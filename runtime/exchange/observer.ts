@@ -7,9 +7,10 @@ import type { TcpSession } from "./tcp-session.ts";
 /** One run of one filter. */
 export interface FilterRun {
   readonly filter: string;
-  readonly phase: Phase;
-  /** `cancelled`: the downstream left, or its body could not be read, before the filter had decided. */
-  readonly outcome: "proceed" | "reply" | "failed" | "cancelled";
+  /** `chunk`: bytes of a connection. */
+  readonly phase: Phase | "chunk";
+  /** `close`: it ended its connection. `cancelled`: the downstream left, or its body could not be read, before the filter had decided. */
+  readonly outcome: "proceed" | "reply" | "close" | "failed" | "cancelled";
   /** Why it failed or was cancelled, whatever its failure policy makes of it. */
   readonly failure: Failure | undefined;
   /** Fuel that the call used; `0` for native filters. */

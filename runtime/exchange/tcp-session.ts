@@ -1,8 +1,8 @@
 // One downstream connection whose bytes are passed on as they are, and what is told of it when it ends.
 import type { Clock, Downstream } from "./exchange.ts";
 
-/** Envoy's response flags that a TCP session can end with. */
-export type TcpFlags = "-" | "UF,URX" | "UH" | "UO" | "NR" | "NC" | "UC" | "DC";
+/** Envoy's response flags that a TCP session can end with: `UAEX` where a filter ended it, `LR` where one failed. */
+export type TcpFlags = "-" | "UAEX" | "LR" | "UF,URX" | "UH" | "UO" | "NR" | "NC" | "UC" | "DC";
 
 /** Everything known of it. The proxy fills it in; metrics and the access log read it. */
 export class TcpSession {
@@ -22,6 +22,12 @@ export class TcpSession {
   /** Why the upstream could not be reached, for the log. */
   upstreamFailure = "";
   flags: TcpFlags = "-";
+  /** Why the proxy itself ended it: Envoy's connection termination details. */
+  details = "";
+  /** What filters left for later ones, by names without `metadata.`; `undefined` where none did. */
+  metadata: Map<string, string> | undefined = undefined;
+  /** Monotonic; 0 while it is open. Set for filters that look at it. */
+  endedMonoMs = 0;
   /** From the downstream, and to it. */
   bytesReceived = 0;
   bytesSent = 0;

@@ -2,7 +2,8 @@
 // TLS (ended here, or passed on), HTTP or something else. Bytes and waiting are bounded; a silent client costs two small objects.
 import { Http1Server, type Front } from "../codec/http1-server.ts";
 import { Http2Server } from "../codec/http2-server.ts";
-import { TcpProxy, type TcpUpstream } from "../codec/tcp-proxy.ts";
+import type { StartFiltered } from "../chain/tcp-chain.ts";
+import { TcpProxy, type TcpPlan } from "../codec/tcp-proxy.ts";
 import type { PortProtocol } from "../contract/tcp.ts";
 import type { Downstream, TlsPeer } from "../exchange/exchange.ts";
 import type { ConnectionFault } from "../exchange/observer.ts";
@@ -12,13 +13,6 @@ import { detect } from "./detect.ts";
 import { renderAddress, type Connection, type Seat, type SecuredSocket } from "./listener.ts";
 import { parseProxyHeader, type Proxied } from "./proxy-protocol.ts";
 import { chooseAlpn, isMesh, type ModeRules, type TlsServer } from "./tls.ts";
-
-/** Where a connection goes that is not read. */
-export interface TcpPlan {
-  readonly idleTimeoutMs: number;
-  /** The side that connects, for one session; it fills in what it knows of its destination. */
-  readonly upstreamFor: (session: TcpSession) => TcpUpstream;
-}
 
 /** What one generation says about connections of one door. */
 export interface Reception {
@@ -30,6 +24,10 @@ export interface Reception {
   readonly tls: TlsServer | undefined;
   /** `undefined`: nobody takes it. */
   tcp(downstream: Downstream, serverName: string): TcpPlan | undefined;
+  /** Leads such connections through filters; `undefined` where no filter looks at them. */
+  readonly filter?: StartFiltered | undefined;
+  /** To that cluster, whatever routes say. */
+  planFor(cluster: string): TcpPlan | undefined;
 }
 
 /** What connections of one door share; a new generation replaces its parts. */
@@ -291,7 +289,14 @@ export class Arrival implements Connection {
       this.#seat.transport.end();
       return;
     }
-    const proxy = new TcpProxy(this.#seat.transport, {
+    const { transport } = this.#seat;
+    if (reception.filter !== undefined) {
+      const filtered = reception.filter({ transport, session, plan, observer: front.observer });
+      this.#become(filtered);
+      filtered.start();
+      return;
+    }
+    const proxy = new TcpProxy(transport, {
       session,
       upstream: plan.upstreamFor(session),
       idleTimeoutMs: plan.idleTimeoutMs,

@@ -153,7 +153,7 @@ export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
   const { downstream, flags } = session;
   const serverName = session.serverName === "" ? downstream.tls?.serverName : session.serverName;
   return (
-    `[${renderInstant(session.startedAtMs)}] "- - -" 0 ${flags} - - "${orDash(session.upstreamFailure)}" ` +
+    `[${renderInstant(session.startedAtMs)}] "- - -" 0 ${flags} - ${orDash(session.details)} "${orDash(session.upstreamFailure)}" ` +
     `${session.bytesReceived} ${session.bytesSent} ${Math.round(nowMonoMs - session.startedMonoMs)} - "-" "-" "-" "-" ` +
     `"${orDash(session.upstreamHost)}" ${orDash(session.cluster)} ${orDash(session.upstreamLocalAddress)} ` +
     `${downstream.localAddress} ${downstream.remoteAddress} ${orDash(serverName)} ${orDash(session.routeName)}\n`

@@ -62,7 +62,7 @@ type FilterTotals = Partial<Record<FilterRun["phase"], Outcomes>>;
 
 function newOutcomes(): Outcomes {
   const zero: Total = { runs: 0, fuel: 0, tookMs: 0 };
-  return { proceed: { ...zero }, reply: { ...zero }, failed: { ...zero }, cancelled: { ...zero } };
+  return { proceed: { ...zero }, reply: { ...zero }, close: { ...zero }, failed: { ...zero }, cancelled: { ...zero } };
 }
 
 /** Takes what stages tell and keeps the totals. */
@@ -172,7 +172,7 @@ export class Metrics implements Observer {
     const series: FilterSeries[] = [];
     for (const [filter, totals] of this.#filters) {
       for (const phase of PHASES) {
-        for (const outcome of ["proceed", "reply", "failed", "cancelled"] as const) {
+        for (const outcome of OUTCOMES) {
           const total = totals[phase]?.[outcome];
           if (total !== undefined && total.runs > 0) series.push({ filter, phase, outcome, ...total });
         }
@@ -225,7 +225,8 @@ interface Recalled {
 }
 
 const OVERFLOW = "overflow";
-const PHASES = Phase.options;
+const PHASES = [...Phase.options, "chunk"] as const;
+const OUTCOMES = ["proceed", "reply", "close", "failed", "cancelled"] as const;
 
 /** Of a gRPC exchange, from the head or the trailers; what is no status is empty, so that a peer cannot make up labels. */
 function grpcStatus(exchange: Exchange): string | undefined {

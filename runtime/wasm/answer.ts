@@ -1,4 +1,5 @@
 // What a guest answers, read by the grammar in filter.wit. A guest is not trusted: what does not follow it is a failure.
+import type { Watched } from "../../sdk/handled-connection.ts";
 import { statusOf, type Edits } from "../chain/edits.ts";
 import type { FilterMeter } from "../chain/meter.ts";
 
@@ -11,7 +12,10 @@ export type Answer =
       readonly headers: readonly (readonly [string, string])[];
       readonly body: string;
     } & Options)
-  | { readonly kind: "pass" }
+  | ({ readonly kind: "pass"; readonly edits: Edits } & Options)
+  | { readonly kind: "more" }
+  /** It ends its connection. */
+  | { readonly kind: "close"; readonly isReset: boolean; readonly reason: string; readonly edits: Edits }
   | { readonly kind: "pending" }
   | { readonly kind: "failed"; readonly message: string };
 
@@ -23,13 +27,18 @@ export interface Options {
   readonly isStream: boolean;
   /** For how long the same head would be answered alike; `0` is not said. */
   readonly cacheMs: number;
+  /** What it reads of its connection. */
+  readonly watched: readonly Watched[];
+  /** The upstream that its connection goes to. */
+  readonly route: string | undefined;
 }
 
 const MESSAGE_MAX_LENGTH = 4000;
 const MEASUREMENTS_MAX = 64;
-const NO_OPTIONS: Options = { hasBody: false, isStream: false, cacheMs: 0 };
+const NO_OPTIONS: Options = { hasBody: false, isStream: false, cacheMs: 0, watched: [], route: undefined };
 const NO_EDITS: Answer = { kind: "proceed", edits: [], ...NO_OPTIONS };
-const PASS: Answer = { kind: "pass" };
+const PASS: Answer = { kind: "pass", edits: [], ...NO_OPTIONS };
+const MORE: Answer = { kind: "more" };
 const PENDING: Answer = { kind: "pending" };
 const METRIC = "metric ";
 
@@ -54,8 +63,15 @@ function parseVerdict(text: string): Answer {
     return lines.end === text.length ? { kind: "proceed", edits: lines.edits, ...lines.options } : malformed(text);
   }
   if (text === "pass\n") return PASS;
+  if (text.startsWith("pass\n")) {
+    const lines = readLines(text, 5);
+    return lines.end === text.length ? { kind: "pass", edits: lines.edits, ...lines.options } : malformed(text);
+  }
+  if (text === "more\n") return MORE;
   if (text.startsWith("reply ")) return parseReply(text);
   if (text === "pending\n") return PENDING;
+  const ending = /^(close|reset)(?: ([^\n]*))?\n/u.exec(text);
+  if (ending !== null) return parseEnding(text, ending);
   if (text.startsWith("failed ")) return { kind: "failed", message: text.slice(7, 7 + MESSAGE_MAX_LENGTH) };
   return malformed(text);
 }
@@ -73,6 +89,11 @@ function parseReply(text: string): Answer {
     headers.push([edits[index + 1] ?? "", edits[index + 2] ?? ""]);
   }
   return { kind: "reply", status, headers, body: text.slice(end + 1), ...options };
+}
+
+function parseEnding(text: string, [line, kind, reason = ""]: RegExpExecArray): Answer {
+  const { edits, end } = readLines(text, line.length);
+  return end === text.length ? { kind: "close", isReset: kind === "reset", reason, edits } : malformed(text);
 }
 
 interface Lines {
@@ -111,8 +132,14 @@ function readLines(text: string, start: number): Lines {
 function readOption(kind: string, value: string, options: Options): Options | undefined {
   if (kind === "body" && value === "emitted") return { ...options, hasBody: true };
   if (kind === "body" && value === "stream") return { ...options, isStream: true };
+  if (kind === "read" && isWatched(value)) return { ...options, watched: [...options.watched, value] };
+  if (kind === "route") return { ...options, route: value };
   if (kind === "cache" && /^\d{1,9}$/u.test(value)) return { ...options, cacheMs: Number(value) };
   return undefined;
+}
+
+function isWatched(value: string): value is Watched {
+  return value === "first" || value === "downstream" || value === "upstream" || value === "end";
 }
 
 /** One measurement: `["name", number, "label value", …]`. What is none counts for nothing. */

@@ -1,11 +1,13 @@
 // Calls the handlers of a sandboxed filter: heads go in, answers come out, and whatever the guest does ends in a decision.
 import { startTimers } from "../chain/timers.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "../chain/phased-filter.ts";
-import type { ChunkHandler } from "../chain/transformed-body.ts";
+import type { ConnectionCalls } from "../chain/connection.ts";
+import { lostPiece, type ChunkHandler, type Passed } from "../chain/transformed-body.ts";
 import type { Manifest } from "../contract/bundle.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Side } from "../../sdk/wit/world.ts";
+import { GuestConnection } from "./guest-connection.ts";
 import type { Acquired, Instances } from "./instance.ts";
 import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
 
@@ -27,6 +29,10 @@ export class GuestRunner implements HandlerRunner {
     this.fuelUsed = 0;
     const acquired = this.#instances.acquire();
     return acquired instanceof Promise ? this.#runLater(acquired, call) : this.#runIn(acquired, call);
+  }
+
+  connect(): ConnectionCalls {
+    return new GuestConnection(this.#instances);
   }
 
   stop(): void {
@@ -110,7 +116,9 @@ export class GuestRunner implements HandlerRunner {
         };
       }
       case "pass":
-        return { kind: "failed", message: "answered a head with pass" };
+      case "more":
+      case "close":
+        return { kind: "failed", message: `answered a head with ${answer.kind}` };
       case "failed":
         // The guest caught its own error, so its instance is whole; but one without memory left would fail from now on.
         if (instance.isMemoryFull) {
@@ -136,7 +144,10 @@ export class GuestRunner implements HandlerRunner {
 function chunksOf(instance: LiveInstance, call: number, phase: HandlerCall["phase"]): ChunkHandler {
   const source: Side = phase === "request" ? "downstream" : "upstream";
   return {
-    take: (bytes, isEnd) => instance.chunk(call, source, bytes, isEnd),
+    take: (bytes, isEnd) => {
+      const result = instance.chunk(call, source, bytes, isEnd);
+      return "kind" in result ? passedOf(result) : result.done.then(passedOf);
+    },
     cancel: () => instance.cancelStream(call),
   };
 }
@@ -144,4 +155,19 @@ function chunksOf(instance: LiveInstance, call: number, phase: HandlerCall["phas
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const [only] = pieces;
   return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
+}
+
+function passedOf(result: CallResult): Passed {
+  switch (result.kind) {
+    case "answered":
+      if (result.answer.kind === "pass") return { kind: "pass" };
+      if (result.answer.kind === "proceed") return { kind: "instead", pieces: result.emitted };
+      return lostPiece(
+        result.answer.kind === "failed" ? result.answer.message : `answered a piece with ${result.answer.kind}`,
+      );
+    case "faulted":
+      return lostPiece(result.message);
+    case "lost":
+      return { kind: "failed", failure: result.cause };
+  }
 }

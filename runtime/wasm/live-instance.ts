@@ -2,7 +2,6 @@
 // guest does ends each of its calls once.
 import type { FilterMeter } from "../chain/meter.ts";
 import type { Operation, Operations } from "../chain/operations.ts";
-import { lostPiece, type Passed } from "../chain/transformed-body.ts";
 import type { Message } from "../chain/whole-body.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
@@ -18,12 +17,22 @@ export type CallResult =
       readonly kind: "answered";
       readonly call: number;
       readonly answer: Exclude<Answer, { kind: "pending" }>;
+      /** What goes on: of a connection, to the upstream. */
       readonly emitted: readonly Uint8Array[];
+      /** Of a connection. */
+      readonly toDownstream: readonly Uint8Array[];
     }
   /** The instance must not be called again. */
   | { readonly kind: "faulted"; readonly message: string }
   /** The exchange was lost before the filter had decided. */
   | { readonly kind: "lost"; readonly cause: Failure };
+
+/** A call about a connection, which lives until `end`. */
+export interface ConnectionCall {
+  /** `0` where there was no instance to begin it in. */
+  readonly number: number;
+  readonly begun: CallResult | WaitingCall;
+}
 
 /** A call that waits. */
 export interface WaitingCall {
@@ -49,10 +58,16 @@ export interface InstanceParts {
 /** Calls are numbers of 32 bits, `0` is none. */
 const CALL_MAX = 2 ** 32 - 1;
 
+const NO_PIECES: readonly Uint8Array[] = [];
+const GONE: CallResult = { kind: "faulted", message: "its instance is gone" };
+
 class Call {
   number = 0;
   message: Message | undefined = undefined;
+  isConnection = false;
   emitted: Uint8Array[] = [];
+  /** Of a connection: what it answers the downstream. */
+  toDownstream: Uint8Array[] = [];
   emittedBytes = 0;
   /** It emitted more than it may. */
   isOverflown = false;
@@ -99,7 +114,7 @@ export class LiveInstance {
       bytes: (name, request, payload) => functions.bytes(name, request, payload),
       start: (call, kind, request, payload) => this.#start(call, kind, request, payload),
       stop: (operation) => this.#stop(operation),
-      emit: (call, _to, bytes) => this.#emit(call, bytes),
+      emit: (call, to, bytes) => this.#emit(call, to, bytes),
       settle: (call, answer) => {
         if (this.#waiting.has(call)) this.#settled.push({ number: call, answer });
       },
@@ -136,23 +151,47 @@ export class LiveInstance {
     return result;
   }
 
-  /** The next piece of a body that a call said it transforms. */
-  chunk(number: number, source: Side, bytes: Uint8Array, isEnd: boolean): Passed | Promise<Passed> {
+  /** Begins the call of a connection. */
+  connect(head: string): ConnectionCall {
     const guest = this.#guest;
-    const call = this.#streams.get(number);
-    if (guest === undefined || call === undefined || this.#isDead) return lostPiece("its instance is gone");
-    call.emitted = [];
-    call.emittedBytes = 0;
-    call.started = 0;
-    this.#current = call;
-    const result = this.#left(call, guest.chunk(number, source, bytes, isEnd));
-    if (isEnd) this.#streams.delete(number);
-    if (result === undefined) return this.#wait(call).done.then(passedOf);
-    this.#afterEntry();
-    return passedOf(result);
+    if (guest === undefined || this.#isDead) return { number: 0, begun: GONE };
+    const call = this.#newCall(undefined);
+    const { number } = call;
+    call.isConnection = true;
+    this.#streams.set(number, call);
+    return { number, begun: this.#enter(call, () => guest.begin(number, "connection", head)) };
   }
 
-  /** Nobody takes the rest of a body. */
+  /** The next piece of a body that a call said it transforms, or of a connection. */
+  chunk(number: number, source: Side, bytes: Uint8Array, isEnd: boolean): CallResult | WaitingCall {
+    const guest = this.#guest;
+    const call = this.#streams.get(number);
+    if (guest === undefined || call === undefined || this.#isDead) return GONE;
+    const result = this.#enter(call, () => guest.chunk(number, source, bytes, isEnd));
+    if (isEnd && !call.isConnection) this.#streams.delete(number);
+    return result;
+  }
+
+  /** The connection of a call is over, of which `head` tells. */
+  endConnection(number: number, head: string): CallResult | WaitingCall {
+    const guest = this.#guest;
+    const call = this.#streams.get(number);
+    if (guest === undefined || call === undefined || this.#isDead) return GONE;
+    const waiting = this.#waiting.get(number);
+    if (waiting !== undefined) endWait(waiting, { kind: "lost", cause: failure("downstream_closed", "it is over") });
+    this.#waiting.delete(number);
+    const result = this.#enter(call, () => guest.begin(number, "log", head));
+    this.#streams.delete(number);
+    this.#afterEntry();
+    return result;
+  }
+
+  /** Whether a call about a body or a connection is alive. */
+  hasStream(number: number): boolean {
+    return this.#streams.has(number);
+  }
+
+  /** Nobody takes the rest of a body, or of a connection. */
   cancelStream(number: number): void {
     const call = this.#streams.get(number);
     if (call === undefined) return;
@@ -172,6 +211,20 @@ export class LiveInstance {
     for (const call of waiting) endWait(call, { kind: "faulted", message: reason });
     this.#guest?.stop();
     this.#parts.functions.stop();
+  }
+
+  /** Enters the guest for a call that it knows already. */
+  #enter(call: Call, enter: () => Result<string, GuestFault>): CallResult | WaitingCall {
+    call.emitted = [];
+    call.toDownstream = [];
+    call.emittedBytes = 0;
+    call.isOverflown = false;
+    call.started = 0;
+    this.#current = call;
+    const result = this.#left(call, enter());
+    if (result === undefined) return this.#wait(call);
+    this.#afterEntry();
+    return result;
   }
 
   #newCall(message: Message | undefined): Call {
@@ -195,13 +248,10 @@ export class LiveInstance {
   }
 
   #answered(call: Call, answer: Exclude<Answer, { kind: "pending" }>): CallResult {
-    const { number, emitted } = call;
-    if (call.isOverflown) {
-      const message = `emitted more than ${this.#parts.limits.bodyMaxBytes} bytes`;
-      return { kind: "answered", call: number, answer: { kind: "failed", message }, emitted: [] };
-    }
+    const { number, emitted, toDownstream } = call;
+    if (call.isOverflown) return failedResult(call, `emitted more than ${this.#parts.limits.bodyMaxBytes} bytes`);
     if (answer.kind === "proceed" && answer.isStream) this.#streams.set(number, call);
-    return { kind: "answered", call: number, answer, emitted };
+    return { kind: "answered", call: number, answer, emitted, toDownstream };
   }
 
   /** Keeps the call's object for the next one, where nothing of it is in use. */
@@ -252,7 +302,7 @@ export class LiveInstance {
 
   /** The call fails, and the guest may forget it. */
   #giveUp(call: Call, message: string): void {
-    this.#end(call, { kind: "answered", call: call.number, answer: { kind: "failed", message }, emitted: [] });
+    this.#end(call, failedResult(call, message));
   }
 
   #cancel(call: Call, cause: Failure): void {
@@ -329,13 +379,15 @@ export class LiveInstance {
     running?.operation.stop();
   }
 
-  #emit(number: number, bytes: Uint8Array): void {
+  #emit(number: number, to: Side, bytes: Uint8Array): void {
     const call = this.#find(number);
     if (call === undefined || call.isOverflown) return;
     call.emittedBytes += bytes.length;
     call.isOverflown = call.emittedBytes > this.#parts.limits.bodyMaxBytes;
-    if (call.isOverflown) call.emitted = [];
-    else call.emitted.push(bytes.slice());
+    if (call.isOverflown) {
+      call.emitted = [];
+      call.toDownstream = [];
+    } else (call.isConnection && to === "downstream" ? call.toDownstream : call.emitted).push(bytes.slice());
   }
 
   #find(number: number): Call | undefined {
@@ -352,15 +404,7 @@ function endWait(call: Call, result: CallResult): void {
   settle?.(result);
 }
 
-function passedOf(result: CallResult): Passed {
-  switch (result.kind) {
-    case "answered":
-      if (result.answer.kind === "pass") return { kind: "pass" };
-      if (result.answer.kind === "proceed") return { kind: "instead", pieces: result.emitted };
-      return lostPiece(result.answer.kind === "failed" ? result.answer.message : "answered a piece with a reply");
-    case "faulted":
-      return lostPiece(result.message);
-    case "lost":
-      return { kind: "failed", failure: result.cause };
-  }
+function failedResult({ number }: Call, message: string): CallResult {
+  const answer = { kind: "failed", message } as const;
+  return { kind: "answered", call: number, answer, emitted: NO_PIECES, toDownstream: NO_PIECES };
 }

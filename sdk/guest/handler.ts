@@ -7,16 +7,18 @@ import { bytesOf } from "../content.ts";
 import { CallContext, type ContextBase } from "../context.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { describeError } from "../describe-error.ts";
+import type { HandledConnection } from "../handled-connection.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
 import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
 import { createShared } from "../shared.ts";
 import type { Phase, Side } from "../wit/world.ts";
 import { addMetric, PROCEED, renderEdits, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
+import { addConnection, connections, renderHandled } from "./connections.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
-import { drainJobs, GuestPromise, isQuiet, outcomeOf, takeUnhandled, watch, type Watcher } from "./promise.ts";
+import { drainJobs, GuestPromise, hasJobs, takeUnhandled } from "./promise.ts";
 
 /** The exports of interface `handler`. */
 export interface GuestHandler {
@@ -28,13 +30,6 @@ export interface GuestHandler {
 }
 
 type Port = CallContext<number>;
-
-/** A call whose handler returned a promise. */
-interface WaitingHandler extends Watcher {
-  readonly call: number;
-  readonly render: (value: unknown) => string;
-}
-
 type Message = RequestMessage | ResponseMessage;
 
 const NO_CONFIG = { ok: true, value: {} } as const;
@@ -48,67 +43,54 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   const shared = createShared(requireHost);
   // The build runs this and takes a snapshot: what a schema prepares at its first use is then in every instance, whose
   // configuration takes a twentieth of the instructions. What comes of it does not matter.
-  warmUp(filter);
+  attempt(() => String(filter.config?.safeParse({}).success));
   let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
-  /** Calls whose handlers wait. */
-  const waiting = new Map<number, WaitingHandler>();
+  /** Calls whose handlers wait, or whose bodies are on their way. */
+  const ports = new Map<number, Port>();
   const transforms = new Map<number, BodyTransform>();
-  /** Calls that settled since the host entered. */
-  let settled: WaitingHandler[] = [];
+  /** Answers that came since the host entered, of calls that had to wait. */
+  const answered = new Map<number, string>();
 
-  /** The answer to a call; `pending` where its promise has not settled, and then it is in `settled` one day. */
-  function settle(port: Port, result: unknown, render: (value: unknown) => string): string {
+  /** The answer to a call; `pending` where its promise has not settled, and then it is in `answered` one day. */
+  function settle<Value>(port: Port, result: Value | Promise<Value>, render: (value: Value) => string): string {
+    if (!isPromise(result)) return withMetrics(render(result));
     const { call } = port;
-    if (!(result instanceof GuestPromise)) return leave(call, render(result));
-    const waits: WaitingHandler = {
-      call,
-      render,
-      watched: result,
-      settled: () => settled.push(waits),
+    ports.set(call, port);
+    const finish = (text: string): void => {
+      // A call that was cancelled has no answer.
+      if (ports.delete(call)) answered.set(call, text);
+      // That of a connection has more to come.
+      if (!connections.has(call)) forgetCall(call);
     };
-    if (result.state === 0) {
-      waiting.set(call, waits);
-      watch(waits);
-    } else {
-      settled.push(waits);
-    }
+    result.then(
+      (value) => finish(attempt(() => render(value))),
+      (reason) => finish(renderFailed(reason)),
+    );
     return leave(call);
   }
 
-  /** Runs what is due, and tells the host of every call that it settled; the answer of `call` is returned, `decided` where it has one. */
-  function leave(call: number, decided?: string): string {
-    let own = decided;
+  /** Runs what is due, and tells the host of every call that it settled; the answer of `call` is returned. */
+  function leave(call: number): string {
     try {
       drainJobs();
     } catch (error) {
-      own = renderFailed(error);
-    }
-    while (settled.length > 0) {
-      const all = settled;
-      settled = [];
-      for (const waits of all) {
-        const text = answerOf(waits);
-        forgetCall(waits.call);
-        // A call that was cancelled has no answer.
-        const isWanted = waits.call === call || waiting.has(waits.call);
-        waiting.delete(waits.call);
-        if (waits.call === call) own ??= text;
-        else if (isWanted) host.settle(waits.call, text);
-      }
+      answered.set(call, renderFailed(error));
     }
     const unhandled = takeUnhandled();
-    if (unhandled !== undefined) own = failFor(call, unhandled.reason, own);
-    return withMetrics(own ?? PENDING);
+    if (unhandled !== undefined) failFor(call, unhandled.reason);
+    const own = answered.get(call) ?? PENDING;
+    answered.delete(call);
+    for (const [other, text] of answered) host.settle(other, text);
+    answered.clear();
+    return withMetrics(own);
   }
 
   /** Nobody awaited what went wrong: the call that ran meanwhile fails, and where there is none the log says so. */
-  function failFor(call: number, reason: unknown, own: string | undefined): string | undefined {
+  function failFor(call: number, reason: unknown): void {
     const message = `unhandled rejection: ${describeError(reason)}`;
-    if (own === undefined && !waiting.delete(call)) {
-      log.error(message);
-      return own;
-    }
-    return `failed ${message}`;
+    if (!answered.has(call) && !ports.delete(call)) return log.error(message);
+    answered.set(call, `failed ${message}`);
+    forgetCall(call);
   }
 
   function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
@@ -132,9 +114,11 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     const verdict = handle(message, port);
     if (verdict instanceof GuestPromise)
       return settle(port, verdict, (late) => renderDecision(port, phase, message, late));
+    // What it left behind runs before the next call: it may yet fail this one.
+    if (hasJobs())
+      return settle(port, GuestPromise.resolve(verdict), (late) => renderDecision(port, phase, message, late));
     forgetCall(port.call);
-    const decided = renderDecision(port, phase, message, verdict);
-    return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
+    return withMetrics(renderDecision(port, phase, message, verdict));
   }
 
   function beginBackground(port: Port, phase: "setup" | "timer", name: string): string {
@@ -144,6 +128,20 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       if (phase === "setup") base.state = value;
       return PROCEED;
     });
+  }
+
+  function beginConnection(port: Port, head: string): string {
+    const { connection: handle } = handlers;
+    if (handle === undefined) return PROCEED;
+    const opened = addConnection(port.call).open(head, handle, port);
+    return settle(port, opened, (handled) => renderHandled(port.call, handled));
+  }
+
+  function endConnection(port: Port, connection: HandledConnection, head: string): string {
+    connections.delete(port.call);
+    ports.delete(port.call);
+    abortCall(port.call);
+    return settle(port, connection.over(head), () => PROCEED);
   }
 
   return {
@@ -164,6 +162,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       try {
         const port = new CallContext(base, call);
         if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
+        if (phase === "connection") return beginConnection(port, head);
+        const connection = phase === "log" ? connections.get(call) : undefined;
+        if (connection !== undefined) return endConnection(port, connection, head);
         return beginMessage(port, phase, head);
       } catch (error) {
         return withMetrics(renderFailed(error));
@@ -175,11 +176,16 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     chunk(call, source, bytes, isEnd) {
       const transform = transforms.get(call);
-      if (transform === undefined) return "failed no transform is under way";
-      if (isEnd) transforms.delete(call);
-      const to = source === "downstream" ? "upstream" : "downstream";
-      const port = new CallContext(base, call);
+      const connection = transform === undefined ? connections.get(call) : undefined;
+      const port = ports.get(call) ?? new CallContext(base, call);
       try {
+        if (connection !== undefined) {
+          const handled = connection.chunk(source, bytes, isEnd);
+          return settle(port, handled, (late) => renderHandled(call, late));
+        }
+        if (transform === undefined) return "failed no transform is under way";
+        if (isEnd) transforms.delete(call);
+        const to = source === "downstream" ? "upstream" : "downstream";
         return passChunk(port, transform, { bytes, isEnd, to });
       } catch (error) {
         return withMetrics(renderFailed(error));
@@ -187,7 +193,8 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     cancel(call) {
       transforms.delete(call);
-      waiting.delete(call);
+      connections.delete(call);
+      ports.delete(call);
       abortCall(call);
       leave(call);
     },
@@ -216,7 +223,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
         return PROCEED;
       });
     });
-    return settle(port, last, (answer) => String(answer));
+    return settle(port, last, (answer) => answer);
   }
 }
 
@@ -239,21 +246,14 @@ function replyOf(head: string, port: Port): ResponseMessage {
   return new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);
 }
 
-function answerOf({ watched, render }: WaitingHandler): string {
-  const done = outcomeOf(watched);
-  if (done === undefined) return PENDING;
-  if (!done.isFulfilled) return renderFailed(done.outcome);
-  try {
-    return render(done.outcome);
-  } catch (error) {
-    return renderFailed(error);
-  }
+function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
+  return value instanceof GuestPromise;
 }
 
-function warmUp({ config }: AnyFilter): void {
+function attempt(render: () => string): string {
   try {
-    config?.safeParse({});
-  } catch {
-    // A transform of the author's that throws does so again where it counts.
+    return render();
+  } catch (error) {
+    return renderFailed(error);
   }
 }

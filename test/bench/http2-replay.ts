@@ -124,6 +124,7 @@ async function buildPath(): Promise<Path> {
         hasAddress: () => false,
       }),
       compileChain: () => (next) => next,
+      compileTcpChain: () => undefined,
       clock: CLOCK,
       random: Math.random,
     },

@@ -1,53 +1,12 @@
 // Connections that are passed on: what crosses, in which direction it ends, and what is told of it.
 import { describe, expect, test } from "bun:test";
 import { createHash, randomBytes } from "node:crypto";
-import { createServer, connect, type Server, type Socket } from "node:net";
+import { connect } from "node:net";
 import { runProgram, startProgram } from "../harness/program.ts";
 import { freePort } from "../harness/ports.ts";
 import { startServing } from "../harness/serving.ts";
+import { dialTcp, listenTcp } from "../harness/tcp.ts";
 import { until } from "../harness/until.ts";
-
-/** A TCP server of the test's own. */
-async function listen(serve: (socket: Socket) => void): Promise<Disposable & { readonly port: number }> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => undefined);
-    serve(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  if (typeof address !== "object" || address === null) throw new Error("the server has no port");
-  return {
-    port: address.port,
-    [Symbol.dispose]: () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  };
-}
-
-/** A client, with what came back. */
-function dial(port: number): {
-  readonly socket: Socket;
-  text: string;
-  isEnded: boolean;
-  error: string;
-  isClosed: boolean;
-} {
-  const client = {
-    socket: connect({ port, host: "127.0.0.1", allowHalfOpen: true }),
-    text: "",
-    isEnded: false,
-    error: "",
-    isClosed: false,
-  };
-  client.socket.on("data", (chunk) => (client.text += chunk.toString("latin1")));
-  client.socket.on("end", () => (client.isEnded = true));
-  client.socket.on("error", (error) => (client.error = "code" in error ? String(error.code) : error.message));
-  client.socket.on("close", () => (client.isClosed = true));
-  return client;
-}
 
 /** A snapshot whose outbound side sends everything to one cluster. */
 function toCluster(port: number, more: object = {}): object {
@@ -59,13 +18,13 @@ function toCluster(port: number, more: object = {}): object {
 
 describe("a stream", () => {
   test("crosses both ways, and FIN crosses as FIN", async () => {
-    using server = await listen((socket) => {
+    using server = await listenTcp((socket) => {
       let got = "";
       socket.on("data", (chunk) => (got += chunk.toString("latin1")));
       socket.on("end", () => socket.end(`got ${got}`));
     });
     using proxy = await startServing(toCluster(server.port));
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     client.socket.write("\u0001hello");
     client.socket.end();
     await until("the reply and its end", () => (client.isEnded ? true : undefined));
@@ -85,7 +44,7 @@ describe("a stream", () => {
 
   test("that the server ends first still takes what the client sends", async () => {
     let got = "";
-    using server = await listen((socket) => {
+    using server = await listenTcp((socket) => {
       socket.on("data", (chunk) => (got += chunk.toString("latin1")));
       socket.end("bye");
     });
@@ -93,7 +52,7 @@ describe("a stream", () => {
       ...toCluster(server.port),
       outbound: { tcpRoutes: [{ destinations: [{ cluster: "db" }] }] },
     });
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     client.socket.write("\u0000");
     await until("the server's end", () => (client.isEnded ? true : undefined));
     client.socket.end("late");
@@ -104,7 +63,7 @@ describe("a stream", () => {
 
   test("of a client that resets is reset upstream, and the other way round", async () => {
     let upstreamError = "";
-    using server = await listen((socket) => {
+    using server = await listenTcp((socket) => {
       socket.on("error", (error) => (upstreamError = "code" in error ? String(error.code) : ""));
       socket.on("data", (chunk) => {
         if (chunk[0] === 2) socket.resetAndDestroy();
@@ -112,12 +71,12 @@ describe("a stream", () => {
       });
     });
     using proxy = await startServing(toCluster(server.port));
-    const first = dial(proxy.port);
+    const first = dialTcp(proxy.port);
     first.socket.write("\u0001");
     await until("the echo", () => (first.text === "\u0001" ? true : undefined));
     first.socket.resetAndDestroy();
     await until("a reset upstream", () => (upstreamError === "ECONNRESET" ? true : undefined));
-    const second = dial(proxy.port);
+    const second = dialTcp(proxy.port);
     second.socket.write("\u0002");
     await until("a reset downstream", () => (second.error === "ECONNRESET" ? true : undefined));
     await until("both sessions", () => proxy.sessions[1]);
@@ -126,7 +85,7 @@ describe("a stream", () => {
 
   test("of 64 MiB crosses whole past a reader that pauses, without being held", async () => {
     const total = 64 * 1024 * 1024;
-    using server = await listen((socket) => {
+    using server = await listenTcp((socket) => {
       socket.resume();
       socket.once("data", () => {
         const block = Buffer.alloc(1024 * 1024, "x");
@@ -167,7 +126,7 @@ test("what is sent is what arrives, both ways at once, past readers that stop an
   const bytes = randomBytes(24 * 1024 * 1024);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const upward = createHash("sha256");
-  using server = await listen((socket) => {
+  using server = await listenTcp((socket) => {
     socket.on("data", (chunk) => {
       upward.update(chunk);
       socket.pause();
@@ -197,7 +156,7 @@ test("what is sent is what arrives, both ways at once, past readers that stop an
 describe("an upstream that cannot be reached", () => {
   test("closes the client's connection and is told", async () => {
     using proxy = await startServing(toCluster(freePort()));
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     client.socket.write("\u0001");
     await until("the end", () => (client.isEnded || client.isClosed ? true : undefined));
     client.socket.destroy();
@@ -207,7 +166,7 @@ describe("an upstream that cannot be reached", () => {
   });
 
   test("is left for the next endpoint where more attempts are allowed", async () => {
-    using server = await listen((socket) => socket.pipe(socket));
+    using server = await listenTcp((socket) => socket.pipe(socket));
     using proxy = await startServing({
       clusters: [
         {
@@ -222,7 +181,7 @@ describe("an upstream that cannot be reached", () => {
       outbound: { tcpRoutes: [{ maxConnectAttempts: 2, destinations: [{ cluster: "db" }] }] },
     });
     for (const turn of [0, 1]) {
-      const client = dial(proxy.port);
+      const client = dialTcp(proxy.port);
       client.socket.write("\u0001echo");
       await until(`the echo of turn ${turn}`, () => (client.text === "\u0001echo" ? true : undefined));
       client.socket.destroy();
@@ -230,12 +189,12 @@ describe("an upstream that cannot be reached", () => {
   });
 
   test("has a limit of connections, and one more is closed with UO", async () => {
-    using server = await listen((socket) => socket.pipe(socket));
+    using server = await listenTcp((socket) => socket.pipe(socket));
     using proxy = await startServing(toCluster(server.port, { limits: { maxConnections: 1 } }));
-    const first = dial(proxy.port);
+    const first = dialTcp(proxy.port);
     first.socket.write("\u0001");
     await until("the echo", () => (first.text === "\u0001" ? true : undefined));
-    const second = dial(proxy.port);
+    const second = dialTcp(proxy.port);
     second.socket.write("\u0001");
     await until("the end of the second", () => proxy.sessions[0]);
     expect(proxy.sessions[0]?.flags).toBe("UO");
@@ -244,13 +203,13 @@ describe("an upstream that cannot be reached", () => {
   });
 
   test("that stays silent is closed after the idle timeout", async () => {
-    using server = await listen((socket) => socket.resume());
+    using server = await listenTcp((socket) => socket.resume());
     const snapshot = toCluster(server.port);
     using proxy = await startServing({
       ...snapshot,
       outbound: { tcpRoutes: [{ idleTimeoutMs: "100ms", destinations: [{ cluster: "db" }] }] },
     });
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     client.socket.write("\u0001");
     await until("the end", () => (client.isEnded ? true : undefined));
     client.socket.destroy();
@@ -269,7 +228,7 @@ describe("programs", () => {
   });
 
   test("a client that half-closes: socat", async () => {
-    using server = await listen((socket) => {
+    using server = await listenTcp((socket) => {
       let got = "";
       socket.on("data", (chunk) => (got += chunk.toString("latin1")));
       socket.on("end", () => socket.end(got.toUpperCase()));
@@ -286,7 +245,7 @@ describe("programs", () => {
 
 describe("a server that speaks first", () => {
   test("is reached on a declared port before the client says anything", async () => {
-    using server = await listen((socket) => socket.write("220 ready\r\n"));
+    using server = await listenTcp((socket) => socket.write("220 ready\r\n"));
     // The listener's port has to be declared before it is known: the second snapshot declares it.
     using proxy = await startServing(toCluster(server.port));
     await proxy.apply({
@@ -296,19 +255,19 @@ describe("a server that speaks first", () => {
         tcpRoutes: [{ destinations: [{ cluster: "db" }] }],
       },
     });
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     await until("the greeting", () => (client.text === "220 ready\r\n" ? true : undefined));
     client.socket.destroy();
   });
 
   test("is reached elsewhere once the detection timeout is over", async () => {
-    using server = await listen((socket) => socket.write("220 ready\r\n"));
+    using server = await listenTcp((socket) => socket.write("220 ready\r\n"));
     const snapshot = toCluster(server.port);
     using proxy = await startServing({
       ...snapshot,
       outbound: { protocolDetectionTimeoutMs: "50ms", tcpRoutes: [{ destinations: [{ cluster: "db" }] }] },
     });
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     await until("the greeting", () => (client.text === "220 ready\r\n" ? true : undefined));
     client.socket.destroy();
   });
@@ -316,9 +275,9 @@ describe("a server that speaks first", () => {
 
 describe("metrics", () => {
   test("count connections and bytes under Istio's names", async () => {
-    using server = await listen((socket) => socket.pipe(socket));
+    using server = await listenTcp((socket) => socket.pipe(socket));
     using proxy = await startServing(toCluster(server.port));
-    const client = dial(proxy.port);
+    const client = dialTcp(proxy.port);
     client.socket.write("\u0001four");
     await until("the echo", () => (client.text.length === 5 ? true : undefined));
     const [open] = proxy.metrics.tcp.totals();

@@ -3,7 +3,8 @@ import { versionOf } from "../../runtime/contract/version.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
 import type { Exchange, Layer } from "../../runtime/exchange/exchange.ts";
 import type { TcpSession } from "../../runtime/exchange/tcp-session.ts";
-import { buildTarget, type Application, type Target } from "../../runtime/generation.ts";
+import { compileTcpChain } from "../../runtime/chain/tcp-chain.ts";
+import { buildTarget, type Application, type GenerationDeps, type Target } from "../../runtime/generation.ts";
 import { OriginalDestinations } from "../../runtime/upstream/original-dst.ts";
 import { Serving } from "../../runtime/serving.ts";
 import { renderAccessLine } from "../../runtime/telemetry/access-line.ts";
@@ -26,11 +27,16 @@ export interface ServingUnderTest extends Disposable {
   apply(snapshot: unknown): Promise<readonly { readonly path: string; readonly message: string }[]>;
 }
 
-/** Serves a snapshot's outbound side, or its inbound side where an application is given. `chain` stands before the routes. */
+/**
+ * Serves a snapshot's outbound side, or its inbound side where an application is given. `chain` stands before the routes;
+ * filters of the snapshot, which look at connections alone, are built by `buildFilter`.
+ */
 export async function startServing(
   snapshot: unknown,
   application?: Omit<Application, "port">,
   chain: Layer = (next) => next,
+  buildFilter: GenerationDeps["buildFilter"] = () =>
+    Promise.resolve({ ok: false, problems: [{ path: "", message: "no filters in this test" }] }),
 ): Promise<ServingUnderTest> {
   const clock = { now: () => Date.now(), monotonic: () => performance.now() };
   const ended: Exchange[] = [];
@@ -53,12 +59,21 @@ export async function startServing(
     {
       applications: inbound === undefined ? [] : [inbound],
       observe: (next) => observe(() => crypto.randomUUID())(chain(next)),
-      buildFilter: () => Promise.resolve({ ok: false, problems: [{ path: "", message: "no filters in this test" }] }),
+      buildFilter,
       originalDestinations: new OriginalDestinations<Target>({
         build: (config, sourceAddress) => buildTarget(config, undefined, Math.random, sourceAddress),
         hasAddress: () => false,
       }),
       compileChain: () => (next) => next,
+      compileTcpChain: (filters) =>
+        compileTcpChain(
+          filters,
+          {
+            filterRan: (run) => metrics.filterRan(run),
+            circuitChanged: (filter, openForMs) => metrics.circuitChanged(filter, openForMs),
+          },
+          clock,
+        ),
       clock,
       random: Math.random,
     },
