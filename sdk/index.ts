@@ -5,6 +5,7 @@ export { clientIp } from "./client-ip.ts";
 export { defineFilter } from "./define-filter.ts";
 export { duration } from "./duration.ts";
 export { hash, hmac, timingSafeEqual } from "./hash.ts";
+export { linearRegExp } from "./linear-reg-exp.ts";
 export { counter, gauge, histogram } from "./metric.ts";
 export { dropCookie, readCookie, readQuery } from "./parameters.ts";
 export { verifySignature } from "./signature.ts";
@@ -28,6 +29,7 @@ export type {
 export type { FetchInit, UpstreamResponse } from "./fetch.ts";
 export type { HashAlgorithm } from "./hash.ts";
 export type { FilterHeaders } from "./headers.ts";
+export type { LinearMatch, LinearRegExp } from "./linear-reg-exp.ts";
 export type { Counter, Gauge, Histogram } from "./metric.ts";
 export type { OperationError } from "./port.ts";
 export type { Jwk, SignatureAlgorithm } from "./signature.ts";

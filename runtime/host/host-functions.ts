@@ -3,6 +3,7 @@
 import { quote, refused, type HostAnswer, type HostFunction } from "./answer.ts";
 import { equal, hash, hmac, random } from "./digests.ts";
 import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
+import { execPattern, replacePattern, testPattern } from "./patterns.ts";
 import { createSharedFunctions } from "./shared-functions.ts";
 import type { SharedScope } from "./shared-state.ts";
 import { verify } from "./signatures.ts";
@@ -18,6 +19,9 @@ export interface HostFunctions {
 
 const TEXT: ReadonlyMap<string, HostFunction<string>> = new Map<string, HostFunction<string>>([
   ["equal", equal],
+  ["regex-exec", execPattern],
+  ["regex-replace", replacePattern],
+  ["regex-test", testPattern],
   ["url", parseUrl],
   ["utf8-decode", decodeUtf8],
   ["verify", verify],

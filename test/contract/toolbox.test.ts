@@ -217,6 +217,20 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     expect(await ask("abort")).toEqual([["abort", "any", "twice"], true, "Error: why", "Error", true, "AbortError"]);
   });
 
+  test("patterns match in linear time", async () => {
+    expect(await ask("pattern", "(?<word>é+)(x)?", "aéé é", "[$<word>]", "i")).toEqual([
+      true,
+      { index: 1, groups: ["éé", "éé", null], named: { word: "éé" } },
+      { index: 1, groups: ["éé", "éé", null], named: { word: "éé" } },
+      "a[éé] é",
+      "a[éé] [é]",
+      "(?<word>é+)(x)?",
+      "i",
+    ]);
+    expect(await ask("pattern", "^(?:a+)+$", `${"a".repeat(5000)}!`, "")).toContain(false);
+    expect(await ask("pattern", "(?=a)", "a", "")).toEqual({ thrown: "Error" });
+  });
+
   test("a filter counts and keeps values, up to its limits", async () => {
     const counts = [1, 2, 2, 0].map(String).map((count) => ask("incr", "ada", count, "3600000", "3"));
     expect(await Promise.all(counts)).toMatchObject([

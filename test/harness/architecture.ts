@@ -48,6 +48,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "runtime/supervise.ts",
     "runtime/worker.ts",
   ],
+  re2js: ["runtime/host"],
   vespid: ["filters", "sdk", "test"],
   // What the host of a guest offers: a WIT package, not one of npm.
   "vespid:filter": ["sdk/guest"],
