@@ -13,7 +13,7 @@ import type { BundleFile, BundleRef } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
 import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
 import { redactKeys } from "./contract/tls.ts";
-import type { Clock, Random, Schedule } from "./exchange/exchange.ts";
+import type { Clock, Exchange, Random, Schedule } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
@@ -68,6 +68,8 @@ export interface DataPathOptions extends Ambient {
   readonly schedule?: Schedule;
   /** Told of each call of a filter, where a filter is developed or tested. Default: nobody is. */
   readonly witness?: Witness;
+  /** Told of each exchange that is over, with the monotonic time. Default: nobody is. */
+  readonly ended?: (exchange: Exchange, nowMonoMs: number) => void;
 }
 
 /** What one process serves, and what it says of it. */
@@ -87,7 +89,7 @@ export interface DataPath {
 
 /** Puts the parts together; nothing listens yet. */
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
-  const { bootstrap, log, random, fetchFile, isAlone, witness } = options;
+  const { bootstrap, log, random, fetchFile, isAlone, witness, ended } = options;
   const clock = new ChunkClock(options.clock);
   const { builtins = BUILTIN_FILTERS, schedule = runLater, sharedMemory = new PrivateMemory() } = options;
   const shared = new SharedState(sharedMemory, clock.exact);
@@ -103,7 +105,10 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const metrics = new Metrics(
     workload,
     clock,
-    (exchange, nowMonoMs) => accessLog?.log(exchange, nowMonoMs),
+    (exchange, nowMonoMs) => {
+      accessLog?.log(exchange, nowMonoMs);
+      ended?.(exchange, nowMonoMs);
+    },
     (session, nowMonoMs) => accessLog?.logTcp(session, nowMonoMs),
   );
   const lines = new FailureLines(fetchFile);

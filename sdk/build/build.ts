@@ -52,6 +52,12 @@ export async function buildFilterFile(
   };
 }
 
+/** What a filter's file says of itself, without building it. */
+export async function readManifestOf(path: string): Promise<Parsed<Manifest>> {
+  const native = await bundleNative(path);
+  return native.ok ? readManifest(native.value.script) : native;
+}
+
 async function makeComponent(script: string): Promise<Parsed<Uint8Array>> {
   try {
     const { component } = await componentize({ witPath: WIT, jsSource: script, sync: true });
@@ -68,7 +74,7 @@ async function readManifest(script: string): Promise<Parsed<Manifest>> {
   const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
   try {
     const loaded: { readonly default?: unknown } = await import(url);
-    return describe(loaded.default);
+    return describeFilter(loaded.default);
   } catch (error) {
     return fault("", `the filter does not load: ${String(error)}`);
   } finally {
@@ -76,7 +82,8 @@ async function readManifest(script: string): Promise<Parsed<Manifest>> {
   }
 }
 
-function describe(filter: unknown): Parsed<Manifest> {
+/** What a loaded filter says of itself, checked as control checks it. */
+export function describeFilter(filter: unknown): Parsed<Manifest> {
   if (!isFilter(filter))
     return fault("default", `must be what defineFilter returns: "export default defineFilter({ … })"`);
   const { handlers } = filter;
@@ -119,7 +126,8 @@ function renderSchema(schema: z.ZodType | undefined): Parsed<Record<string, unkn
   }
 }
 
-function isFilter(value: unknown): value is AnyFilter {
+/** Whether it is what `defineFilter` returns. */
+export function isFilter(value: unknown): value is AnyFilter {
   return typeof value === "object" && value !== null && "name" in value && "stage" in value && "handlers" in value;
 }
 

@@ -1,5 +1,5 @@
 // An author's file and everything that it imports, as one script that a bare JavaScript engine runs.
-import { build, stop, type BuildFailure, type BuildOptions, type Plugin } from "esbuild";
+import { build, context, stop, type BuildFailure, type BuildOptions, type BuildResult, type Plugin } from "esbuild";
 import { dirname, join, relative, resolve } from "node:path";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { HOST_INTERFACE } from "../wit/world.ts";
@@ -46,40 +46,107 @@ async function bundle(
 ): Promise<Parsed<Bundle>> {
   running++;
   try {
-    const result = await build({
-      stdin: { contents: entry, resolveDir: dirname(resolve(path)), sourcefile: "entry.js" },
-      bundle: true,
-      write: false,
-      format: "esm",
-      platform: "neutral",
-      mainFields: ["module", "main"],
-      target: "es2023",
-      minify: true,
-      legalComments: "none",
-      outfile: OUTFILE,
-      sourcemap: "external",
-      sourcesContent: false,
-      logLevel: "silent",
-      alias: { vespid: join(SDK, "index.ts") },
-      nodePaths: [join(SDK, "../node_modules")],
-      // Async functions become generators over the SDK's promise; everything else stays as it is.
-      supported: { "async-await": false, "async-generator": false, "for-await": false },
-      ...options,
-    });
-    const [script, map] = [".js", ".js.map"].map(
-      (suffix) => result.outputFiles.find((file) => file.path.endsWith(suffix))?.text ?? "",
-    );
-    return { ok: true, value: { script: script ?? "", sourceMap: cutToAuthors(map ?? "", dirname(resolve(path))) } };
+    const result = await build({ ...bundlingOf(entry, path), ...options });
+    return { ok: true, value: bundleOf(result, path) };
   } catch (error) {
-    if (!isBuildFailure(error)) throw error;
-    return { ok: false, problems: error.errors.map((fault) => toProblem(fault)) };
+    return { ok: false, problems: bundleProblems(error) };
   } finally {
     // esbuild works in a process of its own; the last one out ends it.
     if (--running === 0) await stop();
   }
 }
 
-/** Bundles that are being made. */
+/** A bundler of one file that stays, so that a change costs milliseconds. */
+export interface StayingBundler {
+  bundle(): Promise<Parsed<StayingBundle>>;
+  stop(): Promise<void>;
+}
+
+export interface StayingBundle extends Bundle {
+  /** Files that it is made of, the author's and others. */
+  readonly inputs: readonly string[];
+}
+
+/** Bundles `path` for this process, again and again; the SDK and zod are those that are loaded already. */
+export async function openBundler(path: string): Promise<StayingBundler> {
+  running++;
+  const options = bundlingOf(`export { default } from ${JSON.stringify(resolve(path))};`, path);
+  const { alias: _, supported: __, ...native } = options;
+  const staying = await context({ ...native, metafile: true, plugins: [loadedPackages(dirname(resolve(path)))] });
+  return {
+    async bundle() {
+      try {
+        const result = await staying.rebuild();
+        const inputs = Object.keys(result.metafile.inputs).map((input) => resolve(input));
+        return { ok: true, value: { ...bundleOf(result, path), inputs } };
+      } catch (error) {
+        return { ok: false, problems: bundleProblems(error) };
+      }
+    },
+    async stop() {
+      await staying.dispose();
+      if (--running === 0) await stop();
+    },
+  };
+}
+
+/** The SDK and zod from where this process has them. */
+function loadedPackages(folder: string): Plugin {
+  return {
+    name: "loaded-packages",
+    setup: (esbuild) => {
+      esbuild.onResolve({ filter: /^vespid$/ }, () => ({ path: join(SDK, "index.ts"), external: true }));
+      esbuild.onResolve({ filter: /^zod$/ }, () => ({ path: findZod(folder), external: true }));
+    },
+  };
+}
+
+/** The author's own where there is one. */
+function findZod(folder: string): string {
+  try {
+    return Bun.resolveSync("zod", folder);
+  } catch {
+    // Not installed there.
+    return Bun.resolveSync("zod", SDK);
+  }
+}
+
+function bundleOf({ outputFiles = [] }: Pick<BuildResult, "outputFiles">, path: string): Bundle {
+  const [script = "", map = ""] = [".js", ".js.map"].map(
+    (suffix) => outputFiles.find((file) => file.path.endsWith(suffix))?.text ?? "",
+  );
+  return { script, sourceMap: cutToAuthors(map, dirname(resolve(path))) };
+}
+
+/** What the bundler found; anything else that it threw is thrown on. */
+function bundleProblems(error: unknown): readonly Problem[] {
+  if (!isBuildFailure(error)) throw error;
+  return error.errors.map((fault) => toProblem(fault));
+}
+
+function bundlingOf(entry: string, path: string) {
+  return {
+    stdin: { contents: entry, resolveDir: dirname(resolve(path)), sourcefile: "entry.js" },
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    target: "es2023",
+    minify: true,
+    legalComments: "none",
+    outfile: OUTFILE,
+    sourcemap: "external",
+    sourcesContent: false,
+    logLevel: "silent",
+    alias: { vespid: join(SDK, "index.ts") },
+    nodePaths: [join(SDK, "../node_modules")],
+    // Async functions become generators over the SDK's promise; everything else stays as it is.
+    supported: { "async-await": false, "async-generator": false, "for-await": false },
+  } satisfies BuildOptions;
+}
+
+/** Bundles that are being made, and bundlers that stay. */
 let running = 0;
 
 /** Never written; sources are named relative to its folder. */

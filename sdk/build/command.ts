@@ -1,14 +1,14 @@
-// `filter new`, `filter build` and `filter push` as commander commands, so that `vespid` can mount them. What programs
-// read goes to standard output, what people watch goes to standard error.
+// `filter` and its subcommands as commander commands, so that `vespid` can mount them.
 import { Command, Option } from "commander";
-import { renderProblem, type Problem } from "../../runtime/contract/problem.ts";
+import type { Problem } from "../../runtime/contract/problem.ts";
 import { buildFilterFile, type BuildStep, type BuiltFilter } from "./build.ts";
 import { checkTypes } from "./check-types.ts";
 import { findFilterFile, writeNewFilter } from "./project.ts";
+import { addDev } from "./dev-command.ts";
+import { addExplain } from "./explain-command.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
+import { EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
 
-/** Exit codes, as `vespid --help` lists them. */
-const EXIT = { failed: 1, usage: 2, unreachable: 3, unauthorized: 4 } as const;
 const ARTIFACT_SUFFIX = ".vespid.wasm";
 
 const STEPS: Readonly<Record<BuildStep, string>> = {
@@ -16,10 +16,6 @@ const STEPS: Readonly<Record<BuildStep, string>> = {
   manifest: "reading its manifest",
   component: "making the component",
 };
-
-interface JsonOption {
-  readonly json?: boolean;
-}
 
 interface BuildOptions extends JsonOption {
   /** False by `--no-check`. */
@@ -29,7 +25,7 @@ interface BuildOptions extends JsonOption {
 /** The `filter` command with its subcommands; `vespid` adds it to its own. */
 export function filterCommand(): Command {
   // Before the subcommands, which take it over: whoever mounts the command decides how it ends.
-  const command = new Command("filter").description("Write, build and push filters").exitOverride();
+  const command = new Command("filter").description("Write, try, test, build and push filters").exitOverride();
   command
     .command("new")
     .argument("<name>", "lower-case letters, digits and dashes")
@@ -55,6 +51,8 @@ export function filterCommand(): Command {
     .option("--json", "print the result as JSON")
     .description("build a filter and give it to the control service")
     .action(runPush);
+  addDev(command);
+  addExplain(command);
   return command;
 }
 
@@ -143,20 +141,6 @@ function tellPushed({ digest, manifest }: Pushed, tookMs: number): void {
 function exitCodeOf(problems: readonly Problem[]): number {
   if (problems.some(({ path }) => path === "--token")) return EXIT.unauthorized;
   return problems.some(({ path }) => path === "--control") ? EXIT.unreachable : EXIT.failed;
-}
-
-function fail(problems: readonly Problem[], options: JsonOption, exitCode: number = EXIT.failed): void {
-  if (options.json === true) print({ problems });
-  else for (const problem of problems) tell(`error: ${renderProblem(problem)}`);
-  process.exitCode = exitCode;
-}
-
-function print(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
-}
-
-function tell(line: string): void {
-  process.stderr.write(`${line}\n`);
 }
 
 function names(list: readonly string[]): string {

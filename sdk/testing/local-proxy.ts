@@ -7,7 +7,7 @@ import type { Problem } from "../../runtime/contract/problem.ts";
 import { versionOf } from "../../runtime/contract/version.ts";
 import { assembleDataPath, type DataPath, type DataPathLog } from "../../runtime/data-path.ts";
 import { doorsOf } from "../../runtime/doors.ts";
-import type { Clock, Schedule } from "../../runtime/exchange/exchange.ts";
+import type { Clock, Exchange, Schedule } from "../../runtime/exchange/exchange.ts";
 import type { AnyFilter } from "../define-filter.ts";
 
 export interface LocalProxyOptions {
@@ -19,6 +19,7 @@ export interface LocalProxyOptions {
   readonly schedule?: Schedule;
   readonly log: DataPathLog;
   readonly witness: Witness;
+  readonly ended?: (exchange: Exchange, nowMonoMs: number) => void;
 }
 
 /** A proxy before a cluster `upstream`, which each snapshot says. */
@@ -38,7 +39,7 @@ export interface LocalProxy {
 
 /** A proxy that listens once it was given a snapshot. */
 export async function startLocalProxy(options: LocalProxyOptions): Promise<LocalProxy> {
-  const { host, port, clock, schedule, log, witness } = options;
+  const { host, port, clock, schedule, log, witness, ended } = options;
   // The application is the snapshot's to name; this address is never called.
   const flags = ["--service", "local", "--bind", host, "--inbound", `${port}:127.0.0.1:1`, "--access-log", "off"];
   const asked = await readBootstrap([...flags, "--concurrency", "1"], {});
@@ -61,6 +62,7 @@ export async function startLocalProxy(options: LocalProxyOptions): Promise<Local
       );
     },
     ...(schedule && { schedule }),
+    ...(ended && { ended }),
   });
   if (!assembled.ok) throw new Error(JSON.stringify(assembled.problems));
   const path = assembled.value;

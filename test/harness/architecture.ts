@@ -207,8 +207,8 @@ function boundaryReason(from: string, target: string, isTest: boolean): string |
     }
     case "sdk":
       if (inside("control")) return "sdk never imports control";
-      if (inside("runtime") && !inside("runtime/contract") && !from.startsWith("sdk/testing/") && !isTest) {
-        return "sdk imports only runtime/contract from the proxy (sdk/testing runs filters, so it may import more)";
+      if (inside("runtime") && !inside("runtime/contract") && !/^sdk\/(?:testing|dev)\//u.test(from) && !isTest) {
+        return "sdk imports only runtime/contract from the proxy (sdk/testing and sdk/dev run filters, and may import more)";
       }
       return undefined;
     default:
