@@ -35,6 +35,8 @@ test("flags go before environment, environment before file", async () => {
     VESPID_INBOUND: "8080:a:1,8081:b:2",
     VESPID_LABELS: "version=v1,team=x",
     VESPID_DRAIN_TIME: "5s",
+    VESPID_WASM_ENGINE: "wasmtime",
+    VESPID_LIBWASMTIME: "/opt/libwasmtime.so",
   });
   rmSync(folder, { recursive: true });
   expect(asked).toMatchObject({
@@ -46,6 +48,8 @@ test("flags go before environment, environment before file", async () => {
       labels: { version: "v1", team: "x" },
       inbound: [{ port: 8080 }, { port: 8081 }],
       drainTimeMs: 5000,
+      wasmEngine: "wasmtime",
+      libwasmtime: "/opt/libwasmtime.so",
     },
   });
 });
@@ -53,6 +57,7 @@ test("flags go before environment, environment before file", async () => {
 describe("every mistake is told at once, with its place", () => {
   test.each<[string, readonly string[], Record<string, string>, readonly string[]]>([
     ["nothing", [], {}, ["service: ", "inbound: nothing to listen on"]],
+    ["an engine that is none", REVIEWS, { VESPID_WASM_ENGINE: "v8" }, ['wasmEngine: is "v8", must be "jsc"']],
     [
       "a port that is none",
       ["--service", "a", "--inbound", "x:1:2", "--admin", "99999"],

@@ -98,7 +98,18 @@ const Settings = z.strictObject({
   /** A file to append to, `-` for standard output, `off` for none. */
   accessLog: z.string().min(1).default("-"),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
-  /** Where the last good snapshot and fetched bundles are kept. */
+  /**
+   * What runs sandboxed filters: `jsc` is Bun's own engine and needs nothing; `wasmtime` takes 0.25 ms for a fresh instance
+   * and some seconds to compile a new version, and needs its library. Default `auto`: `wasmtime` where the library is.
+   */
+  wasmEngine: z
+    .enum(["jsc", "wasmtime", "auto"], {
+      error: (issue) => `is ${JSON.stringify(issue.input)}, must be "jsc", "wasmtime" or "auto"`,
+    })
+    .default("auto"),
+  /** `libwasmtime.so`, version 50. Default: where the system keeps libraries. */
+  libwasmtime: z.string().min(1).optional(),
+  /** Where the last good snapshot, fetched bundles and compiled filters are kept. */
   state: z.string().min(1).optional(),
   /** At the end, how long connections may take to finish. Default 45 s, as Istio. */
   drainTime: durationMs(45_000),
@@ -163,7 +174,9 @@ function buildCommand(): Command {
     .option("--concurrency <n>", 'processes that serve, or "auto": one for each processor (default "2")')
     .option("--access-log <file>", 'file to append to, "-" for standard output, "off" for none (default "-")')
     .option("--log-level <level>", 'trace, debug, info, warn, error or fatal (default "info")')
-    .option("--state <dir>", "where the last good snapshot and fetched bundles are kept")
+    .option("--wasm-engine <engine>", 'jsc, wasmtime, or "auto": wasmtime where its library is (default "auto")')
+    .option("--libwasmtime <file>", "libwasmtime.so of version 50 (default: where the system keeps libraries)")
+    .option("--state <dir>", "where the last good snapshot, fetched bundles and compiled filters are kept")
     .option("--drain-time <span>", 'at the end, how long connections may take to finish (default "45s")')
     .option("--bootstrap <file>", "the same settings as YAML; flags and VESPID_… variables go before it")
     .addHelpText(

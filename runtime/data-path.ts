@@ -1,6 +1,7 @@
 // The data path of one process, whole: what serves and what counts it. Who tells it what to run (sync, a file, a supervisor)
 // and who asks about it (the admin port, a supervisor) are given in, so that a lone proxy and a worker serve alike.
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { BUILTIN_FILTERS } from "./builtin-filters.ts";
@@ -21,6 +22,7 @@ import { createNativeHost } from "./host/native-host.ts";
 import { SharedState } from "./host/shared-state.ts";
 import { PrivateMemory, type SharedMemory } from "./host/shared-memory.ts";
 import { reasonOf } from "./reason.ts";
+import { stateDirOf } from "./source.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { renderExposition } from "./telemetry/exposition.ts";
@@ -31,13 +33,16 @@ import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
 import { FailureLines } from "./wasm/failure-lines.ts";
-import { jscEngine } from "./wasm/jsc-engine.ts";
+import { chooseEngine } from "./wasm/choose-engine.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 import { installHost } from "../sdk/host.ts";
 import type { LogLevel } from "../sdk/wit/world.ts";
 
 /** How often connections and pools are looked over for timeouts. */
 const SWEEP_MS = 250;
+
+/** Inside the state folder: what Wasmtime compiled. */
+const CODE_FOLDER = "code";
 
 /** After a snapshot was applied, when its compilers have let go. */
 const COLLECT_AFTER_MS = 500;
@@ -72,13 +77,21 @@ export interface DataPathOptions extends Ambient {
   readonly ended?: (exchange: Exchange, nowMonoMs: number) => void;
 }
 
+/** What runs in a process, without keys. */
+export interface DataPathConfig {
+  readonly version: Version | undefined;
+  /** What runs sandboxed filters. */
+  readonly wasmEngine: "jsc" | "wasmtime";
+  readonly snapshot: unknown;
+}
+
 /** What one process serves, and what it says of it. */
 export interface DataPath {
   readonly serving: Serving;
   /** Checks a snapshot as it was sent and builds all of it; problems are told from `at` on. */
   prepare(snapshot: unknown, version: Version, at?: string): Promise<Parsed<Prepared>>;
   /** What runs; keys are not in it. */
-  config(): { readonly version: Version | undefined; readonly snapshot: unknown };
+  config(): DataPathConfig;
   /** The `/clusters` page. */
   clusters(): string;
   /** One scrape. */
@@ -94,6 +107,12 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const { builtins = BUILTIN_FILTERS, schedule = runLater, sharedMemory = new PrivateMemory() } = options;
   const shared = new SharedState(sharedMemory, clock.exact);
   const startedAtMs = clock.now();
+  const engine = chooseEngine(bootstrap.wasmEngine, {
+    library: bootstrap.libwasmtime,
+    codeFolder: join(stateDirOf(bootstrap), CODE_FOLDER),
+    now: () => clock.now(),
+  });
+  if (!engine.ok) return { ok: false, problems: [{ path: "wasmEngine", message: engine.error }] };
   const opened = openAccessLog(bootstrap.accessLog, isAlone);
   if (!opened.ok) return opened;
   const accessLog = opened.value;
@@ -152,7 +171,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     buildFilter: (use) =>
       buildFilter(use, {
         builtins,
-        engine: jscEngine,
+        engine: engine.value,
         fetchFile,
         clock: clock.exact,
         schedule,
@@ -181,7 +200,11 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const value: DataPath = {
     serving,
     prepare,
-    config: () => ({ version: serving.generation?.version, snapshot: redactKeys(serving.generation?.snapshot) }),
+    config: () => ({
+      version: serving.generation?.version,
+      wasmEngine: engine.value.name,
+      snapshot: redactKeys(serving.generation?.snapshot),
+    }),
     clusters: () => renderClusters([...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()]),
     stats: () =>
       renderExposition(metrics, [...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()], {

@@ -101,8 +101,8 @@ function openAdmin(bootstrap: Bootstrap, path: DataPath, sync: () => Sync | unde
     const server = startAdmin(host, port, {
       isReady: () => serving.isReady,
       configDump: () => {
-        const { version, snapshot } = path.config();
-        return { version, sync: sync()?.state(), snapshot };
+        const { version, wasmEngine, snapshot } = path.config();
+        return { version, wasmEngine, sync: sync()?.state(), snapshot };
       },
       clusters: () => path.clusters(),
       stats: () => path.stats(),

@@ -31,7 +31,8 @@ export function syncOptions(
   };
 }
 
-function stateDirOf({ state, service, namespace, admin }: Bootstrap): string {
+/** Where a proxy keeps what it would need control for, or much time, when it starts again. */
+export function stateDirOf({ state, service, namespace, admin }: Bootstrap): string {
   return state ?? `.vespid/proxies/${service}.${namespace}~${admin.port}`;
 }
 

@@ -337,6 +337,9 @@ class Supervisor implements RunningProxy {
       version: this.#fleet.current?.version,
       sync: this.#sync?.state(),
       workers: this.#fleet.status,
+      ...(typeof config === "object" && config !== null && "wasmEngine" in config
+        ? { wasmEngine: config.wasmEngine }
+        : {}),
       ...(typeof config === "object" && config !== null && "snapshot" in config ? { snapshot: config.snapshot } : {}),
     };
   }

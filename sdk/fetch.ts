@@ -14,28 +14,37 @@ export interface FetchInit {
   readonly signal?: AbortSignal;
 }
 
-/** What an upstream's answer is made of. */
-interface UpstreamParts {
-  readonly status: number;
+interface Fields {
   readonly headers: ReadonlyMap<string, string>;
   readonly setCookies: readonly string[];
-  readonly body: Uint8Array;
 }
 
 /** An upstream's answer, whole. */
 export class UpstreamResponse {
   readonly status: number;
-  /** Names in lower case; several fields of a name joined with `", "`, but `set-cookie`, which cannot be. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** Each `Set-Cookie`. */
-  readonly setCookies: readonly string[];
+  readonly #lines: string;
   readonly #body: Uint8Array;
+  #fields: Fields | undefined = undefined;
 
-  constructor({ status, headers, setCookies, body }: UpstreamParts) {
+  /** `lines` are fields as `name: value`, names in lower case. */
+  constructor(status: number, lines: string, body: Uint8Array) {
     this.status = status;
-    this.headers = headers;
-    this.setCookies = setCookies;
+    this.#lines = lines;
     this.#body = body;
+  }
+
+  /** Names in lower case; several fields of a name joined with `", "`, but `set-cookie`, which cannot be. */
+  get headers(): ReadonlyMap<string, string> {
+    return this.#parsed.headers;
+  }
+
+  /** Each `Set-Cookie`. */
+  get setCookies(): readonly string[] {
+    return this.#parsed.setCookies;
+  }
+
+  get #parsed(): Fields {
+    return (this.#fields ??= parseFields(this.#lines));
   }
 
   /** 200 to 299. */
@@ -64,32 +73,45 @@ const METHOD = /^[A-Z][A-Z-]{0,31}$/u;
  * Calls `path` (with its query, beginning with `/`) of a declared upstream. Rejects with an `OperationError` where there
  * is no answer, named `TimeoutError` where time was up and `AbortError` where it was given up.
  */
-export async function fetchUpstream(
+export function fetchUpstream(
   port: CallPort,
   upstream: string,
   path: string,
   init: FetchInit = {},
 ): Promise<UpstreamResponse> {
-  const { method = "GET", headers = {}, body, timeoutMs, signal } = init;
+  const { body, signal } = init;
+  try {
+    const request = renderRequest(upstream, path, init);
+    return port.operate("fetch", request, body === undefined ? NOTHING : bytesOf(body), signal).then(parseResponse);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+function renderRequest(upstream: string, path: string, { method = "GET", headers, timeoutMs }: FetchInit): string {
   if (!PATH.test(path)) throw new TypeError(`path ${JSON.stringify(path)} must begin with / and hold no space`);
   if (!METHOD.test(method)) throw new TypeError(`method ${JSON.stringify(method)} must be upper-case letters`);
   let request = `${upstream} ${method} ${path}\n`;
   if (timeoutMs !== undefined) request += `timeout: ${Math.max(1, Math.round(timeoutMs))}\n`;
   request += "\n";
+  if (headers === undefined) return request;
   for (const [name, value] of Object.entries(headers)) {
     if (name.includes("\n") || value.includes("\n")) throw new TypeError(`${name}: a field holds no line break`);
     request += `${name}: ${value}\n`;
   }
-  return parseResponse(
-    checkOutcome(await port.operate("fetch", request, body === undefined ? NOTHING : bytesOf(body), signal)),
-  );
+  return request;
 }
 
-function parseResponse({ outcome, payload }: OperationOutcome): UpstreamResponse {
-  const [status = "", ...lines] = outcome.split("\n");
+function parseResponse(done: OperationOutcome): UpstreamResponse {
+  const { outcome, payload } = checkOutcome(done);
+  const end = outcome.indexOf("\n");
+  return new UpstreamResponse(Number(outcome.slice(0, end)), outcome.slice(end + 1), payload);
+}
+
+function parseFields(lines: string): Fields {
   const headers = new Map<string, string>();
   const setCookies: string[] = [];
-  for (const line of lines) {
+  for (const line of lines.split("\n")) {
     const colon = line.indexOf(": ");
     if (colon < 0) continue;
     const name = line.slice(0, colon);
@@ -102,5 +124,5 @@ function parseResponse({ outcome, payload }: OperationOutcome): UpstreamResponse
     const before = headers.get(name);
     headers.set(name, before === undefined ? value : `${before}, ${value}`);
   }
-  return new UpstreamResponse({ status: Number(status), headers, setCookies, body: payload });
+  return { headers, setCookies };
 }

@@ -18,7 +18,7 @@ import { addConnection, connections, renderHandled } from "./connections.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
-import { drainJobs, GuestPromise, hasJobs, takeUnhandled } from "./promise.ts";
+import { drainJobs, GuestPromise, isQuiet, outcomeOf, takeUnhandled, watch, type Watcher } from "./promise.ts";
 
 /** The exports of interface `handler`. */
 export interface GuestHandler {
@@ -30,6 +30,13 @@ export interface GuestHandler {
 }
 
 type Port = CallContext<number>;
+
+/** A call whose handler returned a promise. */
+interface WaitingHandler extends Watcher {
+  readonly call: number;
+  render(value: unknown): string;
+}
+
 type Message = RequestMessage | ResponseMessage;
 
 const NO_CONFIG = { ok: true, value: {} } as const;
@@ -43,54 +50,69 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   const shared = createShared(requireHost);
   // The build runs this and takes a snapshot: what a schema prepares at its first use is then in every instance, whose
   // configuration takes a twentieth of the instructions. What comes of it does not matter.
-  attempt(() => String(filter.config?.safeParse({}).success));
+  warmUp(filter);
   let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
-  /** Calls whose handlers wait, or whose bodies are on their way. */
-  const ports = new Map<number, Port>();
+  /** Calls whose handlers wait. */
+  const waiting = new Map<number, WaitingHandler>();
   const transforms = new Map<number, BodyTransform>();
-  /** Answers that came since the host entered, of calls that had to wait. */
-  const answered = new Map<number, string>();
+  /** Calls that settled since the host entered. */
+  let settled: WaitingHandler[] = [];
 
-  /** The answer to a call; `pending` where its promise has not settled, and then it is in `answered` one day. */
+  /** The answer to a call; `pending` where its promise has not settled, and then it is in `settled` one day. */
   function settle<Value>(port: Port, result: Value | Promise<Value>, render: (value: Value) => string): string {
-    if (!isPromise(result)) return withMetrics(render(result));
     const { call } = port;
-    ports.set(call, port);
-    const finish = (text: string): void => {
-      // A call that was cancelled has no answer.
-      if (ports.delete(call)) answered.set(call, text);
-      // That of a connection has more to come.
-      if (!connections.has(call)) forgetCall(call);
+    if (!isPromise(result)) return leave(call, render(result));
+    const watched = GuestPromise.resolve(result);
+    const waits: WaitingHandler = {
+      call,
+      render,
+      watched,
+      settled: () => settled.push(waits),
     };
-    result.then(
-      (value) => finish(attempt(() => render(value))),
-      (reason) => finish(renderFailed(reason)),
-    );
+    if (watched.state === 0) {
+      waiting.set(call, waits);
+      watch(waits);
+    } else {
+      settled.push(waits);
+    }
     return leave(call);
   }
 
-  /** Runs what is due, and tells the host of every call that it settled; the answer of `call` is returned. */
-  function leave(call: number): string {
+  /** Runs what is due, and tells the host of every call that it settled; the answer of `call` is returned, `decided` where it has one. */
+  function leave(call: number, decided?: string): string {
+    let own = decided;
     try {
       drainJobs();
     } catch (error) {
-      answered.set(call, renderFailed(error));
+      own = renderFailed(error);
+    }
+    while (settled.length > 0) {
+      const all = settled;
+      settled = [];
+      for (const waits of all) {
+        const text = answerOf(waits);
+        // That of a connection has more to come.
+        if (!connections.has(waits.call)) forgetCall(waits.call);
+        // A call that was cancelled has no answer.
+        const isWanted = waits.call === call || waiting.has(waits.call);
+        waiting.delete(waits.call);
+        if (waits.call === call) own ??= text;
+        else if (isWanted) host.settle(waits.call, text);
+      }
     }
     const unhandled = takeUnhandled();
-    if (unhandled !== undefined) failFor(call, unhandled.reason);
-    const own = answered.get(call) ?? PENDING;
-    answered.delete(call);
-    for (const [other, text] of answered) host.settle(other, text);
-    answered.clear();
-    return withMetrics(own);
+    if (unhandled !== undefined) own = failFor(call, unhandled.reason, own);
+    return withMetrics(own ?? PENDING);
   }
 
   /** Nobody awaited what went wrong: the call that ran meanwhile fails, and where there is none the log says so. */
-  function failFor(call: number, reason: unknown): void {
+  function failFor(call: number, reason: unknown, own: string | undefined): string | undefined {
     const message = `unhandled rejection: ${describeError(reason)}`;
-    if (!answered.has(call) && !ports.delete(call)) return log.error(message);
-    answered.set(call, `failed ${message}`);
-    forgetCall(call);
+    if (own === undefined && !waiting.delete(call)) {
+      log.error(message);
+      return own;
+    }
+    return `failed ${message}`;
   }
 
   function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
@@ -114,11 +136,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     const verdict = handle(message, port);
     if (verdict instanceof GuestPromise)
       return settle(port, verdict, (late) => renderDecision(port, phase, message, late));
-    // What it left behind runs before the next call: it may yet fail this one.
-    if (hasJobs())
-      return settle(port, GuestPromise.resolve(verdict), (late) => renderDecision(port, phase, message, late));
     forgetCall(port.call);
-    return withMetrics(renderDecision(port, phase, message, verdict));
+    const decided = renderDecision(port, phase, message, verdict);
+    return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
   }
 
   function beginBackground(port: Port, phase: "setup" | "timer", name: string): string {
@@ -139,7 +159,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
 
   function endConnection(port: Port, connection: HandledConnection, head: string): string {
     connections.delete(port.call);
-    ports.delete(port.call);
+    waiting.delete(port.call);
     abortCall(port.call);
     return settle(port, connection.over(head), () => PROCEED);
   }
@@ -177,7 +197,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     chunk(call, source, bytes, isEnd) {
       const transform = transforms.get(call);
       const connection = transform === undefined ? connections.get(call) : undefined;
-      const port = ports.get(call) ?? new CallContext(base, call);
+      const port = new CallContext(base, call);
       try {
         if (connection !== undefined) {
           const handled = connection.chunk(source, bytes, isEnd);
@@ -194,7 +214,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     cancel(call) {
       transforms.delete(call);
       connections.delete(call);
-      ports.delete(call);
+      waiting.delete(call);
       abortCall(call);
       leave(call);
     },
@@ -250,10 +270,21 @@ function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value
   return value instanceof GuestPromise;
 }
 
-function attempt(render: () => string): string {
+function answerOf(waits: WaitingHandler): string {
+  const done = outcomeOf(waits.watched);
+  if (done === undefined) return PENDING;
+  if (!done.isFulfilled) return renderFailed(done.outcome);
   try {
-    return render();
+    return waits.render(done.outcome);
   } catch (error) {
     return renderFailed(error);
+  }
+}
+
+function warmUp({ config }: AnyFilter): void {
+  try {
+    config?.safeParse({});
+  } catch {
+    // A transform of the author's that throws does so again where it counts.
   }
 }

@@ -2,12 +2,11 @@
 import host from "vespid:filter/host@2.0.0";
 import type { CallHost } from "../context.ts";
 import { OperationError, type OperationOutcome } from "../port.ts";
-import { GuestPromise } from "./promise.ts";
+import { GuestPromise, openPromise, settlePromise } from "./promise.ts";
 
 interface Waiting {
   readonly call: number;
-  readonly resolve: (done: OperationOutcome) => void;
-  readonly reject: (reason: unknown) => void;
+  readonly promise: GuestPromise<OperationOutcome>;
 }
 
 const waiting = new Map<number, Waiting>();
@@ -16,18 +15,18 @@ const controllers = new Map<number, AbortController>();
 
 /** The proxy, as calls see it. */
 export const proxy: CallHost<number> = {
-  operate: (call, kind, request, payload, signal) =>
-    new GuestPromise((resolve, reject) => {
-      if (signal?.aborted === true) return reject(gaveUp(signal));
-      const operation = host.start(call, kind, request, payload);
-      waiting.set(operation, { call, resolve, reject });
-      signal?.addEventListener("abort", () => {
-        if (!waiting.delete(operation)) return;
-        host.stop(operation);
-        reject(gaveUp(signal));
-      });
-      return undefined;
-    }),
+  operate: (call, kind, request, payload, signal) => {
+    if (signal?.aborted === true) return GuestPromise.reject(gaveUp(signal));
+    const promise = openPromise<OperationOutcome>();
+    const operation = host.start(call, kind, request, payload);
+    waiting.set(operation, { call, promise });
+    signal?.addEventListener("abort", () => {
+      if (!waiting.delete(operation)) return;
+      host.stop(operation);
+      settlePromise(promise, false, gaveUp(signal));
+    });
+    return promise;
+  },
   signalOf: (call) => {
     let controller = controllers.get(call);
     if (controller === undefined) {
@@ -42,16 +41,16 @@ export const proxy: CallHost<number> = {
 export function settleOperation(operation: number, done: OperationOutcome): void {
   const one = waiting.get(operation);
   waiting.delete(operation);
-  one?.resolve(done);
+  if (one !== undefined) settlePromise(one.promise, true, done);
 }
 
 /** Nobody waits for a call any more: its operations have ended, and what waits for them learns it. */
 export function abortCall(number: number): void {
   const reason = new OperationError("AbortError", "nobody waits for the call any more");
-  for (const [operation, { call, reject }] of waiting) {
+  for (const [operation, { call, promise }] of waiting) {
     if (call !== number) continue;
     waiting.delete(operation);
-    reject(reason);
+    settlePromise(promise, false, reason);
   }
   controllers.get(number)?.abort(reason);
 }

@@ -1,52 +1,61 @@
 // The promise that filters run on. The build lowers `async` to generators over the global `Promise`, and the engine's own
 // would need its event loop: this one keeps a job queue that the exports drain before they return, so that `await` works
-// in any engine that can call a function, and in the same order everywhere.
+// in any engine that can call a function, and in the same order everywhere (ECMA-262 §27.2: each job below is one of its
+// jobs). An interpreter runs it, so records stand where closures would be shorter to write.
 
-type State<Value> =
-  | { kind: "pending"; readonly reactions: Reaction<Value>[] }
-  | { kind: "fulfilled"; readonly value: Value }
-  | { kind: "rejected"; readonly reason: unknown };
-
-interface Reaction<Value> {
-  readonly fulfilled: (value: Value) => void;
-  readonly rejected: (reason: unknown) => void;
-}
+const PENDING = 0;
+const FULFILLED = 1;
+const REJECTED = 2;
 
 type Resolve<Value> = (value: Value | PromiseLike<Value>) => void;
 type Reject = (reason?: unknown) => void;
+type Handler = ((value: never) => unknown) | null | undefined;
 
-const jobs: (() => void)[] = [];
+/** What waits for a promise: `target` becomes what the handler makes of it, or what it is where there is no handler. */
+interface Reaction {
+  readonly source: GuestPromise<unknown>;
+  readonly target: GuestPromise<unknown>;
+  readonly fulfilled: Handler;
+  readonly rejected: Handler;
+}
+
+/** Somebody who is told that a promise has settled, and makes nothing of it. */
+export interface Watcher {
+  readonly watched: GuestPromise<unknown>;
+  settled(): void;
+}
+
+/** A reaction that is due; a promise that was resolved with another; or the author's `queueMicrotask`. */
+type Job = Reaction | { readonly adopts: GuestPromise<unknown>; readonly target: GuestPromise<unknown> } | (() => void);
+
+let jobs: Job[] = [];
+/** Rejected, and nobody has asked for the reason yet. */
+const unhandled = new Set<GuestPromise<unknown>>();
+/** What is beyond counts as looked at. */
+const UNHANDLED_MAX = 1000;
 
 /** Runs the jobs that are due, and those that they make due, in order. */
 export function drainJobs(): void {
+  if (jobs.length === 0) return;
   for (let index = 0; index < jobs.length; index++) {
+    const job = jobs[index];
+    if (job === undefined) continue;
     try {
-      jobs[index]?.();
+      if (typeof job === "function") job();
+      else if ("adopts" in job) adopt(job.adopts, job.target);
+      else react(job);
     } catch (error) {
       // Reactions catch for themselves, so this is `queueMicrotask` of the author's; what is left must not run in another call.
-      jobs.length = 0;
+      jobs = [];
       throw error;
     }
   }
-  jobs.length = 0;
+  jobs = [];
 }
 
-/** Whether `drainJobs` has something to do. */
-export function hasJobs(): boolean {
-  return jobs.length > 0;
-}
-
-/** Promises that were rejected, and that nobody has asked yet; what is beyond counts as asked. */
-const unheard = new Set<Pick<GuestPromise<unknown>, "settled">>();
-const UNHEARD_MAX = 1000;
-
-/** Why a promise was rejected that nobody had asked when the jobs were done; all such are forgotten. `undefined` where there is none. */
-export function takeUnhandled(): { readonly reason: unknown } | undefined {
-  if (unheard.size === 0) return undefined;
-  const [first] = unheard;
-  unheard.clear();
-  const settled = first?.settled;
-  return settled?.ok === false ? settled : undefined;
+/** Nothing is due, and nobody's rejection is left alone. */
+export function isQuiet(): boolean {
+  return jobs.length === 0 && unhandled.size === 0;
 }
 
 /** Adds a job to the queue; the guest's `queueMicrotask`. */
@@ -54,29 +63,47 @@ export function addJob(job: () => void): void {
   jobs.push(job);
 }
 
+/** Why a promise was rejected that nobody had looked at when the jobs were done; all such are forgotten. `undefined` where there is none. */
+export function takeUnhandled(): { readonly reason: unknown } | undefined {
+  if (unhandled.size === 0) return undefined;
+  const [first] = unhandled;
+  unhandled.clear();
+  return first && { reason: first.outcome };
+}
+
 /** The parts of ECMA-262 §27.2 that handlers use; without subclassing, and with one queue for all. */
 export class GuestPromise<Value> implements Promise<Value> {
-  readonly [Symbol.toStringTag] = "Promise";
-  #state: State<Value> = { kind: "pending", reactions: [] };
+  /** @internal For this module: pending, fulfilled or rejected. */
+  state: 0 | 1 | 2 = PENDING;
+  /** @internal The value, or the reason. */
+  outcome: unknown = undefined;
+  /** @internal Somebody looks at what becomes of it. */
+  isHandled = false;
+  /** @internal */
+  reactions: (Reaction | Watcher)[] | undefined = undefined;
 
   constructor(executor: (resolve: Resolve<Value>, reject: Reject) => void) {
-    const { resolve, reject } = this.#resolvers();
+    // Promises of this module's own are settled by it.
+    if (executor === OPEN) return;
+    let isResolved = false;
+    const reject = (reason?: unknown): void => {
+      if (isResolved) return;
+      isResolved = true;
+      settle(this, REJECTED, reason);
+    };
     try {
-      executor(resolve, reject);
+      executor((value) => {
+        if (isResolved) return;
+        isResolved = true;
+        resolvePromise(this, value);
+      }, reject);
     } catch (error) {
       reject(error);
     }
   }
 
-  /** What the promise settled to; `undefined` while it is pending. */
-  get settled():
-    | { readonly ok: true; readonly value: Value }
-    | { readonly ok: false; readonly reason: unknown }
-    | undefined {
-    if (this.#state.kind === "pending") return undefined;
-    return this.#state.kind === "fulfilled"
-      ? { ok: true, value: this.#state.value }
-      : { ok: false, reason: this.#state.reason };
+  get [Symbol.toStringTag](): string {
+    return "Promise";
   }
 
   // oxlint-disable-next-line unicorn/no-thenable -- This is a promise.
@@ -84,20 +111,9 @@ export class GuestPromise<Value> implements Promise<Value> {
     onFulfilled?: ((value: Value) => Next | PromiseLike<Next>) | null,
     onRejected?: ((reason: unknown) => Other | PromiseLike<Other>) | null,
   ): GuestPromise<Next | Other> {
-    return new GuestPromise<Next | Other>((resolve, reject) => {
-      this.#react({
-        fulfilled: (value) => {
-          // Without a handler the value passes through, and `Next` is then `Value` itself.
-          if (typeof onFulfilled === "function") attempt(() => resolve(onFulfilled(value)), reject);
-          // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- As said above; a type cannot.
-          else resolve(value as unknown as Next);
-        },
-        rejected: (reason) => {
-          if (typeof onRejected === "function") attempt(() => resolve(onRejected(reason)), reject);
-          else reject(reason);
-        },
-      });
-    });
+    const target = openPromise<Next | Other>();
+    observe({ source: this, target, fulfilled: onFulfilled, rejected: onRejected });
+    return target;
   }
 
   catch<Other = never>(
@@ -107,22 +123,28 @@ export class GuestPromise<Value> implements Promise<Value> {
   }
 
   finally(onFinally?: (() => void) | null): GuestPromise<Value> {
+    if (typeof onFinally !== "function") return this.then(onFinally, onFinally);
     return this.then(
-      (value) => GuestPromise.resolve(onFinally?.()).then(() => value),
+      (value) => GuestPromise.resolve(onFinally()).then(() => value),
       (reason) =>
-        GuestPromise.resolve(onFinally?.()).then(() => {
+        GuestPromise.resolve(onFinally()).then(() => {
           throw reason;
         }),
     );
   }
 
   static resolve<Value>(value?: Value | PromiseLike<Value>): GuestPromise<Value> {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Without a value, `Value` is `undefined`.
-    return value instanceof GuestPromise ? value : new GuestPromise((resolve) => resolve(value as Value));
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a promise of this kind is one of its value
+    if (value instanceof GuestPromise) return value as GuestPromise<Value>;
+    const promise = openPromise<Value>();
+    resolvePromise(promise, value);
+    return promise;
   }
 
   static reject<Value = never>(reason?: unknown): GuestPromise<Value> {
-    return new GuestPromise((_, reject) => reject(reason));
+    const promise = openPromise<Value>();
+    settle(promise, REJECTED, reason);
+    return promise;
   }
 
   static withResolvers<Value>(): { promise: GuestPromise<Value>; resolve: Resolve<Value>; reject: Reject } {
@@ -164,53 +186,142 @@ export class GuestPromise<Value> implements Promise<Value> {
   static any<Value>(values: Iterable<Value | PromiseLike<Value>>): GuestPromise<Value> {
     // The mirror of `all`: the first value wins, and only all reasons together reject.
     return new GuestPromise((resolve, reject) => {
-      collect<Value, unknown>(values, (promise, index, found) =>
-        promise.then(resolve, (reason) => found(index, reason)),
-      ).then((reasons) => reject(new AggregateError(reasons, "all promises were rejected")));
+      const all = [...values];
+      const reasons: unknown[] = [];
+      let waitingFor = all.length;
+      const lose = (): void => reject(new AggregateError(reasons, "All promises were rejected"));
+      if (waitingFor === 0) lose();
+      for (const [index, value] of all.entries()) {
+        GuestPromise.resolve(value).then(resolve, (reason) => {
+          reasons[index] = reason;
+          if (--waitingFor === 0) lose();
+        });
+      }
     });
   }
+}
 
-  #resolvers(): { resolve: Resolve<Value>; reject: Reject } {
-    let isDone = false;
-    const once = (act: () => void): void => {
-      if (isDone) return;
-      isDone = true;
-      act();
-    };
-    return {
-      resolve: (value) => once(() => this.#resolve(value)),
-      reject: (reason) => once(() => this.#settle({ kind: "rejected", reason })),
-    };
-  }
+/** A promise that this module's functions settle. */
+export function openPromise<Value>(): GuestPromise<Value> {
+  return new GuestPromise<Value>(OPEN);
+}
 
-  #resolve(value: Value | PromiseLike<Value>): void {
-    if (value === this)
-      return this.#settle({ kind: "rejected", reason: new TypeError("a promise that waits for itself") });
-    if (!isObject(value)) return this.#settle({ kind: "fulfilled", value });
-    const { resolve, reject } = this.#resolvers();
-    attempt(() => {
-      const then: unknown = Reflect.get(value, "then");
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Without `then` it is no PromiseLike.
-      if (typeof then !== "function") return this.#settle({ kind: "fulfilled", value: value as Value });
-      addJob(() => attempt(() => Reflect.apply(then, value, [resolve, reject]), reject));
-    }, reject);
-  }
+/** Fulfils a promise of `openPromise` with what is no promise itself, or rejects it. */
+export function settlePromise<Value>(promise: GuestPromise<Value>, isFulfilled: boolean, outcome: unknown): void {
+  if (promise.state === PENDING) settle(promise, isFulfilled ? FULFILLED : REJECTED, outcome);
+}
 
-  #settle(state: Exclude<State<Value>, { kind: "pending" }>): void {
-    if (this.#state.kind !== "pending") return;
-    const { reactions } = this.#state;
-    this.#state = state;
-    if (state.kind === "rejected" && reactions.length === 0 && unheard.size < UNHEARD_MAX) unheard.add(this);
-    for (const reaction of reactions) this.#react(reaction);
-  }
+/** Tells `watcher` when its promise has settled, at once and not as a job; it must not have settled yet. */
+export function watch(watcher: Watcher): void {
+  const { watched } = watcher;
+  watched.isHandled = true;
+  if (watched.reactions === undefined) watched.reactions = [watcher];
+  else watched.reactions.push(watcher);
+}
 
-  #react(reaction: Reaction<Value>): void {
-    const state = this.#state;
-    if (state.kind === "rejected") unheard.delete(this);
-    if (state.kind === "pending") state.reactions.push(reaction);
-    else if (state.kind === "fulfilled") addJob(() => reaction.fulfilled(state.value));
-    else addJob(() => reaction.rejected(state.reason));
+/** Looks at a promise's outcome, which counts as handling it: `undefined` while it is pending. */
+export function outcomeOf(
+  promise: GuestPromise<unknown>,
+): { readonly isFulfilled: boolean; readonly outcome: unknown } | undefined {
+  if (promise.state === PENDING) return undefined;
+  promise.isHandled = true;
+  if (promise.state === REJECTED) unhandled.delete(promise);
+  return { isFulfilled: promise.state === FULFILLED, outcome: promise.outcome };
+}
+
+function OPEN(): void {}
+
+function observe(reaction: Reaction): void {
+  const { source } = reaction;
+  if (!source.isHandled) {
+    source.isHandled = true;
+    if (source.state === REJECTED) unhandled.delete(source);
   }
+  if (source.state !== PENDING) jobs.push(reaction);
+  else if (source.reactions === undefined) source.reactions = [reaction];
+  else source.reactions.push(reaction);
+}
+
+function react({ source, target, fulfilled, rejected }: Reaction): void {
+  const handler = source.state === FULFILLED ? fulfilled : rejected;
+  if (typeof handler !== "function") {
+    settle(target, source.state === FULFILLED ? FULFILLED : REJECTED, source.outcome);
+    return;
+  }
+  let value: unknown;
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `then` was given a handler of this promise's value
+    value = handler(source.outcome as never);
+  } catch (error) {
+    settle(target, REJECTED, error);
+    return;
+  }
+  resolvePromise(target, value);
+}
+
+/** §27.2.1.3.2, from step 7 on. */
+function resolvePromise(promise: GuestPromise<unknown>, value: unknown): void {
+  if ((typeof value !== "object" || value === null) && typeof value !== "function") {
+    settle(promise, FULFILLED, value);
+    return;
+  }
+  if (value === promise) {
+    settle(promise, REJECTED, new TypeError("a promise that waits for itself"));
+    return;
+  }
+  if (value instanceof GuestPromise && value.then === GuestPromise.prototype.then) {
+    jobs.push({ adopts: value, target: promise });
+    return;
+  }
+  let then: unknown;
+  try {
+    then = Reflect.get(value, "then");
+  } catch (error) {
+    settle(promise, REJECTED, error);
+    return;
+  }
+  if (typeof then === "function") addJob(() => follow(promise, value, then));
+  else settle(promise, FULFILLED, value);
+}
+
+/** Becomes what another promise becomes. */
+function adopt(source: GuestPromise<unknown>, target: GuestPromise<unknown>): void {
+  observe({ source, target, fulfilled: undefined, rejected: undefined });
+}
+
+/** Becomes what somebody else's promise becomes. */
+function follow(promise: GuestPromise<unknown>, value: object, then: CallableFunction): void {
+  let isOver = false;
+  try {
+    Reflect.apply(then, value, [
+      (next: unknown) => {
+        if (isOver) return;
+        isOver = true;
+        resolvePromise(promise, next);
+      },
+      (reason: unknown) => {
+        if (isOver) return;
+        isOver = true;
+        settle(promise, REJECTED, reason);
+      },
+    ]);
+  } catch (error) {
+    if (!isOver) settle(promise, REJECTED, error);
+    isOver = true;
+  }
+}
+
+function settle(promise: GuestPromise<unknown>, state: 1 | 2, outcome: unknown): void {
+  promise.state = state;
+  promise.outcome = outcome;
+  const { reactions } = promise;
+  if (reactions !== undefined) {
+    promise.reactions = undefined;
+    for (const reaction of reactions) {
+      if ("watched" in reaction) reaction.settled();
+      else jobs.push(reaction);
+    }
+  } else if (state === REJECTED && !promise.isHandled && unhandled.size < UNHANDLED_MAX) unhandled.add(promise);
 }
 
 /** Waits for each of `values` as `wait` says, and resolves to what was found, in order. */
@@ -234,18 +345,6 @@ function collect<Value, Found>(
     };
     all.forEach((value, index) => wait(GuestPromise.resolve(value), index, found, reject));
   });
-}
-
-function attempt(run: () => void, reject: Reject): void {
-  try {
-    run();
-  } catch (error) {
-    reject(error);
-  }
-}
-
-function isObject(value: unknown): value is object {
-  return (typeof value === "object" && value !== null) || typeof value === "function";
 }
 
 function ignore(): void {}

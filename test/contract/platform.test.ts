@@ -256,6 +256,18 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     expect(request).toEqual({ "x-do": "throw later" });
   });
 
+  test("a rejection that nobody looks at fails the call, in the sandbox, and says where", async () => {
+    if (engine === "native") return;
+    for (const [what, message] of [
+      ["unhandled", "left alone"],
+      ["left alone", "at once"],
+    ] as const) {
+      const { outcome } = await send(asks(what));
+      expect(outcome.ok ? "" : outcome.error.message).toContain(`unhandled rejection: Error: ${message}`);
+    }
+    expect((await send(asks("both"))).outcome.ok).toBe(true);
+  });
+
   test("a body is read whole, and goes on as it came", async () => {
     const { request, forwarded } = await send(asks("body", {}, pieces(["hel", "lo", " world"])));
     expect(request["x-a"]).toBe("11 hello");

@@ -69,7 +69,7 @@ export class RunningControl implements AsyncDisposable {
   }
 
   /** Does `change`, and returns once every proxy runs what came of it. It has to change something for at least one. */
-  async rollOut(change: () => Promise<void>): Promise<void> {
+  async rollOut(change: () => Promise<void>, withinMs?: number): Promise<void> {
     // A proxy serves its first snapshot before control has heard of it: what it runs then is no change.
     const before = await until("every proxy to have said what it runs", async () => {
       const now = await this.proxies();
@@ -77,14 +77,18 @@ export class RunningControl implements AsyncDisposable {
       return isSettled ? new Map(now.map(({ id, version }) => [id, version])) : undefined;
     });
     await change();
-    await until("every proxy to run what was applied", async () => {
-      const now = await this.proxies();
-      const refused = now.find(({ status }) => status === "refused" || status === "unpublishable");
-      if (refused !== undefined) throw new Error(`${refused.id} refused it: ${JSON.stringify(refused)}`);
-      const isDone =
-        now.every(({ status }) => status === "synced") && now.some(({ id, version }) => before.get(id) !== version);
-      return isDone ? true : undefined;
-    });
+    await until(
+      "every proxy to run what was applied",
+      async () => {
+        const now = await this.proxies();
+        const refused = now.find(({ status }) => status === "refused" || status === "unpublishable");
+        if (refused !== undefined) throw new Error(`${refused.id} refused it: ${JSON.stringify(refused)}`);
+        const isDone =
+          now.every(({ status }) => status === "synced") && now.some(({ id, version }) => before.get(id) !== version);
+        return isDone ? true : undefined;
+      },
+      withinMs,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
