@@ -52,6 +52,32 @@ export const FilterUpstream = z.strictObject({
 });
 export type FilterUpstream = z.infer<typeof FilterUpstream>;
 
+/** By what requests are told apart where some of them meet another version: an attribute, or a field in lower case. */
+export const ChoiceKey = z.string().regex(/^(?:request\.id|source\.(?:ip|principal)|[a-z0-9!#$%&'*+\-^_`|~]+)$/u, {
+  error: "must be request.id, source.ip, source.principal or a header's name in lower case",
+});
+
+/** Another version of a filter, on trial beside the live one. */
+export const FilterCandidate = z.strictObject({
+  /** Names this trial: another version, configuration, share or mode is another trial, whose counts begin at none. */
+  trial: z.string().min(1).max(128),
+  source: FilterSource,
+  config: z.record(z.string(), z.unknown()).default({}),
+  upstreams: z.record(z.string(), FilterUpstream).default({}),
+  /**
+   * `canary`: it decides in the live version's place for its share of the exchanges; where it fails, the live one decides.
+   * `shadow`: it sees the heads that the live version sees, and nothing that it decides is done.
+   */
+  mode: z.enum(["canary", "shadow"]).default("canary"),
+  /** Share of the exchanges. Default `100`. */
+  percent: z.number().min(0).max(100).default(100),
+  /** Exchanges that have it in common meet the same version; those without it go by `request.id`. Default `request.id`. */
+  by: ChoiceKey.default("request.id"),
+  /** A shadow's calls to its upstreams are made; without it they fail, as calls may change what they reach. Default `false`. */
+  fetches: z.boolean().default(false),
+});
+export type FilterCandidate = z.infer<typeof FilterCandidate>;
+
 /** A filter in a listener's chain. */
 export const FilterUse = z.strictObject({
   /** Name of the use, unique in its chain; metrics and logs carry it. */
@@ -67,5 +93,11 @@ export const FilterUse = z.strictObject({
   limits: FilterLimits,
   /** One entry for each upstream that its manifest names. Default: none. */
   upstreams: z.record(z.string(), FilterUpstream).default({}),
+  candidate: FilterCandidate.optional(),
 });
 export type FilterUse = z.infer<typeof FilterUse>;
+
+/** How a version is called: a bundle by its digest, a filter of the proxy's own as `builtin/cors`. */
+export function versionName(source: FilterSource): string {
+  return source.kind === "bundle" ? source.bundle.digest : `builtin/${source.name}`;
+}

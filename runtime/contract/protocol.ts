@@ -1,6 +1,7 @@
 // What control and a proxy say to each other over the push connection: a WebSocket at `/v1/push`, one JSON message a frame.
 import { z } from "zod";
 import { Version } from "./snapshot.ts";
+import { TrialReport } from "./trial.ts";
 
 /** Where a proxy connects, below control's address. */
 export const PUSH_PATH = "/v1/push";
@@ -11,7 +12,16 @@ export const MESSAGE_MAX_BYTES = 16 * 1024 * 1024;
 
 const problem = z.strictObject({ path: z.string(), message: z.string() });
 
-/** What a proxy says. The first message of a connection is `hello`; then one `ack` or `nack` for each `push`. */
+const Trials = z.strictObject({ kind: z.literal("trials"), trials: z.array(TrialReport).min(1).max(100) });
+
+/** What a proxy tells by itself; nobody answers it. */
+export const Told = z.discriminatedUnion("kind", [
+  /** Once a second, as long as filters of its snapshot have candidates. */
+  Trials,
+]);
+export type Told = z.infer<typeof Told>;
+
+/** What a proxy says. The first message of a connection is `hello`; then one `ack` or `nack` for each `push`, and what it tells by itself. */
 export const ProxyMessage = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("hello"),
@@ -26,6 +36,7 @@ export const ProxyMessage = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("ack"), version: Version }),
   z.strictObject({ kind: z.literal("nack"), version: Version, problems: z.array(problem).min(1).max(1000) }),
+  Trials,
 ]);
 export type ProxyMessage = z.infer<typeof ProxyMessage>;
 

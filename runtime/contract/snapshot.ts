@@ -81,11 +81,17 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
         });
       names.add(name);
     });
-    filters.forEach(({ upstreams }, index) => {
-      for (const [name, { cluster }] of Object.entries(upstreams)) {
-        if (clusters.has(cluster)) continue;
-        const path = renderPath(["filters", index, "upstreams", name, "cluster"], `${root}${direction}`);
-        problems.push({ path, message: `${JSON.stringify(cluster)} is not a cluster of this snapshot` });
+    filters.forEach(({ upstreams, candidate }, index) => {
+      const versions = [
+        [upstreams, ["filters", index, "upstreams"]],
+        [candidate?.upstreams ?? {}, ["filters", index, "candidate", "upstreams"]],
+      ] as const;
+      for (const [entries, keys] of versions) {
+        for (const [name, { cluster }] of Object.entries(entries)) {
+          if (clusters.has(cluster)) continue;
+          const path = renderPath([...keys, name, "cluster"], `${root}${direction}`);
+          problems.push({ path, message: `${JSON.stringify(cluster)} is not a cluster of this snapshot` });
+        }
       }
     });
   }
