@@ -5,13 +5,16 @@ import { join } from "node:path";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { BUILTIN_FILTERS } from "./builtin-filters.ts";
+import type { Callout } from "./chain/callout.ts";
 import { compileChain } from "./chain/chain.ts";
 import { compileTcpChain } from "./chain/tcp-chain.ts";
 import type { Filter } from "./chain/filter.ts";
+import { withCandidate } from "./chain/with-candidate.ts";
 import { witnessFilter, type Witness } from "./chain/witness.ts";
 import { ChunkClock } from "./codec/chunk-clock.ts";
 import type { BundleFile, BundleRef } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
+import type { Told } from "./contract/protocol.ts";
 import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
 import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Exchange, Random, Schedule } from "./exchange/exchange.ts";
@@ -29,6 +32,7 @@ import { renderExposition } from "./telemetry/exposition.ts";
 import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
+import { TrialReports } from "./telemetry/trial-reports.ts";
 import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
 import { buildFilter } from "./wasm/build-filter.ts";
@@ -71,6 +75,8 @@ export interface DataPathOptions extends Ambient {
   readonly builtins?: ReadonlyMap<string, AnyFilter>;
   /** When filters' timers and deadlines are due. Default: by the system's timers. */
   readonly schedule?: Schedule;
+  /** Takes what control is to be told; `false` where nobody hears it. Default: nobody does. */
+  readonly tell?: (told: Told) => boolean;
   /** Told of each call of a filter, where a filter is developed or tested. Default: nobody is. */
   readonly witness?: Witness;
   /** Told of each exchange that is over, with the monotonic time. Default: nobody is. */
@@ -104,7 +110,8 @@ export interface DataPath {
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const { bootstrap, log, random, fetchFile, isAlone, witness, ended } = options;
   const clock = new ChunkClock(options.clock);
-  const { builtins = BUILTIN_FILTERS, schedule = runLater, sharedMemory = new PrivateMemory() } = options;
+  const { builtins = BUILTIN_FILTERS, schedule = runLater, tell = () => false } = options;
+  const { sharedMemory = new PrivateMemory() } = options;
   const shared = new SharedState(sharedMemory, clock.exact);
   const startedAtMs = clock.now();
   const engine = chooseEngine(bootstrap.wasmEngine, {
@@ -141,6 +148,13 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     if (openForMs > 0) log.warn({ filter, openForMs }, "a filter keeps failing, and is not asked for a while");
     else log.info({ filter }, "a filter that kept failing serves again");
   }
+  const trials = new TrialReports({
+    clock,
+    schedule,
+    tell: (reports) => tell({ kind: "trials", trials: reports }),
+    failed: (run) => filterFailures.filterRan(run),
+    stopped: (filter, reason) => log.warn({ filter, reason }, "a filter's candidate was stopped"),
+  });
   function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
     const bundle = (): BundleRef | undefined => findBundle(serving.generation?.snapshot, fields["filter"]);
     lines.write(fields, message, bundle, (told, what) => log[level](told, what));
@@ -168,7 +182,9 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const deps: GenerationDeps = {
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
-    buildFilter: (use) =>
+    watchTrial: (use) => trials.watch(use),
+    combine: (use, versions) => withCandidate(use, versions, clock.exact, schedule),
+    buildFilter: (use, isShadow) =>
       buildFilter(use, {
         builtins,
         engine: engine.value,
@@ -176,7 +192,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         clock: clock.exact,
         schedule,
         log: logFilter,
-        callout,
+        callout: isShadow ? NO_CALLOUT : callout,
         declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
         shared,
       }),
@@ -212,7 +228,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
         vespid_shared_counters_displaced: shared.displaced,
         vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,
-      }),
+      }) + trials.render(),
     stop: () => {
       clearInterval(sweep);
       serving.stop();
@@ -222,12 +238,22 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   return { ok: true, value };
 }
 
-/** The bundle that runs under a filter's name. */
+/** The bundle that runs under a filter's name; candidates go by `NAME~candidate` and `NAME~shadow`. */
 function findBundle(snapshot: Snapshot | undefined, filter: unknown): BundleRef | undefined {
+  if (typeof filter !== "string") return undefined;
+  const [filterName, version] = filter.split("~");
   const uses = [...(snapshot?.inbound.filters ?? []), ...(snapshot?.outbound.filters ?? [])];
-  const source = uses.find(({ name }) => name === filter)?.source;
+  const use = uses.find(({ name }) => name === filterName);
+  const source = version === undefined ? use?.source : use?.candidate?.source;
   return source?.kind === "bundle" ? source.bundle : undefined;
 }
+
+/** A shadow's calls: they might change what they reach. */
+const NO_CALLOUT: Callout = () =>
+  Promise.resolve({
+    ok: false,
+    error: { kind: "failed", message: "a shadow calls nobody, unless its candidate has fetches" },
+  });
 
 /** As the system's timers do. */
 function runLater(run: () => void, afterMs: number): () => void {

@@ -6,13 +6,19 @@ import type { StartFiltered, TcpChain } from "./chain/tcp-chain.ts";
 import { LiveCluster } from "./cluster/cluster.ts";
 import type { Cluster } from "./contract/cluster.ts";
 import { Http2Client } from "./contract/http2.ts";
-import type { FilterUse } from "./contract/filter.ts";
 import type { Parsed, Problem } from "./contract/problem.ts";
 import { Route, type VirtualHost } from "./contract/route.ts";
 import type { Snapshot, Version } from "./contract/snapshot.ts";
 import { ClientTls } from "./contract/tls.ts";
 import type { Clock, Decision, Direction, Layer, Random, Service } from "./exchange/exchange.ts";
 import { compose } from "./exchange/service.ts";
+import {
+  buildFilters,
+  discardFilters,
+  type FilterShares,
+  type FilterSharesDeps,
+  type Shared,
+} from "./filter-shares.ts";
 import { answerGrpc } from "./grpc/local-reply.ts";
 import { translateGrpcWeb } from "./grpc/web.ts";
 import type { Reception } from "./listener/arrival.ts";
@@ -43,11 +49,10 @@ export interface Application {
 }
 
 /** What building a generation needs from the proxy. */
-export interface GenerationDeps {
+export interface GenerationDeps extends FilterSharesDeps {
   readonly applications: readonly Application[];
   /** Outermost layer: request ids and what is told of each exchange. */
   readonly observe: Layer;
-  readonly buildFilter: (use: FilterUse) => Promise<Parsed<Filter>>;
   /** Where redirected connections were going; shared by all generations. */
   readonly originalDestinations: OriginalDestinations<Target>;
   readonly compileChain: (filters: readonly Filter[]) => Layer;
@@ -90,13 +95,8 @@ export interface Generation {
 /** Things by fingerprint, each with the number of generations that hold it. */
 interface Shares {
   readonly targets: Map<string, Shared<Target>>;
-  readonly filters: Map<string, Shared<Filter>>;
+  readonly filters: FilterShares;
   readonly contexts: ContextCache;
-}
-
-interface Shared<T> {
-  readonly value: T;
-  holders: number;
 }
 
 /** Builds a generation, or says every reason why not; then nothing of it stays. */
@@ -106,38 +106,19 @@ export async function buildGeneration(
   deps: GenerationDeps,
   previous: Generation | undefined,
 ): Promise<Parsed<Generation>> {
-  const filters = new Map<string, Shared<Filter>>();
-  const problems: Problem[] = [];
-  const chains = { inbound: [] as Filter[], outbound: [] as Filter[] };
-  for (const direction of ["inbound", "outbound"] as const) {
-    for (const [index, use] of snapshot[direction].filters.entries()) {
-      const fingerprint = `${direction} ${JSON.stringify(use)}`;
-      const shared = previous?.shares.filters.get(fingerprint) ?? filters.get(fingerprint);
-      const built = shared === undefined ? await deps.buildFilter(use) : { ok: true as const, value: shared.value };
-      if (built.ok) {
-        filters.set(fingerprint, shared ?? { value: built.value, holders: 0 });
-        chains[direction].push(built.value);
-      } else {
-        problems.push(
-          ...built.problems.map(({ path, message }) => ({
-            path: joinPath(`${direction}.filters[${index}]`, path),
-            message,
-          })),
-        );
-      }
-    }
-  }
-  if (problems.length > 0) {
-    for (const shared of filters.values()) if (shared.holders === 0) shared.value.stop();
-    return { ok: false, problems };
-  }
+  const filters = await buildFilters(snapshot, deps, previous?.shares.filters);
+  if (!filters.ok) return filters;
+  const { shares, chains } = filters.value;
   const transport = buildTransport(snapshot, deps, previous);
   if (!transport.ok) {
-    for (const shared of filters.values()) if (shared.holders === 0) shared.value.stop();
+    discardFilters(shares);
     return transport;
   }
   const { targets, contexts, receptions } = transport.value;
-  return { ok: true, value: assemble(snapshot, version, deps, { targets, filters, contexts }, chains, receptions) };
+  return {
+    ok: true,
+    value: assemble(snapshot, version, deps, { targets, filters: shares, contexts }, chains, receptions),
+  };
 }
 
 type Receptions = Readonly<Record<"inbound" | "outbound", (application: string | undefined) => Reception>>;
@@ -367,8 +348,4 @@ export function buildTarget(
 ): Target {
   const cluster = new LiveCluster(config, random, sourceAddress);
   return { config, cluster, tls, pool: new Pool(cluster, tls) };
-}
-
-function joinPath(root: string, path: string): string {
-  return path === "" ? root : `${root}.${path}`;
 }

@@ -4,6 +4,7 @@ import { startAdmin, type AdminServer } from "./admin/admin.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import type { BundleFile } from "./contract/bundle.ts";
 import { renderProblem, type Parsed, type Problem } from "./contract/problem.ts";
+import type { Told } from "./contract/protocol.ts";
 import type { Version } from "./contract/snapshot.ts";
 import { versionOf } from "./contract/version.ts";
 import { assembleDataPath, type Ambient, type DataPath } from "./data-path.ts";
@@ -39,7 +40,8 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Amb
   function fetchFile(file: BundleFile): Promise<Result<Uint8Array, string>> {
     return sync?.fetchFile(file) ?? Promise.resolve(NO_CONTROL);
   }
-  const assembled = assembleDataPath({ bootstrap, log, fetchFile, isAlone: true, ...ambient });
+  const tell = (told: Told): boolean => sync?.tell(told) ?? false;
+  const assembled = assembleDataPath({ bootstrap, log, fetchFile, isAlone: true, tell, ...ambient });
   if (!assembled.ok) return assembled;
   const path = assembled.value;
   const { serving } = path;

@@ -88,6 +88,7 @@ class Supervisor implements RunningProxy {
     this.#fleet = new Fleet({
       start: (crew, slot) => this.#startWorker(crew, slot),
       retired: (member) => this.#ledger.retire(member.stats),
+      told: (told) => void this.#sync?.tell(told),
       closePorts: () => closePorts(this.#ports),
       drainTimeMs: bootstrap.drainTimeMs,
       ...ambient,

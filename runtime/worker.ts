@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { z } from "zod";
 import type { Bootstrap } from "./bootstrap.ts";
 import type { Problem } from "./contract/problem.ts";
+import type { Told } from "./contract/protocol.ts";
 import { assembleDataPath, type Ambient, type DataPath } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
 import type { Door, Prepared } from "./serving.ts";
@@ -61,9 +62,13 @@ class Worker implements RunningWorker {
     this.#log = log;
     const { bootstrap } = given;
     const fetchFile = fileSource(bootstrap, log, ambient);
+    const tell = (told: Told): boolean => {
+      this.#link.send({ kind: "told", told });
+      return true;
+    };
     const sharedMemory =
       given.shared === undefined ? new PrivateMemory() : new MappedMemory(`/proc/self/fd/${given.shared}`);
-    const path = assembleDataPath({ bootstrap, log, fetchFile, isAlone: false, sharedMemory, ...ambient });
+    const path = assembleDataPath({ bootstrap, log, fetchFile, isAlone: false, tell, sharedMemory, ...ambient });
     this.#path = path.ok ? path.value : undefined;
     this.#problems = path.ok ? [] : path.problems;
     this.#link = openLink({

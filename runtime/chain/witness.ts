@@ -77,9 +77,10 @@ export function witnessFilter(filter: Filter, tell: Witness, nowMs: () => number
 }
 
 /** What edits can change, by name. */
-type Picture = ReadonlyMap<string, readonly string[]>;
+export type Picture = ReadonlyMap<string, readonly string[]>;
 
-function pictureOf(exchange: Exchange, reply: Reply | undefined): Picture {
+/** An exchange as it is now. */
+export function pictureOf(exchange: Exchange, reply: Reply | undefined): Picture {
   const picture = new Map<string, readonly string[]>();
   if (reply !== undefined) picture.set(":status", [String(reply.status)]);
   const headers: HeaderMap = reply === undefined ? exchange.headers : reply.headers;
@@ -91,7 +92,8 @@ function pictureOf(exchange: Exchange, reply: Reply | undefined): Picture {
   return picture;
 }
 
-function compare(before: Picture, after: Picture): readonly WitnessedEdit[] {
+/** What was done in between. */
+export function compare(before: Picture, after: Picture): readonly WitnessedEdit[] {
   const edits: WitnessedEdit[] = [];
   for (const name of before.keys()) if (!after.has(name)) edits.push({ kind: "remove", name, value: "" });
   for (const [name, values] of after) {

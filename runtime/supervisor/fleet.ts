@@ -1,6 +1,7 @@
 // All workers of a proxy. The fleet decides who starts, who is given what and who accepts from which sockets; processes,
 // sockets and snapshots come from outside.
 import type { Problem } from "../contract/problem.ts";
+import type { Told } from "../contract/protocol.ts";
 import type { Clock, Random } from "../exchange/exchange.ts";
 import { Crew, renderEnding } from "./crew.ts";
 import { Member, type Ending, type Plan, type WorkerProcess } from "./member.ts";
@@ -36,6 +37,8 @@ export interface FleetOptions {
   readonly start: (crew: number, slot: number) => WorkerProcess;
   /** A worker is gone for good, with what it counted last (and last said of it). */
   readonly retired: (member: Member) => void;
+  /** A worker tells control something. */
+  readonly told: (told: Told) => void;
   /** Nobody is to be given sockets any more: the supervisor lets go of its own. */
   readonly closePorts: () => void;
   readonly drainTimeMs: number;
@@ -244,6 +247,8 @@ export class Fleet {
       case "released":
         member.hasReleased = true;
         return this.#changed();
+      case "told":
+        return this.#options.told(report.told);
       case "hello":
       case "beat":
         return undefined;

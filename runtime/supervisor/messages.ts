@@ -1,6 +1,7 @@
 // What a supervisor and its workers say to each other. A worker of an older version may hear a newer supervisor, since the
 // supervisor is replaced first: what is not known is left alone, and what is not understood changes PROTOCOL.
 import { z } from "zod";
+import { Told } from "../contract/protocol.ts";
 import { Version } from "../contract/snapshot.ts";
 
 /** Both sides of a channel speak the same one, or the worker is only told to drain (by SIGTERM). */
@@ -54,6 +55,8 @@ export const Report = z.discriminatedUnion("kind", [
   /** It cannot work at all, or not on these rows. */
   z.object({ kind: z.literal("failed"), problems }),
   z.object({ kind: z.literal("answer"), id, text: z.string() }),
+  /** For control. */
+  z.object({ kind: z.literal("told"), told: Told }),
   z.object({ kind: z.literal("released") }),
   /** It was told to end by a signal. */
   z.object({ kind: z.literal("draining") }),

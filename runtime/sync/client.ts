@@ -1,6 +1,6 @@
 // The connection to control: kept up for as long as the proxy runs, and trusted with nothing. Whatever comes is checked, and the worst it can do is cost a reconnection.
 import { parseWith, renderProblem } from "../contract/problem.ts";
-import { ControlMessage, MESSAGE_MAX_BYTES, PUSH_PATH, type ProxyMessage } from "../contract/protocol.ts";
+import { ControlMessage, MESSAGE_MAX_BYTES, PUSH_PATH, type ProxyMessage, type Told } from "../contract/protocol.ts";
 import type { Random } from "../exchange/exchange.ts";
 import type { Applier } from "./apply.ts";
 import { jitteredBackoffMs } from "./backoff.ts";
@@ -12,6 +12,9 @@ export type ClientState =
   | { readonly kind: "connected"; readonly sinceMs: number }
   | { readonly kind: "stopped" };
 
+/** Beyond it, control reads too slowly: more is not said. */
+const BUFFERED_MAX_BYTES = 8 * 1024 * 1024;
+
 export interface ClientOptions {
   readonly control: string;
   readonly node: SyncNode;
@@ -22,16 +25,23 @@ export interface ClientOptions {
   readonly now: () => number;
 }
 
+export interface Client {
+  state(): ClientState;
+  /** `false` where there is no connection: it was not said. */
+  tell(told: Told): boolean;
+  stop(): void;
+}
+
 /** Connects, says hello, answers pushes; reconnects for ever with jittered backoff. */
-export function startClient(options: ClientOptions): { state(): ClientState; stop(): void } {
+export function startClient(options: ClientOptions): Client {
   const { timing, random, log, now } = options;
   let state: ClientState = { kind: "connecting", failures: 0, lastError: undefined };
   let failures = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let closeCurrent: (() => void) | undefined;
+  let current: Connection | undefined;
 
   function connect() {
-    closeCurrent = openConnection(options, {
+    current = openConnection(options, {
       opened() {
         state = { kind: "connected", sinceMs: now() };
         log.info({ control: options.control }, "connected to control");
@@ -58,10 +68,11 @@ export function startClient(options: ClientOptions): { state(): ClientState; sto
 
   return {
     state: () => state,
+    tell: (told) => current?.send(told) ?? false,
     stop() {
       state = { kind: "stopped" };
       clearTimeout(timer);
-      closeCurrent?.();
+      current?.end("stopped");
     },
   };
 }
@@ -74,8 +85,14 @@ interface ConnectionEvents {
   ended(reason: string): void;
 }
 
-/** One connection, from the attempt to its end. Returns what ends it. */
-function openConnection(options: ClientOptions, events: ConnectionEvents): () => void {
+interface Connection {
+  /** `false` where it is not open. */
+  send(message: ProxyMessage): boolean;
+  end(reason: string): void;
+}
+
+/** One connection, from the attempt to its end. */
+function openConnection(options: ClientOptions, events: ConnectionEvents): Connection {
   const { node, applier, timing } = options;
   const url = new URL(PUSH_PATH, options.control);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -97,8 +114,10 @@ function openConnection(options: ClientOptions, events: ConnectionEvents): () =>
     events.ended(reason);
   }
 
-  function send(message: ProxyMessage) {
-    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
+  function send(message: ProxyMessage): boolean {
+    if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > BUFFERED_MAX_BYTES) return false;
+    socket.send(JSON.stringify(message));
+    return true;
   }
 
   async function receive(data: unknown) {
@@ -129,7 +148,7 @@ function openConnection(options: ClientOptions, events: ConnectionEvents): () =>
   socket.addEventListener("close", ({ code, reason }) =>
     end(`closed with ${code}${reason === "" ? "" : `: ${reason}`}`),
   );
-  return () => end("stopped");
+  return { send, end };
 }
 
 type Received = { readonly ok: true; readonly value: ControlMessage } | { readonly ok: false; readonly error: string };

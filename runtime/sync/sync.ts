@@ -2,11 +2,12 @@
 import { join } from "node:path";
 import type { BundleFile } from "../contract/bundle.ts";
 import type { Problem } from "../contract/problem.ts";
+import type { Told } from "../contract/protocol.ts";
 import type { Version } from "../contract/snapshot.ts";
 import type { Random } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import { createApplier } from "./apply.ts";
-import { startClient, type ClientState } from "./client.ts";
+import { startClient, type Client, type ClientState } from "./client.ts";
 import { createFileCache, type FileCache } from "./fetch-bundle.ts";
 import { loadLastGood, saveLastGood } from "./last-good.ts";
 
@@ -84,6 +85,8 @@ export interface Sync {
   state(): SyncState;
   /** A bundle's file, verified: from the cache, else from control. The error says what went wrong, for a problem's message. */
   fetchFile(file: BundleFile): Promise<Result<Uint8Array, string>>;
+  /** Tells control something; `false` where there is no connection to it. */
+  tell(told: Told): boolean;
   /** Disconnects; an apply in progress is waited for. */
   stop(): Promise<void>;
 }
@@ -117,7 +120,7 @@ export function startSync(options: SyncOptions): Sync {
     log,
     now,
   });
-  let client: { state(): ClientState; stop(): void } | undefined;
+  let client: Client | undefined;
   let isStopped = false;
 
   async function restore(): Promise<boolean> {
@@ -138,6 +141,7 @@ export function startSync(options: SyncOptions): Sync {
       refused: applier.refused(),
     }),
     fetchFile: (file) => files.fetchFile(file),
+    tell: (told) => client?.tell(told) ?? false,
     async stop() {
       isStopped = true;
       files.stop();

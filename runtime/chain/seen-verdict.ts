@@ -1,0 +1,69 @@
+// Verdicts as people compare them: kind, status and edits, without the values of what is secret.
+import type { SeenEdit, SeenVerdict } from "../contract/trial.ts";
+import type { Body } from "../exchange/body.ts";
+import type { Verdict } from "./filter.ts";
+import { REDACTED, Secrets } from "./secrets.ts";
+import { TransformedBody } from "./transformed-body.ts";
+import { summaryOf } from "./trial.ts";
+import { compare, type Picture } from "./witness.ts";
+
+/** A verdict with its edits as they were made, which are not shown before they are redacted. */
+export interface Described {
+  readonly seen: Omit<SeenVerdict, "edits">;
+  readonly edits: readonly SeenEdit[];
+}
+
+const EDITS_MAX = 64;
+const NAME_MAX_LENGTH = 256;
+const VALUE_MAX_LENGTH = 256;
+const REASON_MAX_LENGTH = 4096;
+const SECRETS = new Secrets();
+
+/** What a filter did between two pictures of an exchange. A reply's fields are told as edits. */
+export function describeVerdict(
+  verdict: Verdict,
+  before: Picture,
+  after: Picture,
+  bodies: { readonly before: Body; readonly after: Body },
+): Described {
+  const body =
+    bodies.before === bodies.after ? "kept" : bodies.after instanceof TransformedBody ? "transformed" : "touched";
+  switch (verdict.kind) {
+    case "proceed":
+      return { seen: { verdict: "proceed", body }, edits: compare(before, after) };
+    case "reply": {
+      const { status, headers } = verdict.reply;
+      const edits = [...headers].map(([name, value]) => ({ kind: "set" as const, name: name.toLowerCase(), value }));
+      return { seen: { verdict: "reply", status, body: "kept" }, edits };
+    }
+    case "failed":
+      return {
+        seen: { verdict: "failed", reason: summaryOf(verdict.failure).slice(0, REASON_MAX_LENGTH), body: "kept" },
+        edits: [],
+      };
+  }
+}
+
+/** Both verdicts, each with the edits that the other does not have. */
+export function differ(live: Described, candidate: Described): readonly [SeenVerdict, SeenVerdict] {
+  return [showOnly(live, candidate), showOnly(candidate, live)];
+}
+
+function showOnly({ seen, edits }: Described, other: Described): SeenVerdict {
+  const theirs = new Set(other.edits.map(keyOf));
+  const own = edits.filter((edit) => !theirs.has(keyOf(edit))).slice(0, EDITS_MAX);
+  return { ...seen, edits: own.map(show) };
+}
+
+function keyOf({ kind, name, value }: SeenEdit): string {
+  return `${kind} ${name}: ${value}`;
+}
+
+function show({ kind, name, value }: SeenEdit): SeenEdit {
+  const isSecret = kind !== "remove" && SECRETS.hasField(name);
+  return {
+    kind,
+    name: name.slice(0, NAME_MAX_LENGTH),
+    value: isSecret ? REDACTED : value.slice(0, VALUE_MAX_LENGTH),
+  };
+}
