@@ -11,6 +11,7 @@ import type { Identity } from "./compile/world.ts";
 import { createDebounce, DEBOUNCE, type DebounceTiming } from "./push/debounce.ts";
 import { createGateway, type GatewayLog, type GatewayTiming, type Peer, type Publication } from "./push/gateway.ts";
 import { publishFrom } from "./push/publication.ts";
+import { createRollouts } from "./rollout/rollouts.ts";
 import { renderKey } from "./resource/resource.ts";
 import type { Store } from "./store/store.ts";
 
@@ -63,11 +64,19 @@ export function startControl(options: ControlOptions): Control {
     now,
   });
   const publicationFor: (identity: Identity) => Parsed<Publication> = publishFrom(() => desired.world());
-  const gateway = createGateway({ publicationFor, timing: options.gateway, log, now });
+  const rollouts = createRollouts({ store, desired, log, now });
+  const gateway = createGateway({
+    publicationFor,
+    told: ({ trials }, { id }) => rollouts.told(trials, id),
+    timing: options.gateway,
+    log,
+    now,
+  });
   const app = createApp({
     store,
     desired,
     gateway,
+    rollouts,
     now,
     deriveBundle: options.deriveBundle,
     checkToken: token.check,

@@ -2,10 +2,12 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Gateway } from "../push/gateway.ts";
+import type { Rollouts } from "../rollout/rollouts.ts";
 import type { Store } from "../store/store.ts";
 import { isLoopbackAddress, isLoopbackHost, type CheckToken } from "./auth.ts";
 import { bundleRoutes, type DeriveBundle } from "./bundles.ts";
 import type { Desired } from "./desired.ts";
+import { filterRoutes } from "./filters.ts";
 import { methodsOf, renderOpenApi } from "./openapi.ts";
 import { renderProblemReply } from "./problem.ts";
 import { proxyRoutes, renderMetrics } from "./proxies.ts";
@@ -23,6 +25,7 @@ export interface AppOptions {
   readonly store: Store;
   readonly desired: Desired;
   readonly gateway: Gateway;
+  readonly rollouts: Rollouts;
   readonly deriveBundle: DeriveBundle;
   readonly checkToken: CheckToken;
   /** Whether only this machine reaches the listener. */
@@ -32,11 +35,13 @@ export interface AppOptions {
   readonly now: () => number;
 }
 
+/** What shows requests of others is for who has the token, wherever it is asked from. */
+const PRIVATE = /^\/v1\/filters\/[^/]+\/[^/]+\/differences$/u;
 const READS = new Set(["GET", "HEAD"]);
 
 /** Everything that is answered over HTTP. */
 export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
-  const { store, desired, gateway, deriveBundle, checkToken, isLoopbackOnly, failed, now } = options;
+  const { store, desired, gateway, rollouts, deriveBundle, checkToken, isLoopbackOnly, failed, now } = options;
   const app = new Hono<{ Bindings: Bindings }>();
 
   app.use(async (c, next) => {
@@ -47,7 +52,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
     const isRead = READS.has(c.req.method);
     const isLocal = isLoopbackAddress(c.env.remoteAddress) && isLoopbackHost(host);
     // Proxies have no token yet, and a blob's digest is known only to who was told it.
-    const isOpen = isRead && (isLocal || /^\/(?:v1\/blobs\/|healthz$)/u.test(c.req.path));
+    const isOpen = isRead && !PRIVATE.test(c.req.path) && (isLocal || /^\/(?:v1\/blobs\/|healthz$)/u.test(c.req.path));
     if (!isOpen && !checkToken(c.req.header("authorization"))) {
       return renderProblemReply(401, {
         detail:
@@ -62,10 +67,12 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   const limit = bodyLimit({ maxSize: RESOURCES_MAX_BYTES, onError: tooLarge });
   app.use("/v1/resources/*", limit);
   app.use("/v1/apply", limit);
+  app.use("/v1/filters/*", limit);
 
   app.route("/v1", resourceRoutes({ store, desired }));
   app.route("/v1", bundleRoutes({ store, desired, deriveBundle, now }));
   app.route("/v1", proxyRoutes({ store, gateway }));
+  app.route("/v1", filterRoutes({ rollouts }));
   app.get("/healthz", (c) => c.json({ status: "ok", revision: store.revision() }));
   app.get("/metrics", (c) => c.text(renderMetrics(store, gateway)));
   app.get("/openapi.json", (c) => c.json(renderOpenApi()));

@@ -1,7 +1,9 @@
 // The API described, OpenAPI 3.1: schemas are generated from those that check the bodies, and the table of operations is what 405 is answered from.
 import { z } from "zod";
 import { Digest, Manifest } from "../../runtime/contract/bundle.ts";
+import { Difference } from "../../runtime/contract/trial.ts";
 import { KINDS, Name, Namespace, RESOURCES } from "../resource/resource.ts";
+import { Deploy, Rollback, Versions } from "./filters.ts";
 import { ProblemDocument, ProblemItem } from "./problem.ts";
 import { ChangeQuery, HistoryParameters, ListParameters } from "./resources.ts";
 
@@ -19,6 +21,8 @@ interface Operation {
 }
 
 const ADDRESS = "/v1/resources/{kind}/{namespace}/{name}";
+const FILTER = "/v1/filters/{namespace}/{name}";
+const JSON_OF = (schema: string): Readonly<Record<string, string>> => ({ "application/json": schema });
 const RESOURCE_BODY = { "application/yaml": "Resource", "application/json": "Resource" };
 
 type Rest = Pick<Operation, "query" | "body" | "reply">;
@@ -47,6 +51,19 @@ const OPERATIONS: readonly Operation[] = [
   operation("delete", "/v1/bundles/{digest}", "Delete a bundle that no filter uses"),
   operation("get", "/v1/blobs/{digest}", "Fetch one file of a bundle"),
   operation("get", "/v1/proxies", "Which version each connected proxy runs, and what it refused", { reply: "Proxies" }),
+  operation("get", `${FILTER}/versions`, "A filter's versions: live, on trial and before", { reply: "Versions" }),
+  operation("get", `${FILTER}/differences`, "Where a shadow decided otherwise; needs the token", {
+    reply: "Differences",
+  }),
+  operation("post", `${FILTER}/deploy`, "Put a version live, or on trial", {
+    body: JSON_OF("Deploy"),
+    reply: "Versions",
+  }),
+  operation("post", `${FILTER}/promote`, "Put the candidate in the live version's place", { reply: "Versions" }),
+  operation("post", `${FILTER}/rollback`, "Let the candidate go, or bring back the version before", {
+    body: JSON_OF("Rollback"),
+    reply: "Versions",
+  }),
   operation("get", "/healthz", "Whether control serves"),
   operation("get", "/metrics", "Figures for Prometheus"),
   operation("get", "/openapi.json", "This document"),
@@ -99,6 +116,10 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   Bundle,
   Bundles: z.object({ items: z.array(Bundle) }),
   Proxies: z.object({ items: z.array(Proxy), revision }),
+  Versions,
+  Differences: z.object({ items: z.array(Difference.extend({ proxy: z.string() })) }),
+  Deploy,
+  Rollback,
   Problem: ProblemDocument,
 };
 

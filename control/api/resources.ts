@@ -205,7 +205,8 @@ function renderOutcome({ revision, actions, warnings }: Outcome, keys: readonly 
   return { revision, results: keys.map((key, index) => Object.assign({ action: actions[index] }, key)), warnings };
 }
 
-function denied(denial: Denial): Response {
+/** The reply to a change that was not made. */
+export function denied(denial: Denial): Response {
   if (denial.kind === "invalid") return invalid(denial.problems, 422);
   const { refusals } = denial;
   const [first] = refusals;

@@ -5,6 +5,7 @@ import { filterCommand } from "../../sdk/build/command.ts";
 import { apply, type Printed } from "./apply.ts";
 import type { Target } from "./client.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
+import { addVersionCommands } from "./filter-versions.ts";
 import { get, remove, removeFiles, type GetOptions } from "./get.ts";
 import { interceptCommand } from "./intercept.ts";
 import { proxies } from "./proxies.ts";
@@ -87,7 +88,9 @@ command("proxies", "show who runs which version, and what was refused and why").
 );
 
 program.addCommand(interceptCommand(print).copyInheritedSettings(program));
-program.addCommand(filterCommand());
+const filter = filterCommand();
+addVersionCommands(filter, print);
+program.addCommand(filter);
 
 interface DeleteFlags extends ConnectionFlags {
   readonly namespace: string;

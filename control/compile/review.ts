@@ -64,21 +64,47 @@ function reviewDestinationRule(world: World, { metadata, spec }: DestinationRule
 
 /** Resources that use a bundle, for people. */
 export function usersOf(world: World, digest: BundleRef["digest"]): readonly string[] {
-  return world.filters.filter(({ spec }) => spec.bundle === digest).map((filter) => renderKey(keyOf(filter)));
+  return world.filters
+    .filter(({ spec }) => spec.bundle === digest || spec.candidate?.bundle === digest)
+    .map((filter) => renderKey(keyOf(filter)));
 }
 
 function reviewFilter(world: World, filter: Filter, checkConfig: CheckConfig): Review {
-  const { spec } = filter;
-  if (spec.builtin !== undefined) {
-    const names = checkConfig.builtinUpstreams(spec.builtin);
-    const { problems, warnings } = reviewUpstreams(world, filter, names);
-    return { problems: [...placeInConfig(checkConfig.builtin(spec.builtin, spec.config)), ...problems], warnings };
+  const { bundle, builtin, config, candidate } = filter.spec;
+  const live = reviewVersion(world, { bundle, builtin, config }, "spec", checkConfig);
+  const versions = [live];
+  if (candidate !== undefined) {
+    const tried =
+      candidate.bundle === undefined ? { bundle, builtin } : { bundle: candidate.bundle, builtin: undefined };
+    const version = { ...tried, config: candidate.config ?? config };
+    versions.push(reviewVersion(world, version, "spec.candidate", checkConfig));
   }
-  if (spec.bundle === undefined) return { problems: [], warnings: [] };
-  const bundle = world.bundles.get(spec.bundle);
-  if (bundle === undefined) return { problems: [notPushed("spec.bundle", spec.bundle)], warnings: [] };
-  const { problems, warnings } = reviewUpstreams(world, filter, bundle.manifest.upstreams);
-  return { problems: [...placeInConfig(checkConfig.bundle(bundle.manifest, spec.config)), ...problems], warnings };
+  const problems = versions.flatMap((version) => version.problems);
+  const called = versions.map((version) => version.upstreams);
+  // Of a bundle that is not here nobody knows what it calls.
+  if (called.includes(undefined)) return { problems, warnings: [] };
+  const upstreams = reviewUpstreams(world, filter, [...new Set(called.flatMap((names) => names ?? []))]);
+  return { problems: [...problems, ...upstreams.problems], warnings: upstreams.warnings };
+}
+
+/** One version of a filter: is it there, is its configuration its own, and what does it call. */
+function reviewVersion(
+  world: World,
+  { bundle: digest, builtin, config }: Pick<Filter["spec"], "bundle" | "builtin" | "config">,
+  at: string,
+  checkConfig: CheckConfig,
+): { readonly problems: readonly Problem[]; readonly upstreams: readonly string[] | undefined } {
+  const place = `${at}.config`;
+  if (builtin !== undefined) {
+    const problems = placeInConfig(checkConfig.builtin(builtin, config), place);
+    return { problems, upstreams: checkConfig.builtinUpstreams(builtin) };
+  }
+  const bundle = digest === undefined ? undefined : world.bundles.get(digest);
+  if (bundle === undefined) {
+    return { problems: digest === undefined ? [] : [notPushed(`${at}.bundle`, digest)], upstreams: undefined };
+  }
+  const { manifest } = bundle;
+  return { problems: placeInConfig(checkConfig.bundle(manifest, config), place), upstreams: manifest.upstreams };
 }
 
 function notPushed(path: string, digest: string): Problem {
@@ -103,9 +129,9 @@ function reviewUpstreams(world: World, { metadata, spec }: Filter, names: readon
   return { problems, warnings };
 }
 
-function placeInConfig(problems: readonly Problem[]): readonly Problem[] {
+function placeInConfig(problems: readonly Problem[], place: string): readonly Problem[] {
   return problems.map(({ path, message }) => ({
-    path: path === "" ? "spec.config" : path.startsWith("[") ? `spec.config${path}` : `spec.config.${path}`,
+    path: path === "" ? place : path.startsWith("[") ? `${place}${path}` : `${place}.${path}`,
     message,
   }));
 }

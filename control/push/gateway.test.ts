@@ -25,6 +25,7 @@ interface TestProxy {
 function startGateway(timing: Partial<GatewayTiming> = {}, compileMs = 0): World {
   let wanted: string | undefined = "v1";
   const gateway = createGateway({
+    told: () => undefined,
     publicationFor: () => {
       Bun.sleepSync(compileMs);
       if (wanted === undefined) return { ok: false, problems: [{ path: "clusters", message: "is wrong" }] };

@@ -1,7 +1,7 @@
 // One WebSocket per proxy. What to send is decided by `session.ts`; here are the sockets, the timers and the bounds.
 import type { ServerWebSocket, WebSocketHandler } from "bun";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
-import { MESSAGE_MAX_BYTES, ProxyMessage, type ControlMessage } from "../../runtime/contract/protocol.ts";
+import { MESSAGE_MAX_BYTES, ProxyMessage, type ControlMessage, type Told } from "../../runtime/contract/protocol.ts";
 import type { Version } from "../../runtime/contract/snapshot.ts";
 import type { Identity } from "../compile/world.ts";
 import { startSession, stepSession, type Session, type SessionEvent } from "./session.ts";
@@ -43,9 +43,16 @@ export interface GatewayLog {
   warn(fields: object, message: string): void;
 }
 
+/** A connected proxy, as what it tells is told on. */
+export interface ToldBy extends Identity {
+  readonly id: string;
+}
+
 export interface GatewayOptions {
   /** What a proxy should run now. */
   readonly publicationFor: (identity: Identity) => Parsed<Publication>;
+  /** Takes what a proxy tells by itself. */
+  readonly told: (told: Told, proxy: ToldBy) => void;
   readonly timing?: Partial<GatewayTiming> | undefined;
   readonly log: GatewayLog;
   /** Wall clock, milliseconds since the epoch. */
@@ -89,15 +96,15 @@ export interface Gateway {
   stop(): void;
 }
 
-/** A proxy's own messages are small: at most 1000 problems. */
-const PROXY_MESSAGE_MAX_BYTES = 1024 * 1024;
+/** A proxy's own messages are small: at most 1000 problems, or what 100 trials differed in. */
+const PROXY_MESSAGE_MAX_BYTES = 4 * 1024 * 1024;
 /** How long proxies are published to before everything else gets its turn. */
 const PUBLISH_SLICE_MS = 10;
 /** Close codes of RFC 6455 §7.4.1. */
 const GOING_AWAY = 1001;
 const POLICY = 1008;
 
-export function createGateway({ publicationFor, timing: given, log, now }: GatewayOptions): Gateway {
+export function createGateway({ publicationFor, told, timing: given, log, now }: GatewayOptions): Gateway {
   const timing = { ...GATEWAY, ...given };
   const proxies = new Map<string, Proxy>();
   const counts: GatewayCounts = { pushes: 0, acks: 0, nacks: 0 };
@@ -190,7 +197,7 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
     publishTo(proxy);
   }
 
-  function answer(proxy: Proxy, message: Exclude<ProxyMessage, { readonly kind: "hello" }>) {
+  function answer(proxy: Proxy, message: Extract<ProxyMessage, { readonly kind: "ack" | "nack" }>) {
     if (message.version === proxy.session.inFlight) {
       clearTimeout(proxy.answerTimer);
       proxy.lastPushMs = now() - proxy.pushedAtMs;
@@ -226,7 +233,8 @@ export function createGateway({ publicationFor, timing: given, log, now }: Gatew
       return greet(socket, message.value);
     }
     if (proxy === undefined) return refuse(socket, "the first message must be hello");
-    return answer(proxy, message.value);
+    if (message.value.kind === "ack" || message.value.kind === "nack") return answer(proxy, message.value);
+    return told(message.value, proxy);
   }
 
   function refuse(socket: ServerWebSocket<Peer>, reason: string, problems: readonly Problem[] = []) {

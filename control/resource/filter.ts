@@ -1,7 +1,7 @@
 // Our `Filter`: one use of a filter in the chains of some proxies.
 import { z } from "zod";
 import { Digest, Stage } from "../../runtime/contract/bundle.ts";
-import { FilterUpstream, FilterUse } from "../../runtime/contract/filter.ts";
+import { FilterCandidate, FilterUpstream, FilterUse } from "../../runtime/contract/filter.ts";
 import { Duration, Host, Labels, Port } from "./fields.ts";
 
 /**
@@ -39,6 +39,41 @@ const Upstream = z.strictObject({
 });
 export type Upstream = z.infer<typeof Upstream>;
 
+/** When a candidate is rolled back by itself. */
+const RollbackBounds = z
+  .strictObject({
+    /** Above this part of its calls failing. Default `0.05`. */
+    failureRate: z.number().min(0).max(1).default(0.05),
+    /** Above this 99th percentile of its calls' spans. Default: no bound. */
+    latency: Duration.optional(),
+    /** Above this many times the live version's mean span. Default: no bound. */
+    latencyRatio: z.number().min(1).max(1000).optional(),
+    /** Calls that a window must have before anything is said of it. Default `20`. */
+    calls: z.int().min(1).max(1_000_000).default(20),
+    /** Calls of all proxies in this span are looked at. Default 1 min. */
+    window: Duration.refine((ms) => ms >= 1000 && ms <= 3_600_000, { error: "must be 1s to 1h" }).default(60_000),
+  })
+  .prefault({});
+export type RollbackBounds = z.infer<typeof RollbackBounds>;
+
+/** Another version on trial beside the live one. */
+export const Candidate = z.strictObject({
+  /** Default: the live version's, for another configuration of the same. */
+  bundle: Digest.optional(),
+  /** Default: the live version's. */
+  config: FilterUse.shape.config.unwrap().optional(),
+  /** `canary`: decides for its share of the requests. `shadow`: looks on, and nothing of it is applied. Default `canary`. */
+  mode: FilterCandidate.shape.mode,
+  /** Default `100`. */
+  percent: FilterCandidate.shape.percent,
+  /** Requests that have it in common meet the same version: `request.id`, `source.ip`, `source.principal` or a header. Default `request.id`. */
+  by: FilterCandidate.shape.by,
+  /** Whether a shadow's calls to its upstreams are made. Default `false`. */
+  fetches: FilterCandidate.shape.fetches,
+  rollback: RollbackBounds,
+});
+export type Candidate = z.infer<typeof Candidate>;
+
 /** `spec` of a `Filter`. */
 export const FilterSpec = z
   .strictObject({
@@ -71,10 +106,19 @@ export const FilterSpec = z
     limits: FilterUse.shape.limits,
     /** By the filter's own names for them, each of which its manifest lists. */
     upstreams: z.record(z.string(), Upstream).default({}),
+    candidate: Candidate.optional(),
   })
-  .superRefine(({ bundle, builtin }, context) => {
+  .superRefine(({ bundle, builtin, candidate }, context) => {
     if ((bundle === undefined) === (builtin === undefined)) {
       context.addIssue({ code: "custom", message: "must have either bundle or builtin" });
+    }
+    if (candidate === undefined) return;
+    if (candidate.bundle === undefined && candidate.config === undefined) {
+      context.addIssue({ code: "custom", path: ["candidate"], message: "must have a bundle or a config of its own" });
+    }
+    if (candidate.bundle !== undefined && bundle === undefined) {
+      const message = "cannot take a built-in filter's place; a built-in's candidate is another config";
+      context.addIssue({ code: "custom", path: ["candidate", "bundle"], message });
     }
   });
 export type FilterSpec = z.infer<typeof FilterSpec>;

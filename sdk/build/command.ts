@@ -88,7 +88,7 @@ async function runPush(
     const message = "is missing, and VESPID_TOKEN is not set; control printed it when it first ran";
     return fail([{ path: "--token", message }], options, EXIT.unauthorized);
   }
-  const artifact = await readOrBuild(path, options);
+  const artifact = await readArtifact(path, options);
   if (!artifact.ok) return fail(artifact.problems, options);
   const startedMs = performance.now();
   tell(`pushing ${kilobytes(artifact.value.length)} to ${options.control}`);
@@ -98,7 +98,8 @@ async function runPush(
   tellPushed(pushed.value, performance.now() - startedMs);
 }
 
-async function readOrBuild(
+/** The artifact at `path`, or the one that a filter's file or folder is built into. */
+export async function readArtifact(
   path: string,
   options: BuildOptions,
 ): Promise<{ ok: true; value: Uint8Array } | { ok: false; problems: readonly Problem[] }> {
