@@ -2,6 +2,7 @@
 export { z } from "zod";
 export { BodyTooLargeError } from "./body.ts";
 export { clientIp } from "./client-ip.ts";
+export { compress, createCompressor, createDecompressor, decompress } from "./compression.ts";
 export { defineFilter } from "./define-filter.ts";
 export { duration } from "./duration.ts";
 export { hash, hmac, timingSafeEqual } from "./hash.ts";
@@ -15,6 +16,7 @@ export { respReplies } from "./resp-replies.ts";
 export { proceed, reply } from "./verdict.ts";
 export type { BodyModes, BodyTransform, BufferedBody, StreamedBody } from "./body.ts";
 export type { BytesHandler, ConnectionHandlers, FilterConnection, Flow, Passed } from "./connection.ts";
+export type { ByteStream, CompressionFormat, CompressionLevel, DecompressionLimit } from "./compression.ts";
 export type { Content } from "./content.ts";
 export type { FilterContext } from "./context.ts";
 export type {

@@ -1,6 +1,7 @@
 // What filters have the proxy do for them: everything that would be slow in a guest, since a turn of its loop takes 65 ns and
 // a host call 6 µs. One set for each instance, so that what an instance opened ends with it.
 import { quote, refused, type HostAnswer, type HostFunction } from "./answer.ts";
+import { compress, decompress, OpenStreams } from "./compression.ts";
 import { equal, hash, hmac, random } from "./digests.ts";
 import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
 import { execPattern, replacePattern, testPattern } from "./patterns.ts";
@@ -28,27 +29,34 @@ const TEXT: ReadonlyMap<string, HostFunction<string>> = new Map<string, HostFunc
 ]);
 
 const BYTES: ReadonlyMap<string, HostFunction<Uint8Array>> = new Map<string, HostFunction<Uint8Array>>([
+  ["compress", compress],
+  ["decompress", decompress],
   ["hash", hash],
   ["hmac", hmac],
   ["random", random],
   ["utf8-encode", encodeUtf8],
 ]);
 
+const STREAMS_MAX_BYTES = 64 * 1024 * 1024;
+
 /** What the functions of one instance work with. */
 export interface HostDeps {
   /** What its filter use shares; asked for when it is used first. */
   readonly shared: () => SharedScope | undefined;
+  /** What its open streams may hold together. Default: 64 MiB, some 250 of gzip. */
+  readonly streamsMaxBytes?: number;
 }
 
 /** The functions for one more instance. */
-export function createHostFunctions({ shared }: HostDeps): HostFunctions {
+export function createHostFunctions({ shared, streamsMaxBytes = STREAMS_MAX_BYTES }: HostDeps): HostFunctions {
   const own = createSharedFunctions(shared);
-  const text = new Map([...TEXT, ...own.text]);
-  const bytes = new Map([...BYTES, ...own.bytes]);
+  const streams = new OpenStreams(streamsMaxBytes);
+  const text = new Map([...TEXT, ...own.text, ...streams.text]);
+  const bytes = new Map([...BYTES, ...own.bytes, ...streams.bytes]);
   return {
     text: (name, request, payload) => call(text, name, request, payload),
     bytes: (name, request, payload) => call(bytes, name, request, payload),
-    stop: () => undefined,
+    stop: () => streams.stop(),
   };
 }
 

@@ -3,11 +3,13 @@ import type { Host } from "../../sdk/host.ts";
 import type { HostAnswer } from "./answer.ts";
 import { createHostFunctions, type HostFunctions } from "./host-functions.ts";
 
+/** All native filters' together: some 4000 bodies that are compressed at once. */
+const NATIVE_STREAMS_MAX_BYTES = 1024 * 1024 * 1024;
 const NOTHING = new Uint8Array();
 
 /** The functions that native filters import by name; what a use shares is in its handlers' context. */
 export function createNativeHost(): Host {
-  return nativeHost(createHostFunctions({ shared: () => undefined }));
+  return nativeHost(createHostFunctions({ shared: () => undefined, streamsMaxBytes: NATIVE_STREAMS_MAX_BYTES }));
 }
 
 /** The SDK's view of a set of functions. */

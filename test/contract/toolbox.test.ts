@@ -231,6 +231,16 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     expect(await ask("pattern", "(?=a)", "a", "")).toEqual({ thrown: "Error" });
   });
 
+  test.each(["gzip", "deflate", "deflate-raw", "br", "zstd"])(
+    "bodies become %s, whole and in pieces",
+    async (format) => {
+      const right = [true, true, true, "Error", "Error"];
+      expect(await ask("compress", format, "söme text of a body ")).toEqual(right);
+      expect(await ask("compress", format, "söme text of a body ", "1")).toEqual(right);
+      expect(await ask("compress", format, "text", "0")).toEqual({ thrown: "Error" });
+    },
+  );
+
   test("a filter counts and keeps values, up to its limits", async () => {
     const counts = [1, 2, 2, 0].map(String).map((count) => ask("incr", "ada", count, "3600000", "3"));
     expect(await Promise.all(counts)).toMatchObject([
