@@ -40,7 +40,7 @@ export interface FilterDefinition<
   readonly config?: Schema;
   /** Bodies that the handlers look at. Default: none of them. */
   readonly body?: Modes;
-  /** Names of the services that the handlers call; each use of the filter says which those are. Default: none. */
+  /** Names of the services that the handlers call; each use of the filter says which those are. `*` for whichever a use names, where only the configuration knows. Default: none. */
   readonly upstreams?: readonly Upstream[];
   /** By the names under which they are exposed. Default: none. */
   readonly metrics?: Metrics;

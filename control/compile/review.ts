@@ -111,16 +111,17 @@ function notPushed(path: string, digest: string): Problem {
   return { path, message: `${digest} was not pushed here; run "vespid filter push" first` };
 }
 
-/** `names`: what the filter calls. A proxy refuses a use that leads one of them nowhere, or names another. */
+/** `names`: what the filter calls; `*` is whatever a use names. A proxy refuses a use that leads one of them nowhere, or names another. */
 function reviewUpstreams(world: World, { metadata, spec }: Filter, names: readonly string[]): Review {
   const problems: Problem[] = names
-    .filter((name) => !Object.hasOwn(spec.upstreams, name))
+    .filter((name) => name !== "*" && !Object.hasOwn(spec.upstreams, name))
     .map((name) => ({ path: `spec.upstreams.${name}`, message: "is required: the filter calls it; name its host" }));
   const warnings: Problem[] = [];
   const known = names.length === 0 ? "the filter calls none" : `the filter calls ${names.join(", ")}`;
   for (const [name, { host, port, subset }] of Object.entries(spec.upstreams)) {
     const path = renderPath(["spec", "upstreams", name]);
-    if (!names.includes(name)) problems.push({ path, message: `is not an upstream of this filter; ${known}` });
+    if (!names.includes(name) && !names.includes("*"))
+      problems.push({ path, message: `is not an upstream of this filter; ${known}` });
     const review = reviewTarget(world, metadata.namespace, { host, subset, port }, "calls fail");
     const place = ({ path: below, message }: Problem): Problem => ({ path: `${path}${below}`, message });
     problems.push(...review.problems.map(place));

@@ -34,6 +34,8 @@ export interface FilterSurroundings {
   readonly shared: SharedState;
 }
 
+/** In `upstreams` of a filter: whichever a use names. */
+const EVERY_UPSTREAM = "*";
 const NO_CONFIG = { ok: true, value: {} } as const;
 const MESSAGE_MAX_LENGTH = 4096;
 
@@ -91,13 +93,13 @@ export async function buildNativeFilter(
 /** Upstreams that the filter calls and its use leads nowhere, and the reverse. */
 export function missingUpstreams(names: readonly string[], use: FilterUse): readonly Problem[] {
   const missing = names
-    .filter((name) => !Object.hasOwn(use.upstreams, name))
+    .filter((name) => name !== EVERY_UPSTREAM && !Object.hasOwn(use.upstreams, name))
     .map((name) => ({
       path: `upstreams.${name}`,
       message: "is missing: the filter calls it, and no cluster is named",
     }));
   const unknown = Object.keys(use.upstreams)
-    .filter((name) => !names.includes(name))
+    .filter((name) => !names.includes(name) && !names.includes(EVERY_UPSTREAM))
     .map((name) => ({
       path: `upstreams.${name}`,
       message:

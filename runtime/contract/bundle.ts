@@ -73,9 +73,9 @@ export const Manifest = z.strictObject({
   /** Phases that it has a handler for. */
   phases: z.array(Phase).min(1),
   body: z.strictObject({ request: BodyMode.default("none"), response: BodyMode.default("none") }).prefault({}),
-  /** Upstreams that it may call, by its own names for them; each use says which cluster is meant. */
+  /** Upstreams that it may call, by its own names for them; each use says which cluster is meant. `*`: whichever a use names. */
   upstreams: z
-    .array(z.string().regex(NAME, { error: NAME_RULE }))
+    .array(z.string().regex(/^(?:\*|[a-z][a-z0-9-]{0,62})$/u, { error: `${NAME_RULE}, or "*"` }))
     .max(16)
     .default([]),
   metrics: z.array(MetricDefinition).max(64).default([]),
