@@ -7,12 +7,13 @@ import extAuth from "../filters/ext-auth/filter.ts";
 import fault from "../filters/fault/filter.ts";
 import headerRewrite from "../filters/header-rewrite/filter.ts";
 import ipList from "../filters/ip-list/filter.ts";
+import jwt from "../filters/jwt/filter.ts";
 import rateLimit from "../filters/rate-limit/filter.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
 export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
-  [apiKey, basicAuth, bodyLimit, cors, extAuth, fault, headerRewrite, ipList, rateLimit].map((filter) => [
+  [apiKey, basicAuth, bodyLimit, cors, extAuth, fault, headerRewrite, ipList, jwt, rateLimit].map((filter) => [
     filter.name,
     filter,
   ]),

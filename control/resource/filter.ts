@@ -14,6 +14,7 @@ export const BUILTINS = {
   cors: { stage: "authn", priority: 100 },
   "api-key": { stage: "authn", priority: 0 },
   "basic-auth": { stage: "authn", priority: 0 },
+  jwt: { stage: "authn", priority: -100 },
   "ext-auth": { stage: "authz", priority: 0 },
   "rate-limit": { stage: "ratelimit", priority: 0 },
   fault: { stage: "transform", priority: 300 },

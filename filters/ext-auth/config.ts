@@ -14,7 +14,7 @@ const path = z.string().regex(/^\/[\x21-\x7e]*$/u, "must begin with / and hold n
 export const Config = z.strictObject({
   /** Put before the request's path. Default: the path as it is. */
   pathPrefix: path.default(""),
-  /** How long a check may take; the use's `upstreams.auth.timeoutMs` bounds it too. Default: that. */
+  /** How long a check may take; the use's `upstreams.auth.timeout` bounds it too. Default: that. */
   timeout: duration({ minMs: 1, maxMs: 600_000 }).optional(),
   /** A check that fails lets the request pass. Default `false`. */
   failOpen: z.boolean().default(false),

@@ -1,4 +1,5 @@
 // What each filter of the library is measured with: a common configuration and a request that passes.
+import { generateKeyPairSync, sign } from "node:crypto";
 import type { Callout } from "../../runtime/chain/callout.ts";
 import type { RequestInit } from "../../sdk/testing/exchange.ts";
 
@@ -33,6 +34,18 @@ const ALLOWED = {
 const REQUEST = { path: "/cart?item=7", headers: HEADERS } as const;
 
 const digestOf = (text: string): string => new Bun.CryptoHasher("sha256").update(text).digest("hex");
+
+const KEYS = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const TOKEN = signed(`${encode({ alg: "ES256" })}.${encode({ iss: "bench", sub: "ada", exp: 4_000_000_000 })}`);
+
+function encode(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64url");
+}
+
+function signed(text: string): string {
+  const key = { key: KEYS.privateKey, dsaEncoding: "ieee-p1363" } as const;
+  return `${text}.${sign("sha256", Buffer.from(text), key).toString("base64url")}`;
+}
 
 export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
   "ip-list": {
@@ -72,6 +85,15 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     config: { limits: [{ name: "ip", key: [{ by: "ip" }], requests: 1_000_000, per: "1s" }] },
     request: REQUEST,
     note: "one bucket a client; request and reply",
+  },
+  jwt: {
+    config: {
+      providers: [
+        { issuer: "bench", jwks: { keys: [KEYS.publicKey.export({ format: "jwk" })] }, forwardOriginalToken: true },
+      ],
+    },
+    request: { ...REQUEST, headers: { ...HEADERS, authorization: `Bearer ${TOKEN}` } },
+    note: "a token that passed before",
   },
   "body-limit": { config: { requestMaxBytes: 1000 }, request: REQUEST, note: "length told; request and reply" },
 };
