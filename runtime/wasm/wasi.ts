@@ -22,6 +22,9 @@ export function wasiImports(host: Pick<BoundedHost, "clock" | "log">): Readonly<
     }
     flush(): void {}
     blockingFlush(): void {}
+    subscribe(): Pollable {
+      return new Pollable();
+    }
   }
   const nowNs = () => BigInt(Math.round(host.clock.now() * NANOSECONDS));
   const named: Readonly<Record<string, Namespace>> = {
@@ -40,6 +43,7 @@ export function wasiImports(host: Pick<BoundedHost, "clock" | "log">): Readonly<
       resolution: () => ({ seconds: 0n, nanoseconds: NANOSECONDS }),
     }),
     "wasi:filesystem/preopens": trapping({ getDirectories: () => [] }),
+    "wasi:io/poll": trapping({ Pollable }),
     "wasi:io/streams": trapping({ OutputStream }),
     "wasi:random/insecure-seed": trapping({ insecureSeed: seed, getInsecureSeed: seed }),
     "wasi:random/insecure": trapping({}),
@@ -62,6 +66,14 @@ function trapping(known: Namespace): Namespace {
       };
     },
   });
+}
+
+/** Output is always ready: C and Rust ask before they write. */
+class Pollable {
+  ready(): boolean {
+    return true;
+  }
+  block(): void {}
 }
 
 /** What stands in for a resource that guests do not get. */

@@ -22,8 +22,14 @@ interface HostFunction {
 
 const NANOSECONDS = 1_000_000;
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
-/** Wasmtime's name for the one resource that guests get. */
+/** Wasmtime tells the host's resources apart by numbers. */
 const OUTPUT_STREAM = 1;
+const POLLABLE = 2;
+/** The resource that an interface defines. */
+const RESOURCES: Readonly<Record<string, { readonly name: string; readonly type: number }>> = {
+  "wasi:io/streams": { name: "output-stream", type: OUTPUT_STREAM },
+  "wasi:io/poll": { name: "pollable", type: POLLABLE },
+};
 const STREAM_ROOM = 4096n;
 
 /** The imports of every guest of a process. */
@@ -81,7 +87,8 @@ export class WasmtimeHost {
     if (failed !== null) return takeMessage(this.#wasmtime, failed);
     const instance = required(memory.pointerAt(OUT));
     let error: Returned = null;
-    if (base === "wasi:io/streams") error = this.#defineStream(instance);
+    const resource = RESOURCES[base];
+    if (resource !== undefined) error = this.#defineResource(instance, resource);
     for (const [member, definition] of Object.entries(functions)) {
       const memberBytes = Buffer.from(member);
       const callback = this.#callbackOf(`${base}#${member}`, definition).ptr;
@@ -98,10 +105,10 @@ export class WasmtimeHost {
     return error === null ? undefined : takeMessage(this.#wasmtime, error);
   }
 
-  #defineStream(instance: Pointer): Returned {
+  #defineResource(instance: Pointer, resource: { readonly name: string; readonly type: number }): Returned {
     const { api } = this.#wasmtime;
-    const name = Buffer.from("output-stream");
-    const type = required(api.wasmtime_component_resource_type_new_host(OUTPUT_STREAM));
+    const name = Buffer.from(resource.name);
+    const type = required(api.wasmtime_component_resource_type_new_host(resource.type));
     const error = api.wasmtime_component_linker_instance_add_resource(
       instance,
       name,
@@ -217,7 +224,19 @@ export class WasmtimeHost {
         resolution: answering(0, () => values.time(0n, NANOSECONDS)),
       },
       "wasi:filesystem/preopens": { "get-directories": emptyList },
+      // Output is always ready: C and Rust ask before they write.
+      "wasi:io/poll": {
+        "[method]pollable.ready": answering(1, (_guest, args, context) => {
+          giveBack(context, args);
+          values.flag(true);
+        }),
+        "[method]pollable.block": plain(1, (_guest, args, context) => giveBack(context, args)),
+      },
       "wasi:io/streams": {
+        "[method]output-stream.subscribe": answering(1, (_guest, args, context) => {
+          giveBack(context, args);
+          values.resource(context, POLLABLE, 1);
+        }),
         "[method]output-stream.check-write": answering(1, (_guest, args, context) => {
           giveBack(context, args);
           values.long(STREAM_ROOM);

@@ -95,6 +95,10 @@ export class Values {
     this.#memory.copyIn(pointer, this.#made());
   }
 
+  flag(value: boolean): void {
+    this.#set(BOOL, value ? 1 : 0);
+  }
+
   word(value: number): void {
     this.#set(U32, value);
   }

@@ -8,6 +8,7 @@ import { addDev } from "./dev-command.ts";
 import { addExplain } from "./explain-command.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
 import { EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
+import { addWrap } from "./wrap-command.ts";
 
 const ARTIFACT_SUFFIX = ".vespid.wasm";
 
@@ -40,6 +41,7 @@ export function filterCommand(): Command {
     .option("--json", "print the result as JSON")
     .description("check a filter's types and build it into the artifact that is pushed")
     .action(runBuild);
+  addWrap(command);
   command
     .command("push")
     .argument("<path>", `a filter's file, a folder that holds filter.ts, or an artifact (*${ARTIFACT_SUFFIX})`)
