@@ -14,6 +14,7 @@ import type { Result } from "../exchange/failure.ts";
 import { createHostFunctions } from "../host/host-functions.ts";
 import { loadFiles, type FetchFile } from "./bundle.ts";
 import type { Engine, GuestHost, GuestModule } from "./engine.ts";
+import { FuelGovernor } from "./fuel-governor.ts";
 import { GuestRunner } from "./guest-runner.ts";
 import { FreshInstances, InstanceSlot, type Acquired, type Instances } from "./instance.ts";
 import { LiveInstance } from "./live-instance.ts";
@@ -80,11 +81,13 @@ class Nursery {
   readonly #parts: NurseryParts;
   readonly #config: string;
   readonly #operations: Operations;
+  readonly #governor: FuelGovernor;
   #instances: Instances | undefined = undefined;
 
   constructor(parts: NurseryParts) {
     this.#parts = parts;
     this.#config = JSON.stringify(parts.use.config);
+    this.#governor = new FuelGovernor(parts.use.limits.fuel, parts.deps.clock);
     this.#operations = new Operations(parts.use, parts.deps.callout, parts.deps.schedule);
   }
 
@@ -140,6 +143,7 @@ class Nursery {
       functions: createHostFunctions({ shared: () => deps.shared.scopeOf(use.name) }),
       meter,
       schedule: deps.schedule,
+      governor: this.#governor,
       onFault: (instance) => this.#instances?.drop(instance),
       onIdle: (instance) => this.#instances?.idle(instance),
     });

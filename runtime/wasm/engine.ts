@@ -50,6 +50,12 @@ export interface GuestInstance {
   /** `bytes` are read during the call only. */
   chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault>;
   cancel(call: number): Result<undefined, GuestFault>;
+  /** Fuel that each call may use; the use's limit until somebody sets less. */
+  fuelMax: number;
+  /** Remembers what it is now, for `reset`; nothing of it may be running. Costs its memory once more where the engine can. */
+  keep(): void;
+  /** Back to what `keep` remembered, also after a fault; false where it cannot be, and a new instance has to do. */
+  reset(): boolean;
   /** Fuel that the last call used. */
   readonly fuelUsed: number;
   /** Linear memory that it holds now. */

@@ -121,10 +121,7 @@ export class GuestRunner implements HandlerRunner {
         return { kind: "failed", message: `answered a head with ${answer.kind}` };
       case "failed":
         // The guest caught its own error, so its instance is whole; but one without memory left would fail from now on.
-        if (instance.isMemoryFull) {
-          this.#instances.drop(instance);
-          instance.stop("its memory was full");
-        }
+        if (instance.isMemoryFull) this.#instances.replace(instance);
         return answer;
     }
   }

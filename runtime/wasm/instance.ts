@@ -1,13 +1,13 @@
-// The instances of a filter use. One serves all exchanges, or each exchange has its own; one that faults is dropped and
-// replaced in the background, and held back for a while when that keeps happening, so that a filter that fails on every
-// request costs little more than its failure policy.
+// The instances of a filter use. One serves all exchanges, or each exchange has its own. One that faults is put back to
+// what it was when it was born where its engine can, which is cheap; else it is replaced in the background, and held back
+// for a while when that keeps happening, so that a filter that fails on every request costs little more than its policy.
 import type { Clock } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
 import type { LiveInstance } from "./live-instance.ts";
 
 /** Faults in a row that are answered with a fresh instance at once. */
 const FAULTS_AT_ONCE_MAX = 3;
-const BACKOFF_MIN_MS = 100;
+const BACKOFF_MIN_MS = 10;
 const BACKOFF_MAX_MS = 30_000;
 /** How often an instance's memory is looked at, in calls; a power of two. */
 const LOOK_EVERY = 1024;
@@ -25,6 +25,8 @@ export interface Instances {
   succeeded(instance: LiveInstance): void;
   /** It must not be called again. */
   drop(instance: LiveInstance): void;
+  /** It is whole, but has done enough: another takes its place. */
+  replace(instance: LiveInstance): void;
   /** Nothing runs or waits in it. */
   idle(instance: LiveInstance): void;
   stop(): void;
@@ -67,6 +69,8 @@ export class InstanceSlot implements Instances {
   readonly #holdback: Holdback;
   #instance: LiveInstance | undefined;
   #starting: Promise<Acquired> | undefined = undefined;
+  /** Keeping state takes an instance's memory once more: only filters that have faulted pay it. */
+  #keepsState = false;
   /** Replaced, and not yet idle. */
   readonly #leaving = new Set<LiveInstance>();
   #isRecycling = false;
@@ -91,10 +95,25 @@ export class InstanceSlot implements Instances {
   }
 
   drop(instance: LiveInstance): void {
-    this.#leaving.delete(instance);
+    if (this.#leaving.delete(instance) || this.#instance !== instance) return instance.stop("has faulted");
+    if (instance.revive()) return undefined;
+    this.#instance = undefined;
+    this.#keepsState = true;
+    this.#holdback.count();
+    // It may be on the stack.
+    setImmediate(() => {
+      instance.stop("has faulted");
+      if (this.#instance === undefined && !this.#isStopped) void this.#start();
+    });
+    return undefined;
+  }
+
+  replace(instance: LiveInstance): void {
     if (this.#instance !== instance) return;
     this.#instance = undefined;
     this.#holdback.count();
+    if (instance.isIdle) instance.stop("was replaced");
+    else this.#leaving.add(instance);
     setImmediate(() => {
       if (this.#instance === undefined && !this.#isStopped) void this.#start();
     });
@@ -135,6 +154,7 @@ export class InstanceSlot implements Instances {
       made.value.stop("was stopped");
       return { ok: false, error: "was stopped" };
     }
+    if (this.#keepsState) made.value.keep();
     const before = this.#instance;
     this.#instance = made.value;
     if (before === undefined) return made;
@@ -183,9 +203,13 @@ export class FreshInstances implements Instances {
   }
 
   drop(instance: LiveInstance): void {
-    this.#live.delete(instance);
+    if (!this.#live.delete(instance)) return;
     this.#holdback.count();
+    queueMicrotask(() => instance.stop("has faulted"));
   }
+
+  /** It ends with its call. */
+  replace(_instance: LiveInstance): void {}
 
   idle(instance: LiveInstance): void {
     if (!this.#live.delete(instance)) return;

@@ -10,6 +10,7 @@ import { BoundedHost, HOST_CALL_FUEL } from "./bounded-host.ts";
 import { DirectHost, importsHost, type HostCalls } from "./direct-host.ts";
 import type { Engine, GuestFault, GuestHost, GuestInstance, GuestModule, LoadedFile } from "./engine.ts";
 import { findEntry, type DirectEntry } from "./direct-entry.ts";
+import { GuestSnapshot } from "./guest-snapshot.ts";
 import { definesMemory, limitMemory } from "./limits.ts";
 import { wasiImports } from "./wasi.ts";
 import { WeakCache } from "./weak-cache.ts";
@@ -142,10 +143,11 @@ class JscModule implements GuestModule {
   instantiate(host: GuestHost): Result<GuestInstance, GuestFault> {
     const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, START_FUEL);
     const memories: WebAssembly.Memory[] = [];
+    const globals = new Set<WebAssembly.Global>();
     const calls = new BoundedHost(host, (units) => {
       fuel.value -= units;
     });
-    const instance = new JscInstance(fuel, memories, this.#limits, calls);
+    const instance = new JscInstance(fuel, { memories, globals }, this.#limits, calls);
     try {
       const linked = { instances: 0, memories: 0, functions: new WeakSet<object>() };
       const exports = this.#instantiate(
@@ -164,6 +166,9 @@ class JscModule implements GuestModule {
           });
           for (const value of Object.values(core.exports)) if (typeof value === "function") linked.functions.add(value);
           memories.push(...Object.values(core.exports).filter((value) => value instanceof WebAssembly.Memory));
+          for (const namespace of [core.exports, ...Object.values(imports ?? {})]) {
+            for (const value of Object.values(namespace)) if (value instanceof WebAssembly.Global) globals.add(value);
+          }
           direct?.linked(core.exports, imports ?? {});
           instance.entry ??= findEntry(core.exports, imports ?? {});
           return core;
@@ -186,33 +191,39 @@ class JscModule implements GuestModule {
   }
 }
 
+/** What changes in a guest while it runs. */
+interface GuestState {
+  readonly memories: readonly WebAssembly.Memory[];
+  readonly globals: ReadonlySet<WebAssembly.Global>;
+}
+
 class JscInstance implements GuestInstance {
   readonly #fuel: WebAssembly.Global<"i32">;
-  readonly #memories: readonly WebAssembly.Memory[];
+  readonly #state: GuestState;
   readonly #limits: FilterLimits;
   readonly #host: BoundedHost;
+  #kept: GuestSnapshot | undefined = undefined;
+  /** A call by the glue has not returned: what the glue knows of the guest is not in its memory. */
+  #isInGlue = false;
+  fuelMax: number;
   handler: Handler = NOT_LINKED;
   entry: DirectEntry | undefined;
   fuelUsed = 0;
 
-  constructor(
-    fuel: WebAssembly.Global<"i32">,
-    memories: readonly WebAssembly.Memory[],
-    limits: FilterLimits,
-    host: BoundedHost,
-  ) {
+  constructor(fuel: WebAssembly.Global<"i32">, state: GuestState, limits: FilterLimits, host: BoundedHost) {
     this.#fuel = fuel;
-    this.#memories = memories;
+    this.#state = state;
     this.#limits = limits;
+    this.fuelMax = limits.fuel;
     this.#host = host;
   }
 
   get memoryBytes(): number {
-    return this.#memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+    return this.#state.memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
   }
 
   get isMemoryFull(): boolean {
-    return this.#memories.some(({ buffer }) => buffer.byteLength >= this.#limits.memoryMaxBytes);
+    return this.#state.memories.some(({ buffer }) => buffer.byteLength >= this.#limits.memoryMaxBytes);
   }
 
   configure(config: string): ReturnType<GuestInstance["configure"]> {
@@ -230,10 +241,12 @@ class JscInstance implements GuestInstance {
   }
 
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
+    const { entry } = this;
+    if (entry === undefined) return this.#call((handler) => handler.begin(call, phase, head));
     this.#refuel();
     try {
-      const answer = this.entry?.begin(call, phase, head) ?? this.handler.begin(call, phase, head);
-      this.fuelUsed = this.#limits.fuel - this.#fuel.value;
+      const answer = entry.begin(call, phase, head);
+      this.fuelUsed = this.fuelMax - this.#fuel.value;
       return { ok: true, value: answer };
     } catch (error) {
       return this.#faulted(error);
@@ -255,14 +268,26 @@ class JscInstance implements GuestInstance {
     });
   }
 
+  keep(): void {
+    this.#kept = new GuestSnapshot(this.#state.memories, this.#state.globals);
+  }
+
+  reset(): boolean {
+    return this.#kept !== undefined && !this.#isInGlue && this.#kept.restore();
+  }
+
   /** Nothing is held that the garbage collector would not find. */
-  stop(): void {}
+  stop(): void {
+    this.#kept = undefined;
+  }
 
   #call<T>(run: (handler: Handler) => T): Result<T, GuestFault> {
     this.#refuel();
     try {
+      this.#isInGlue = true;
       const value = run(this.handler);
-      this.fuelUsed = this.#limits.fuel - this.#fuel.value;
+      this.#isInGlue = false;
+      this.fuelUsed = this.fuelMax - this.#fuel.value;
       return { ok: true, value };
     } catch (error) {
       return this.#faulted(error);
@@ -270,12 +295,12 @@ class JscInstance implements GuestInstance {
   }
 
   #refuel(): void {
-    this.#fuel.value = this.#limits.fuel;
+    this.#fuel.value = this.fuelMax;
     this.#host.beginCall();
   }
 
   #faulted(error: unknown): { readonly ok: false; readonly error: GuestFault } {
-    this.fuelUsed = Math.min(this.#limits.fuel, this.#limits.fuel - this.#fuel.value);
+    this.fuelUsed = Math.min(this.fuelMax, this.fuelMax - this.#fuel.value);
     return { ok: false, error: faultOf(error, this.#fuel) };
   }
 }

@@ -10,6 +10,7 @@ import type { HostFunctions } from "../host/host-functions.ts";
 import type { Phase, Side } from "../../sdk/wit/world.ts";
 import { parseAnswer, type Answer } from "./answer.ts";
 import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
+import type { FuelGovernor } from "./fuel-governor.ts";
 
 /** How a call ended. */
 export type CallResult =
@@ -49,7 +50,8 @@ export interface InstanceParts {
   readonly functions: HostFunctions;
   readonly meter: FilterMeter;
   readonly schedule: Schedule;
-  /** It faulted, and must be replaced. */
+  readonly governor: FuelGovernor;
+  /** It faulted, and must be revived or replaced. */
   readonly onFault: (instance: LiveInstance) => void;
   /** Nothing runs or waits in it any more. */
   readonly onIdle: (instance: LiveInstance) => void;
@@ -97,6 +99,7 @@ export class LiveInstance {
   readonly #operations = new Map<number, Running>();
   #settled: { readonly number: number; readonly answer: string }[] = [];
   #isDead = false;
+  #isStopped = false;
   /** Calls that it began. */
   calls = 0;
   /** Fuel of the call that ended last. */
@@ -143,6 +146,7 @@ export class LiveInstance {
     const guest = this.#guest;
     if (guest === undefined || this.#isDead) return { kind: "faulted", message: "instance is gone" };
     const call = this.#newCall(message);
+    guest.fuelMax = this.#parts.governor.limit;
     const entered = guest.begin(call.number, phase, head);
     const result = this.#left(call, entered);
     if (result === undefined) return this.#wait(call);
@@ -199,17 +203,38 @@ export class LiveInstance {
     this.#cancel(call, failure("downstream_closed", "nobody reads the body any more"));
   }
 
+  /** Remembers the guest as it is now, so that it may be revived. */
+  keep(): void {
+    this.#guest?.keep();
+  }
+
+  /** After a fault: back to what `keep` remembered; false where a new instance has to do. */
+  revive(): boolean {
+    if (this.#isStopped || this.#guest?.reset() !== true) return false;
+    this.#isDead = false;
+    return true;
+  }
+
   /** Every call that waits has failed; the guest is let go. */
   stop(reason: string): void {
+    this.#die(reason);
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#guest?.stop();
+  }
+
+  #die(reason: string): void {
     if (this.#isDead) return;
     this.#isDead = true;
+    this.#spare = new Call();
+    this.#settled = [];
     for (const { operation } of this.#operations.values()) operation.stop();
     this.#operations.clear();
     this.#streams.clear();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const call of waiting) endWait(call, { kind: "faulted", message: reason });
-    this.#guest?.stop();
+    // What the instance opened; it may open more once it is revived.
     this.#parts.functions.stop();
   }
 
@@ -221,6 +246,7 @@ export class LiveInstance {
     call.isOverflown = false;
     call.started = 0;
     this.#current = call;
+    if (this.#guest !== undefined) this.#guest.fuelMax = this.#parts.governor.limit;
     const result = this.#left(call, enter());
     if (result === undefined) return this.#wait(call);
     this.#afterEntry();
@@ -242,7 +268,8 @@ export class LiveInstance {
   #left(call: Call, entered: Result<string, GuestFault>): CallResult | undefined {
     this.#current = undefined;
     this.fuelUsed = this.#guest?.fuelUsed ?? 0;
-    if (!entered.ok) return this.#faulted(entered.error.message);
+    if (!entered.ok) return this.#faulted(entered.error);
+    this.#parts.governor.spent(this.fuelUsed);
     const answer = parseAnswer(entered.value, this.#parts.meter);
     return answer.kind === "pending" ? undefined : this.#answered(call, answer);
   }
@@ -322,16 +349,17 @@ export class LiveInstance {
     queueMicrotask(() => {
       if (this.#isDead) return;
       const cancelled = this.#guest?.cancel(call.number);
-      if (cancelled?.ok === false) this.#faulted(cancelled.error.message);
+      if (cancelled?.ok === false) this.#faulted(cancelled.error);
       else this.#afterEntry();
     });
     endWait(call, result);
   }
 
-  #faulted(message: string): CallResult {
+  #faulted({ kind, message }: GuestFault): CallResult {
     if (!this.#isDead) {
+      if (kind === "out_of_fuel") this.#parts.governor.ranOut();
+      this.#die(`its instance was given up, since another call ${message}`);
       this.#parts.onFault(this);
-      this.stop(`its instance was given up, since another call ${message}`);
     }
     return { kind: "faulted", message };
   }
@@ -361,14 +389,16 @@ export class LiveInstance {
     this.#operations.delete(operation);
     const { call } = running;
     this.#current = call;
+    guest.fuelMax = this.#parts.governor.limit;
     const resumed = guest.resume(call.number, operation, outcome, payload);
     this.#current = undefined;
     this.fuelUsed = guest.fuelUsed;
     if (!resumed.ok) {
       if (this.#waiting.delete(call.number)) endWait(call, { kind: "faulted", message: resumed.error.message });
-      this.#faulted(resumed.error.message);
+      this.#faulted(resumed.error);
       return;
     }
+    this.#parts.governor.spent(this.fuelUsed);
     this.#finish(call.number, resumed.value);
     this.#afterEntry();
   }

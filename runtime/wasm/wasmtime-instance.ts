@@ -70,8 +70,10 @@ class WasmtimeInstance implements GuestInstance {
   #isRunning = false;
   #isStopped = false;
   fuelUsed = 0;
+  fuelMax: number;
 
   constructor(parts: WasmtimeParts, handles: Handles, host: GuestHost) {
+    this.fuelMax = handles.limits.fuel;
     this.#parts = parts;
     this.#handles = handles;
     const spend = (units: number): void => this.#spend(units);
@@ -158,15 +160,22 @@ class WasmtimeInstance implements GuestInstance {
     if (!this.#isRunning) this.#delete();
   }
 
+  /** A new instance is as cheap. */
+  keep(): void {}
+
+  reset(): boolean {
+    return false;
+  }
+
   /** Calls a function of the guest with the arguments that were placed, and takes its answer. */
   #call<T>(index: number | undefined, count: number, take: () => T): Result<T, GuestFault> {
     if (this.#isStopped || this.#isRunning) return { ok: false, error: { kind: "trap", message: "was stopped" } };
     const { wasmtime, host } = this.#parts;
     const { api, memory } = wasmtime;
-    const { context, limits } = this.#handles;
+    const { context } = this.#handles;
     const called = this.#functions[index ?? 0] ?? null;
     this.#host.beginCall();
-    this.#fill(limits.fuel);
+    this.#fill(this.fuelMax);
     this.#isRunning = true;
     const failed = host.enter(this.#guest, () =>
       api.wasmtime_component_func_call(
@@ -180,7 +189,7 @@ class WasmtimeInstance implements GuestInstance {
     );
     this.#isRunning = false;
     try {
-      this.fuelUsed = limits.fuel - Math.max(0, Math.floor(this.#instructionsLeft() / INSTRUCTIONS_PER_FUEL));
+      this.fuelUsed = this.fuelMax - Math.max(0, Math.floor(this.#instructionsLeft() / INSTRUCTIONS_PER_FUEL));
       if (failed !== null) return { ok: false, error: this.#faultOf(failed) };
       return { ok: true, value: take() };
     } catch (error) {

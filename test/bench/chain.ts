@@ -274,6 +274,7 @@ async function measureLoop({ isQuick, progress }: BenchOptions): Promise<readonl
   };
   const quiet: number[] = [];
   const beside: number[] = [];
+  let failed = 0;
   for (let round = 0; round < (isQuick ? 1 : 3); round++) {
     progress(`loop, round ${round + 1}`);
     quiet.push((await runOpenLoop(others)).p99Ms);
@@ -282,10 +283,12 @@ async function measureLoop({ isQuick, progress }: BenchOptions): Promise<readonl
       runOpenLoop({ ...others, headers: { "x-do": "loop" }, perSecond: LOOPS_PER_SECOND, connections: 16 }),
     ]);
     beside.push(report.p99Ms);
+    failed += report.failed;
   }
   return [
     { figure: "others' p99 alone", value: median(quiet), unit: "ms" },
     { figure: "others' p99 beside 100 loops a second", value: median(beside), unit: "ms" },
+    { figure: "others' requests that failed", value: failed, unit: "requests", limit: 0 },
     { figure: "beside loops ÷ alone", value: median(beside) / median(quiet), unit: "×", limit: 2 },
   ];
 }

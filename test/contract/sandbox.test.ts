@@ -81,15 +81,31 @@ describe.each(sandboxes.map((subject) => [subject.engine, subject] as const))("a
     expect(filter.fuelUsed).toBeLessThan(100_000);
     ask("loop");
     expect(filter.fuelUsed).toBe(2_000_000);
+    // Running out again and again strains the worker: calls then get a small multiple of what they need.
+    for (let fault = 0; fault < 5; fault++) {
+      ask("loop");
+      clock.advance(100);
+    }
+    expect(filter.fuelUsed).toBe(100_000);
+    clock.advance(11_000);
+    ask("loop");
+    expect(filter.fuelUsed).toBe(2_000_000);
   });
 
-  test("a guest that keeps faulting is held back, longer each time, and let in again", () => {
+  test("a guest that keeps faulting is revived where its engine can, else held back, longer each time", () => {
     for (let fault = 0; fault < 3; fault++) expect(messageOf(ask("loop"))).toContain("fuel");
-    expect(messageOf(ask("count"))).toContain("next try in 100 ms");
-    clock.advance(100);
+    if (subject.engine === "jsc") {
+      for (let fault = 0; fault < 20; fault++) {
+        expect(messageOf(ask("loop"))).toContain("fuel");
+        expect(count()).toBe("1");
+      }
+      return;
+    }
+    expect(messageOf(ask("count"))).toContain("next try in 10 ms");
+    clock.advance(10);
     expect(messageOf(ask("loop"))).toContain("fuel");
-    expect(messageOf(ask("count"))).toContain("next try in 200 ms");
-    clock.advance(200);
+    expect(messageOf(ask("count"))).toContain("next try in 20 ms");
+    clock.advance(20);
     expect(ask("count").kind).toBe("proceed");
     // It served again: what was before is forgotten.
     expect(messageOf(ask("loop"))).toContain("fuel");
