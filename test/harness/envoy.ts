@@ -20,6 +20,8 @@ export interface EnvoyOptions extends PeerProxyOptions {
   readonly upstream?: "http1" | "h2";
   readonly downstreamTls?: EnvoyTls;
   readonly upstreamTls?: EnvoyTls;
+  /** A proxy-wasm module on V8, whose root context has that name. */
+  readonly wasm?: { readonly path: string; readonly root: string };
 }
 
 /** Starts it with one worker. */
@@ -63,7 +65,10 @@ function envoyConfig(port: number, name: string, options: EnvoyOptions): unknown
         { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "app", timeout: "0s" } }] },
       ],
     },
-    http_filters: [{ name: "router", typed_config: { "@type": `${TYPES}.filters.http.router.v3.Router` } }],
+    http_filters: [
+      ...wasmFilters(options.wasm),
+      { name: "router", typed_config: { "@type": `${TYPES}.filters.http.router.v3.Router` } },
+    ],
   };
   const chain = {
     filters: [{ name: "http", typed_config: manager }],
@@ -82,6 +87,13 @@ function envoyConfig(port: number, name: string, options: EnvoyOptions): unknown
   return {
     static_resources: { listeners: [{ address: loopback(port), filter_chains: [chain] }], clusters: [cluster] },
   };
+}
+
+function wasmFilters(wasm: EnvoyOptions["wasm"]): readonly object[] {
+  if (wasm === undefined) return [];
+  const code = { local: { filename: wasm.path } };
+  const config = { root_id: wasm.root, vm_config: { runtime: "envoy.wasm.runtime.v8", code } };
+  return [{ name: "wasm", typed_config: { "@type": `${TYPES}.filters.http.wasm.v3.Wasm`, config } }];
 }
 
 const HTTP2_UPSTREAM = {
