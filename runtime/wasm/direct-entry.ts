@@ -1,42 +1,56 @@
-// `begin` without the glue: the canonical ABI of one function, written out (component model, "Canonical ABI"). The glue
-// keeps books on tasks for asynchronous calls, which costs 2 µs of 10 and garbage on every call; a synchronous export
-// needs none of it. Strings are UTF-8, as the world demands.
-import { HANDLER_INTERFACE, PHASES, type Phase } from "../../sdk/wit/world.ts";
+// The exports of `handler` without the glue: the canonical ABI of their functions, written out (component model,
+// "Canonical ABI"). The glue keeps books on tasks for asynchronous calls, which costs 2 to 15 µs and garbage on every call;
+// a synchronous export needs none of it. Strings are UTF-8, as the world demands.
+import { HANDLER_INTERFACE, PHASES, SIDES, type Phase, type Side } from "../../sdk/wit/world.ts";
 
 type Core = Readonly<Record<string, unknown>>;
 type CoreFunction = (...values: number[]) => number;
 
-/** The export that takes heads, found while the glue links the modules. */
+/** What answers calls, found while the glue links the modules. */
 export interface DirectEntry {
   begin(call: number, phase: Phase, head: string): string;
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): string;
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): string;
 }
 
 /** The entry of a module that exports it; `undefined` for every other module. */
 export function findEntry(exports: Core, imports: Readonly<Record<string, unknown>>): DirectEntry | undefined {
-  const begin = exports[`${HANDLER_INTERFACE}#begin`];
-  const release = exports[`cabi_post_${HANDLER_INTERFACE}#begin`];
+  const [begin, resume, chunk] = ["begin", "resume", "chunk"].map((name) => exportOf(exports, name));
   const reallocate = exports["cabi_realloc"];
   const memory = [exports, ...Object.values(imports)].flatMap((namespace) => memoriesOf(namespace)).at(0);
-  if (!isFunction(begin) || !isFunction(release) || !isFunction(reallocate) || memory === undefined) return undefined;
-  return new Entry(begin, release, reallocate, memory);
+  if (begin === undefined || resume === undefined || chunk === undefined) return undefined;
+  if (!isFunction(reallocate) || memory === undefined) return undefined;
+  return new Entry({ begin, resume, chunk }, reallocate, memory);
+}
+
+/** A function, and what lets go of the answer that it left in memory. */
+interface Exported {
+  readonly call: CoreFunction;
+  readonly release: CoreFunction;
+}
+
+interface Functions {
+  readonly begin: Exported;
+  readonly resume: Exported;
+  readonly chunk: Exported;
 }
 
 /** Bytes that one UTF-16 unit takes at most in UTF-8. */
 const UTF8_BYTES_MAX = 3;
 const ANSWER_MAX_BYTES = 1024 * 1024;
+/** Of an allocation of nothing. */
+const NOWHERE = 1;
 
 class Entry implements DirectEntry {
-  readonly #begin: CoreFunction;
-  readonly #release: CoreFunction;
+  readonly #functions: Functions;
   readonly #reallocate: CoreFunction;
   readonly #memory: WebAssembly.Memory;
   /** Views of the memory, made again when it has grown: growing detaches the old ones. */
   #bytes: Uint8Array;
   #words: DataView;
 
-  constructor(begin: CoreFunction, release: CoreFunction, reallocate: CoreFunction, memory: WebAssembly.Memory) {
-    this.#begin = begin;
-    this.#release = release;
+  constructor(functions: Functions, reallocate: CoreFunction, memory: WebAssembly.Memory) {
+    this.#functions = functions;
     this.#reallocate = reallocate;
     this.#memory = memory;
     this.#bytes = new Uint8Array(memory.buffer);
@@ -44,19 +58,54 @@ class Entry implements DirectEntry {
   }
 
   begin(call: number, phase: Phase, head: string): string {
-    const capacity = head.length * UTF8_BYTES_MAX;
-    // The guest frees what it is handed.
-    const pointer = capacity === 0 ? 1 : this.#reallocate(0, 0, 1, capacity) >>> 0;
+    const { begin } = this.#functions;
+    const pointer = this.#allocate(head.length * UTF8_BYTES_MAX);
+    const length = this.#write(pointer, head);
+    return this.#answer(begin.call(call, PHASE_NUMBERS[phase], pointer, length), begin);
+  }
+
+  resume(call: number, operation: number, outcome: string, payload: Uint8Array): string {
+    const { resume } = this.#functions;
+    const text = this.#allocate(outcome.length * UTF8_BYTES_MAX);
+    const length = this.#write(text, outcome);
+    const data = this.#place(payload);
+    return this.#answer(resume.call(call, operation, text, length, data, payload.length), resume);
+  }
+
+  chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): string {
+    const { chunk } = this.#functions;
+    const data = this.#place(bytes);
+    return this.#answer(chunk.call(call, SIDE_NUMBERS[source], data, bytes.length, isEnd ? 1 : 0), chunk);
+  }
+
+  /** Room of the guest's, which frees what it is handed. */
+  #allocate(size: number): number {
+    if (size === 0) return NOWHERE;
+    const pointer = this.#reallocate(0, 0, 1, size) >>> 0;
     this.#refresh();
-    if (pointer + capacity > this.#bytes.length) throw new Error("allocated beyond its memory");
-    const { written } = encoder.encodeInto(head, this.#bytes.subarray(pointer, pointer + capacity));
-    const result = this.#begin(call, PHASES.indexOf(phase), pointer, written) >>> 0;
+    if (pointer + size > this.#bytes.length) throw new Error("allocated beyond its memory");
+    return pointer;
+  }
+
+  #write(pointer: number, text: string): number {
+    if (text === "") return 0;
+    return encoder.encodeInto(text, this.#bytes.subarray(pointer, pointer + text.length * UTF8_BYTES_MAX)).written;
+  }
+
+  #place(bytes: Uint8Array): number {
+    const pointer = this.#allocate(bytes.length);
+    if (bytes.length > 0) this.#bytes.set(bytes, pointer);
+    return pointer;
+  }
+
+  #answer(result: number, { release }: Exported): string {
     this.#refresh();
-    const start = this.#words.getUint32(result, true);
-    const length = this.#words.getUint32(result + 4, true);
+    const at = result >>> 0;
+    const start = this.#words.getUint32(at, true);
+    const length = this.#words.getUint32(at + 4, true);
     if (length > ANSWER_MAX_BYTES || start + length > this.#bytes.length) throw new Error("answered beyond its memory");
     const answer = decoder.decode(this.#bytes.subarray(start, start + length));
-    this.#release(result);
+    release(at);
     return answer;
   }
 
@@ -65,6 +114,21 @@ class Entry implements DirectEntry {
     this.#bytes = new Uint8Array(this.#memory.buffer);
     this.#words = new DataView(this.#memory.buffer);
   }
+}
+
+const PHASE_NUMBERS = numbersOf(PHASES);
+const SIDE_NUMBERS = numbersOf(SIDES);
+
+/** The numbers of an enumeration's cases. */
+function numbersOf<Name extends string>(names: readonly Name[]): Readonly<Record<Name, number>> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has an entry for each name
+  return Object.fromEntries(names.map((name, index) => [name, index])) as Record<Name, number>;
+}
+
+function exportOf(exports: Core, name: string): Exported | undefined {
+  const call = exports[`${HANDLER_INTERFACE}#${name}`];
+  const release = exports[`cabi_post_${HANDLER_INTERFACE}#${name}`];
+  return isFunction(call) && isFunction(release) ? { call, release } : undefined;
 }
 
 function memoriesOf(namespace: unknown): readonly WebAssembly.Memory[] {

@@ -254,11 +254,11 @@ class JscInstance implements GuestInstance {
   }
 
   resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
-    return this.#call((handler) => handler.resume(call, operation, outcome, payload));
+    return this.#call((handler) => (this.entry ?? handler).resume(call, operation, outcome, payload));
   }
 
   chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault> {
-    return this.#call((handler) => handler.chunk(call, source, bytes, isEnd));
+    return this.#call((handler) => (this.entry ?? handler).chunk(call, source, bytes, isEnd));
   }
 
   cancel(call: number): Result<undefined, GuestFault> {
