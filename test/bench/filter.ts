@@ -11,6 +11,7 @@ import { makeExchange, startClock } from "../../sdk/testing/exchange.ts";
 import { surroundingsOf } from "../../sdk/testing/run-filter.ts";
 import { idleHost } from "../contract/subjects.ts";
 import stamp from "../fixtures/stamp/filter.ts";
+import { measureEngines } from "./filter-engines.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
 
 export const question = "What does a filter cost a request, natively and sandboxed, and what does an instance take?";
@@ -40,6 +41,8 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
   const deps = depsFor(bundle);
   const starts = await measureStarts(bundle, deps, isQuick ? 3 : 9);
 
+  progress("the engines side by side");
+  const engines = await measureEngines(bundle, isQuick);
   const native = await filterOf({ kind: "builtin", name: stamp.name }, deps);
   const sandboxed = await filterOf({ kind: "bundle", bundle: bundle.ref }, deps);
   const rounds = isQuick ? 5 : 15;
@@ -58,6 +61,7 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
     { figure: "sandboxed call", value: settled(figures.sandboxed), unit: "µs", limit: SANDBOXED_MAX_US },
     { figure: "fuel of a call", value: fuel, unit: "fuel" },
     ...starts,
+    ...engines,
     { figure: "build", value: buildMs, unit: "ms", limit: 3000, note: "TypeScript to artifact" },
     { figure: "derive", value: deriveMs, unit: "ms", note: "artifact to what proxies load, in its own process" },
   ];
