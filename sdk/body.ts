@@ -35,6 +35,8 @@ export interface BodyTransform {
   chunk(bytes: Uint8Array): Passed | Promise<Passed>;
   /** What follows the last piece. */
   end?(): Passed | Promise<Passed>;
+  /** In the place of the end, where it will not come: whoever sends or takes the body left, or it broke off. */
+  cancel?(): void;
 }
 
 // oxlint-disable-next-line typescript/no-invalid-void-type -- A transform that only looks returns nothing.

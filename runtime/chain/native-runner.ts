@@ -169,7 +169,13 @@ function chunksOf(transform: BodyTransform): ChunkHandler {
         return lostPieceOf(error);
       }
     },
-    cancel: () => undefined,
+    cancel: () => {
+      try {
+        transform.cancel?.();
+      } catch {
+        // The body is over already; there is nobody to tell.
+      }
+    },
   };
 }
 

@@ -212,7 +212,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       }
     },
     cancel(call) {
+      const transform = transforms.get(call);
       transforms.delete(call);
+      try {
+        transform?.cancel?.();
+      } catch {
+        // The body is over already; there is nobody to tell.
+      }
       connections.delete(call);
       waiting.delete(call);
       abortCall(call);
