@@ -2,6 +2,7 @@
 import apiKey from "../filters/api-key/filter.ts";
 import basicAuth from "../filters/basic-auth/filter.ts";
 import bodyLimit from "../filters/body-limit/filter.ts";
+import compress from "../filters/compress/filter.ts";
 import cors from "../filters/cors/filter.ts";
 import extAuth from "../filters/ext-auth/filter.ts";
 import fault from "../filters/fault/filter.ts";
@@ -13,8 +14,7 @@ import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
 export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
-  [apiKey, basicAuth, bodyLimit, cors, extAuth, fault, headerRewrite, ipList, jwt, rateLimit].map((filter) => [
-    filter.name,
-    filter,
-  ]),
+  [apiKey, basicAuth, bodyLimit, compress, cors, extAuth, fault, headerRewrite, ipList, jwt, rateLimit].map(
+    (filter) => [filter.name, filter],
+  ),
 );

@@ -18,6 +18,7 @@ export const BUILTINS = {
   "ext-auth": { stage: "authz", priority: 0 },
   "rate-limit": { stage: "ratelimit", priority: 0 },
   fault: { stage: "transform", priority: 300 },
+  compress: { stage: "transform", priority: 200 },
   "header-rewrite": { stage: "transform", priority: 0 },
 } as const;
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the object above

@@ -47,6 +47,12 @@ function signed(text: string): string {
   return `${text}.${sign("sha256", Buffer.from(text), key).toString("base64url")}`;
 }
 
+const DOCUMENT = JSON.stringify(
+  Array.from({ length: 40 }, (_, id) => ({ id, name: `item ${id}`, price: id * 3.5, tags: ["a", "b"] })),
+)
+  .slice(0, 2048)
+  .padEnd(2048);
+
 export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
   "ip-list": {
     config: {
@@ -94,6 +100,12 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     },
     request: { ...REQUEST, headers: { ...HEADERS, authorization: `Bearer ${TOKEN}` } },
     note: "a token that passed before",
+  },
+  compress: {
+    config: { codings: ["gzip"] },
+    request: REQUEST,
+    reply: { headers: { "content-type": "application/json", "content-length": "2048" }, body: DOCUMENT },
+    note: "2 KB of JSON in gzip",
   },
   "body-limit": { config: { requestMaxBytes: 1000 }, request: REQUEST, note: "length told; request and reply" },
 };
