@@ -45,6 +45,8 @@ class Chain {
   readonly #observer: RunObserver;
   readonly #clock: Clock;
   readonly #hasResponses: boolean;
+  /** Monotonic; when the last filter had answered, or the first was about to be asked. */
+  #toldAtMs = 0;
   readonly #allUp: Step;
 
   constructor(filters: readonly Filter[], next: Service, observer: RunObserver, clock: Clock) {
@@ -63,10 +65,12 @@ class Chain {
 
   /** The request, from filter `from` on. */
   down(exchange: Exchange, from: number): Answer {
+    // When one filter has answered, the next begins: one reading of the clock serves both.
+    this.#toldAtMs = this.#clock.monotonic();
     for (let index = from; index < this.#links.length; index++) {
       const link = this.#links[index];
       if (link?.filter.request === undefined) continue;
-      const startedMs = this.#clock.monotonic();
+      const startedMs = this.#toldAtMs;
       const pending = link.circuit.allows(startedMs) ? link.filter.request(exchange) : link.resting;
       if (pending instanceof Promise) {
         return pending.then(
@@ -97,10 +101,11 @@ class Chain {
   /** The reply, from filter `from` back to the first. */
   #up(exchange: Exchange, reply: Reply, from: number): Outcome | Promise<Outcome> {
     let current = reply;
+    this.#toldAtMs = this.#clock.monotonic();
     for (let index = from; index >= 0; index--) {
       const link = this.#links[index];
       if (link?.filter.response === undefined) continue;
-      const startedMs = this.#clock.monotonic();
+      const startedMs = this.#toldAtMs;
       const pending = link.circuit.allows(startedMs) ? link.filter.response(exchange, current) : link.resting;
       if (pending instanceof Promise) {
         const seen = current;
@@ -109,7 +114,9 @@ class Chain {
           return decided.ok ? this.#up(exchange, decided.value, index - 1) : decided;
         });
       }
-      const decided = decideUp(current, this.#tell(link, "response", startedMs, pending));
+      const verdict = this.#tell(link, "response", startedMs, pending);
+      if (verdict.kind === "proceed") continue;
+      const decided = decideUp(current, verdict);
       if (!decided.ok) return decided;
       current = decided.value;
     }
@@ -137,6 +144,7 @@ class Chain {
   #tell(link: Link, phase: Phase, startedMs: number, verdict: Verdict): Verdict {
     const { filter } = link;
     const nowMs = this.#clock.monotonic();
+    this.#toldAtMs = nowMs;
     const failure = verdict.kind === "failed" ? verdict.failure : undefined;
     const isCancelled = failure !== undefined && failure.kind !== "filter_failed";
     this.#observer.filterRan({

@@ -67,7 +67,7 @@ export function editFields(edits: Edits, exchange: Exchange, headers: HeaderMap)
     const value = edits[index + 2] ?? "";
     const kind = edits[index] ?? "";
     if (isMetadata(name)) editMetadata(exchange, kind, name.slice(METADATA_PREFIX.length), value);
-    else if (kind === "set") headers.set(name, value);
+    else if (kind === "set") headers.replace(name, value);
     else if (kind === "add") headers.append(name, value);
     else headers.delete(name);
   }

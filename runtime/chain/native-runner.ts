@@ -68,8 +68,14 @@ export class NativeRunner implements HandlerRunner {
     const context = new CallContext(base, call);
     const request = new RequestMessage(this.#requestFields, exchange, context);
     const message = fields === undefined ? request : new ResponseMessage(this.#replyFields, fields, request, context);
-    const decide = (verdict: unknown): Decided => decisionOf(verdict, message.headers.edits, message.touchedBody);
-    return this.#call(handle, message, context, decide);
+    try {
+      const answer = handle(message, context);
+      if (!(answer instanceof Promise)) return decisionOf(answer, message.headers.edits, message.touchedBody);
+      return this.#wait(answer, call, (late) => decisionOf(late, message.headers.edits, message.touchedBody));
+    } catch (error) {
+      // A handler that throws fails its call, here as in the sandbox.
+      return { kind: "failed", message: describeError(error) };
+    }
   }
 
   connect(): ConnectionCalls {
@@ -84,11 +90,12 @@ export class NativeRunner implements HandlerRunner {
     const handle = filter.handlers[phase];
     if (handle === undefined) return;
     const call = new NativeCall(operations, use.limits, undefined);
-    const decided = this.#call(handle, name, new CallContext(base, call), (state) => {
+    const answer = handle(name, new CallContext(base, call));
+    const keep = (state: unknown): Decided => {
       if (phase === "setup") base.state = state;
       return PROCEED;
-    });
-    const settled = "kind" in decided ? decided : await decided.done;
+    };
+    const settled = answer instanceof Promise ? await this.#wait(answer, call, keep).done : keep(answer);
     if (settled.kind === "failed") throw new Error(settled.message);
   }
 
@@ -99,21 +106,6 @@ export class NativeRunner implements HandlerRunner {
 
   stop(): void {
     this.#stopTimers();
-  }
-
-  #call(
-    handle: AnyHandler,
-    message: unknown,
-    context: CallContext<NativeCall>,
-    decide: (verdict: unknown) => Decided,
-  ): Decided | WaitingDecision {
-    try {
-      const answer = handle(message, context);
-      return answer instanceof Promise ? this.#wait(answer, context.call, decide) : decide(answer);
-    } catch (error) {
-      // A handler that throws fails its call, here as in the sandbox.
-      return { kind: "failed", message: describeError(error) };
-    }
   }
 
   #wait(answer: Promise<unknown>, call: NativeCall, decide: (verdict: unknown) => Decided): WaitingDecision {
