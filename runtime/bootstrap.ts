@@ -99,7 +99,7 @@ const Settings = z.strictObject({
   accessLog: z.string().min(1).default("-"),
   logLevel: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
   /**
-   * What runs sandboxed filters: `jsc` is Bun's own engine and needs nothing; `wasmtime` takes 0.25 ms for a fresh instance
+   * What runs sandboxed filters: `jsc` is Bun's own engine and needs nothing; `wasmtime` takes 0.3 ms for a fresh instance
    * and some seconds to compile a new version, and needs its library. Default `auto`: `wasmtime` where the library is.
    */
   wasmEngine: z
