@@ -37,7 +37,7 @@ export type Witness = (seen: Witnessed) => void;
 
 /** The filter itself, with `tell` told of each of its calls. `nowMs` is monotonic. */
 export function witnessFilter(filter: Filter, tell: Witness, nowMs: () => number): Filter {
-  const { request, response, log } = filter;
+  const { request, response, log, connection } = filter;
   function watch(
     phase: Witnessed["phase"],
     exchange: Exchange,
@@ -68,6 +68,8 @@ export function witnessFilter(filter: Filter, tell: Witness, nowMs: () => number
     ...(response && {
       response: (exchange, reply) => watch("response", exchange, reply, () => response(exchange, reply)),
     }),
+    // Connections have no heads to compare.
+    ...(connection && { connection }),
     ...(log && { log: (exchange) => watch("log", exchange, undefined, () => log(exchange)) }),
     get fuelUsed() {
       return filter.fuelUsed;

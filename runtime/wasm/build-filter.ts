@@ -3,7 +3,7 @@
 import type { AnyFilter } from "../../sdk/define-filter.ts";
 import { compileWrites } from "../chain/edits.ts";
 import type { Filter } from "../chain/filter.ts";
-import type { FilterMeter } from "../chain/meter.ts";
+import { NO_METER, type FilterMeter } from "../chain/meter.ts";
 import { buildNativeFilter, missingUpstreams, type FilterSurroundings } from "../chain/native-filter.ts";
 import { Operations } from "../chain/operations.ts";
 import { PhasedFilter } from "../chain/phased-filter.ts";
@@ -12,6 +12,8 @@ import type { FilterUse } from "../contract/filter.ts";
 import type { Parsed, Problem } from "../contract/problem.ts";
 import type { Result } from "../exchange/failure.ts";
 import { createHostFunctions } from "../host/host-functions.ts";
+import { PrivateMemory } from "../host/shared-memory.ts";
+import { SharedState, type SharedScope } from "../host/shared-state.ts";
 import { loadFiles, type FetchFile } from "./bundle.ts";
 import type { Engine, GuestHost, GuestModule } from "./engine.ts";
 import { FuelGovernor } from "./fuel-governor.ts";
@@ -76,6 +78,14 @@ interface NurseryParts {
   readonly meter: FilterMeter;
 }
 
+/** What an instance reaches outside of itself. */
+interface World {
+  readonly log: GuestHost["log"];
+  readonly operations: Pick<Operations, "start">;
+  readonly meter: FilterMeter;
+  readonly shared: () => SharedScope | undefined;
+}
+
 /** Where instances of one use come from. */
 class Nursery {
   readonly #parts: NurseryParts;
@@ -94,9 +104,12 @@ class Nursery {
   /** An instance, configured and set up, or every problem of that. */
   birth(): Parsed<LiveInstance> | Promise<Parsed<LiveInstance>> {
     const { use, manifest, deps } = this.#parts;
-    const made = this.#make((level, message, fields) =>
-      deps.log(level, message, { ...fieldsOf(fields), filter: use.name }),
-    );
+    const made = this.#make({
+      log: (level, message, fields) => deps.log(level, message, { ...fieldsOf(fields), filter: use.name }),
+      operations: this.#operations,
+      meter: this.#parts.meter,
+      shared: () => deps.shared.scopeOf(use.name),
+    });
     if (!made.ok || !manifest.phases.includes("setup")) return made;
     return setUp(made.value);
   }
@@ -117,10 +130,16 @@ class Nursery {
     return this.#instances;
   }
 
-  /** Runs the handlers on made-up heads. The instance is thrown away: what a filter keeps must not begin with them. */
+  /** Runs the handlers on made-up heads. The instance is thrown away: what a filter keeps, counts or shares must not begin with them. */
   warmUp(): void {
-    const { manifest, deps } = this.#parts;
-    const made = this.#make(() => undefined, NO_OPERATIONS);
+    const { use, manifest, deps } = this.#parts;
+    let scope: SharedScope | undefined;
+    const made = this.#make({
+      log: () => undefined,
+      operations: NO_OPERATIONS,
+      meter: NO_METER,
+      shared: () => (scope ??= new SharedState(new PrivateMemory(), deps.clock).scopeOf(use.name)),
+    });
     if (!made.ok) return;
     const instance = made.value;
     const head = manifest.reads.map((name) => `${name}: -\n`).join("");
@@ -135,12 +154,12 @@ class Nursery {
     instance.stop("was warmed up");
   }
 
-  #make(log: GuestHost["log"], operations: Pick<Operations, "start"> = this.#operations): Parsed<LiveInstance> {
-    const { use, module, deps, meter } = this.#parts;
+  #make({ log, operations, meter, shared }: World): Parsed<LiveInstance> {
+    const { use, module, deps } = this.#parts;
     const live: LiveInstance = new LiveInstance({
       limits: use.limits,
       operations,
-      functions: createHostFunctions({ shared: () => deps.shared.scopeOf(use.name) }),
+      functions: createHostFunctions({ shared }),
       meter,
       schedule: deps.schedule,
       governor: this.#governor,
