@@ -1,12 +1,15 @@
 // `filter` and its subcommands as commander commands, so that `vespid` can mount them.
 import { Command, Option } from "commander";
-import type { Problem } from "../../runtime/contract/problem.ts";
+import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { buildFilterFile, type BuildStep, type BuiltFilter } from "./build.ts";
 import { checkTypes } from "./check-types.ts";
 import { findFilterFile, writeNewFilter } from "./project.ts";
 import { addDev } from "./dev-command.ts";
 import { addExplain } from "./explain-command.ts";
+import type { Cost } from "../dev/cost.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
+import { TEMPLATES, type TemplateName } from "./template.ts";
+import { addTest } from "./test-command.ts";
 import { EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
 import { addWrap } from "./wrap-command.ts";
 
@@ -29,17 +32,22 @@ export function filterCommand(): Command {
   const command = new Command("filter").description("Write, try, test, build and push filters").exitOverride();
   command
     .command("new")
-    .argument("<name>", "lower-case letters, digits and dashes")
-    .option("--json", "print the files that were written as JSON")
-    .description("write a small filter into a folder of that name")
+    .argument("[name]", "lower-case letters, digits and dashes")
+    .addOption(
+      new Option("--template <template>", "what it begins as").choices(Object.keys(TEMPLATES)).default("greet"),
+    )
+    .option("--list", "show the templates")
+    .option("--json", "print the files that were written, or the templates, as JSON")
+    .description("write a filter, its test and how to go on into a folder of that name")
     .action(runNew);
   command
     .command("build")
     .argument("<path>", "a filter's file, or a folder that holds filter.ts")
     .option("-o, --output <file>", `where the artifact goes (default: NAME${ARTIFACT_SUFFIX} here)`)
     .option("--no-check", "do not check types")
+    .option("--config <file>", "a configuration to measure its cost with, YAML or JSON")
     .option("--json", "print the result as JSON")
-    .description("check a filter's types and build it into the artifact that is pushed")
+    .description("check a filter's types, say what it costs, and build it into the artifact that is pushed")
     .action(runBuild);
   addWrap(command);
   command
@@ -54,28 +62,70 @@ export function filterCommand(): Command {
     .description("build a filter and give it to the control service")
     .action(runPush);
   addDev(command);
+  addTest(command);
   addExplain(command);
   return command;
 }
 
-async function runNew(name: string, options: JsonOption): Promise<void> {
-  const written = await writeNewFilter(name, process.cwd());
+interface NewOptions extends JsonOption {
+  readonly template: TemplateName;
+  readonly list?: boolean;
+}
+
+async function runNew(name: string | undefined, options: NewOptions): Promise<void> {
+  if (options.list === true) return listTemplates(options);
+  if (name === undefined)
+    return fail([{ path: "name", message: 'is missing; write "filter new NAME", or --list' }], options, EXIT.usage);
+  const written = await writeNewFilter(name, options.template, process.cwd());
   if (!written.ok) return fail(written.problems, options);
   if (options.json === true) return print({ files: written.value });
   for (const file of written.value) tell(`wrote ${file}`);
-  tell(`next: bun run filter push ${name} --token TOKEN`);
+  tell(`next: bun run filter test ${name}, bun run filter dev ${name}`);
+  return undefined;
 }
 
-async function runBuild(path: string, options: BuildOptions & { readonly output?: string }): Promise<void> {
+function listTemplates(options: JsonOption): void {
+  const templates = Object.entries(TEMPLATES).map(([template, description]) => ({ template, description }));
+  if (options.json === true) return print({ templates });
+  for (const { template, description } of templates) tell(`${template.padEnd(12)}${description}`);
+  return undefined;
+}
+
+async function runBuild(
+  path: string,
+  options: BuildOptions & { readonly output?: string; readonly config?: string },
+): Promise<void> {
   const built = await build(path, options);
   if (!built.ok) return fail(built.problems, options);
   const { manifest, artifact, digest, sizes } = built.value;
   const output = options.output ?? `${manifest.name}${ARTIFACT_SUFFIX}`;
   await Bun.write(output, artifact);
-  if (options.json === true) return print({ output, digest, manifest, sizes });
+  // Loaded here: it needs a proxy's parts.
+  const [{ measureCost }, { readConfig }] = await Promise.all([import("../dev/cost.ts"), import("../dev/settings.ts")]);
+  const config = await readConfig(options.config, []);
+  if (!config.ok) return fail(config.problems, options);
+  tell("measuring its cost …");
+  const cost = await measureCost(built.value, config.value);
+  const isRefused = !cost.ok && cost.problems.some(({ path: at }) => !at.startsWith("config"));
+  if (isRefused) return fail(cost.problems, options);
+  if (options.json === true) return print({ output, digest, manifest, sizes, cost: cost.ok ? cost.value : undefined });
   tell(`built ${manifest.name}: ${output}, ${kilobytes(sizes.artifactBytes)}, script ${kilobytes(sizes.scriptBytes)}`);
   tell(`  stage ${manifest.stage}, reads ${names(manifest.reads)}, writes ${names(manifest.writes)}`);
   tell(`  ${digest}`);
+  for (const line of renderCost(cost)) tell(`  ${line}`);
+  return undefined;
+}
+
+function renderCost(cost: Parsed<Cost>): readonly string[] {
+  if (!cost.ok) return ["its cost was not measured: it needs a configuration, give it by --config FILE"];
+  const { bundleBytes, memoryBytes, request } = cost.value;
+  const call =
+    request === undefined
+      ? "its request handler waits, or there is none"
+      : `a request ${request.fuel.toLocaleString("en")} fuel, ${request.us.toFixed(1)} µs here`;
+  return [
+    `proxies fetch ${kilobytes(bundleBytes)}, most of it once for all filters; an instance holds ${kilobytes(memoryBytes)}; ${call}`,
+  ];
 }
 
 async function runPush(

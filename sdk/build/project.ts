@@ -2,12 +2,16 @@
 import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
-import { renderFilterSource, renderReadme, renderTest } from "./template.ts";
+import { renderTemplate, type TemplateName } from "./template.ts";
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/u;
 
 /** Writes a new filter into `folder/name`; returns the files. */
-export async function writeNewFilter(name: string, folder: string): Promise<Parsed<readonly string[]>> {
+export async function writeNewFilter(
+  name: string,
+  template: TemplateName,
+  folder: string,
+): Promise<Parsed<readonly string[]>> {
   if (!NAME.test(name)) {
     const message = `${JSON.stringify(name)} must be lower-case letters, digits and dashes, starting with a letter, 63 at most`;
     return fault("name", message);
@@ -15,11 +19,7 @@ export async function writeNewFilter(name: string, folder: string): Promise<Pars
   const path = join(folder, name);
   if (await exists(path)) return fault("name", `${path} is there already; choose another name`);
   await mkdir(path, { recursive: true });
-  const files = {
-    "filter.ts": renderFilterSource(name),
-    "filter.test.ts": renderTest(),
-    "README.md": renderReadme(name),
-  };
+  const files = await renderTemplate(template, name);
   for (const [file, text] of Object.entries(files)) await Bun.write(join(path, file), text);
   return { ok: true, value: Object.keys(files).map((file) => join(name, file)) };
 }

@@ -1,63 +1,41 @@
-// What `filter new` writes.
+// What `filter new` writes: a template's filter and test (`sdk/templates`) under the author's name, and how to go on.
+import { join } from "node:path";
 
-/** A filter that builds and does something that curl shows. */
-export function renderFilterSource(name: string): string {
-  return `import { defineFilter, reply, z } from "vespid";
+/** Templates, the one that is used where none is named first, with what each shows. */
+export const TEMPLATES = {
+  greet: "reads a header, answers some requests itself, changes a reply",
+  auth: "checks a bearer token in constant time, tells the service and later filters who it is",
+  "rate-limit": "counts requests by client, together in all workers of a proxy",
+  transform: "masks fields of JSON replies, read whole",
+  callout: "asks another service with `await fetch`, with a deadline and a policy for no answer",
+} as const;
+export type TemplateName = keyof typeof TEMPLATES;
 
-export default defineFilter({
-  name: "${name}",
-  stage: "transform",
-  // Only what is listed here crosses into the filter, and only this can be changed.
-  reads: [":path", "x-user"],
-  writes: ["x-greeting"],
-  config: z.strictObject({
-    /** What to say. */
-    greeting: z.string().default("hello"),
-    /** Users who are turned away. */
-    blocked: z.array(z.string()).default([]),
-  }),
+const FOLDER = join(import.meta.dir, "../templates");
 
-  request(request, { config, log }) {
-    const user = request.headers.get("x-user") ?? "stranger";
-    if (config.blocked.includes(user)) {
-      log.info(\`turned \${user} away from \${request.path}\`);
-      return reply({ status: 403, body: "not you\\n" });
-    }
-  },
-
-  response(response, { config }) {
-    const user = response.request.headers.get("x-user") ?? "stranger";
-    response.headers.set("x-greeting", \`\${config.greeting} \${user}\`);
-  },
-});
-`;
+/** The files of a new filter, by name. */
+export async function renderTemplate(template: TemplateName, name: string): Promise<Readonly<Record<string, string>>> {
+  const [source, test] = await Promise.all([
+    Bun.file(join(FOLDER, `${template}.ts`)).text(),
+    Bun.file(join(FOLDER, `${template}.test.ts`)).text(),
+  ]);
+  return {
+    "filter.ts": source.replace(`name: "${template}"`, `name: "${name}"`),
+    "filter.test.ts": test.replaceAll(`"./${template}.ts"`, '"./filter.ts"'),
+    "README.md": renderReadme(template, name),
+  };
 }
 
-/** A test of it, run with \`bun test\`. */
-export function renderTest(): string {
-  return `import { expect, test } from "bun:test";
-import { runFilter } from "vespid/testing";
-import filter from "./filter.ts";
-
-test("greets the user on the reply", async () => {
-  const { reply } = await runFilter(filter, { headers: { "x-user": "ada" } });
-  expect(reply.headers["x-greeting"]).toBe("hello ada");
-});
-
-test("turns blocked users away", async () => {
-  const { reply } = await runFilter(filter, { headers: { "x-user": "eve" }, config: { blocked: ["eve"] } });
-  expect(reply.status).toBe(403);
-});
-`;
-}
-
-/** How to go on. */
-export function renderReadme(name: string): string {
+function renderReadme(template: TemplateName, name: string): string {
   return `# ${name}
 
+Begun from the template \`${template}\`: ${TEMPLATES[template]}.
+
 \`\`\`sh
-bun test ${name}                               # run its tests
-bun run filter build ${name}                   # build the artifact
+bun run filter test ${name}                    # its tests, on the source and in the sandbox
+bun run filter dev ${name}                     # in a local proxy, again each time that it is saved
+bun run filter explain ${name}                 # what it sees, changes, calls and measures
+bun run filter build ${name}                   # the artifact
 bun run filter push ${name} --token TOKEN      # build it and give it to the control service
 \`\`\`
 

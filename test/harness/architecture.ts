@@ -139,10 +139,7 @@ function checkText(file: SourceFile): readonly Violation[] {
 /** A built-in filter's file, and what `filter new` and the tests write out, end in `export default defineFilter(…)`. */
 function isFilterSource(path: string): boolean {
   return (
-    /^filters\/[^/]+\/filter\.ts$/u.test(path) ||
-    path.startsWith("test/fixtures/") ||
-    /\/templates?\//u.test(path) ||
-    path.endsWith("/template.ts")
+    /^filters\/[^/]+\/filter\.ts$/u.test(path) || path.startsWith("test/fixtures/") || path.startsWith("sdk/templates/")
   );
 }
 
