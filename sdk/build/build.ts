@@ -7,6 +7,7 @@ import { parseWith, type Parsed, type Problem } from "../../runtime/contract/pro
 import type { AnyFilter } from "../define-filter.ts";
 import { WORLD } from "../wit/world.ts";
 import { checkManifest, digestOf, renderArtifact } from "./artifact.ts";
+import { openBuildCache } from "./build-cache.ts";
 import { bundleGuest, bundleNative } from "./bundle.ts";
 import { mergeData } from "./merge-data.ts";
 
@@ -59,9 +60,15 @@ export async function readManifestOf(path: string): Promise<Parsed<Manifest>> {
 }
 
 async function makeComponent(script: string): Promise<Parsed<Uint8Array>> {
+  const cache = openBuildCache();
+  const parts = [script, await Bun.file(WIT).bytes()];
+  const known = await cache.read("component", parts);
+  if (known !== undefined) return { ok: true, value: known };
   try {
     const { component } = await componentize({ witPath: WIT, jsSource: script, sync: true });
-    return { ok: true, value: mergeData(component) };
+    const merged = mergeData(component);
+    await cache.write("component", parts, merged);
+    return { ok: true, value: merged };
   } catch (error) {
     // The filter's own top-level code runs here, in the engine that has none of Bun's or a browser's globals.
     const message = error instanceof Error ? error.message : String(error);

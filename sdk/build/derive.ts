@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { BundleRef, type BundleFile, type Digest } from "../../runtime/contract/bundle.ts";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { ARTIFACT_MAX_BYTES, digestOf, parseArtifact } from "./artifact.ts";
+import { openBuildCache } from "./build-cache.ts";
 import { checkSchema } from "./check-config.ts";
 import { readDerived } from "./derived-files.ts";
 
@@ -21,6 +22,7 @@ const DERIVE_MAX_MS = 30_000;
 export const COMPONENT_FILE = "component.wasm";
 /** Where in the author's files its parts are, for whoever tells of failures. */
 export const SOURCE_MAP_FILE = "source-map.json";
+const DERIVED_MAX_BYTES = ARTIFACT_MAX_BYTES * 4;
 const PROCESS = join(import.meta.dir, "derive-process.ts");
 
 /** Checks a pushed artifact and derives what proxies load. Hostile bytes are problems, never an exception. */
@@ -51,6 +53,9 @@ export async function deriveBundle(artifact: Uint8Array): Promise<Parsed<Derived
 }
 
 async function runDerive(component: Uint8Array): Promise<Parsed<ReadonlyMap<string, Uint8Array>>> {
+  const cache = openBuildCache();
+  const known = await cache.read("derived", [component]);
+  if (known !== undefined) return readDerived(known, DERIVED_MAX_BYTES);
   const child = Bun.spawn([process.execPath, PROCESS], {
     stdin: component,
     stdout: "pipe",
@@ -62,7 +67,9 @@ async function runDerive(component: Uint8Array): Promise<Parsed<ReadonlyMap<stri
   if (child.signalCode === "SIGKILL") return fault(`component took longer than ${DERIVE_MAX_MS} ms to check`);
   if (code !== 0)
     return fault(`component could not be checked: ${errors.trim().split("\n").at(-1) ?? `exit code ${code}`}`);
-  return readDerived(output, ARTIFACT_MAX_BYTES * 4);
+  const derived = readDerived(output, DERIVED_MAX_BYTES);
+  if (derived.ok) await cache.write("derived", [component], output);
+  return derived;
 }
 
 function fault(message: string): { readonly ok: false; readonly problems: readonly Problem[] } {

@@ -1,12 +1,17 @@
 // A component as proxies on JavaScriptCore load it: metered core modules, and the glue that links them and passes strings.
 import { transform } from "esbuild";
 import { transpile } from "@bytecodealliance/jco/component";
+import { openBuildCache } from "./build-cache.ts";
 import { checkNames } from "./check-names.ts";
 import { meterModule } from "./meter.ts";
-import { WasmFault } from "./wasm-reader.ts";
+import { SECTION } from "./metered.ts";
+import { readSections, WasmFault } from "./wasm-reader.ts";
 
 /** The glue's file; what runs in it is a script whose last value is `glue`, with `glue.instantiate` in it. */
 export const GLUE_FILE = "filter.js";
+
+/** Code that takes longer to meter than to read. */
+const CACHED_MIN_BYTES = 256 * 1024;
 
 /** Files by name. Throws `WasmFault` where the component is not what a filter must be. */
 export async function transpileFilter(component: Uint8Array): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -14,13 +19,29 @@ export async function transpileFilter(component: Uint8Array): Promise<ReadonlyMa
   const derived = new Map<string, Uint8Array>();
   for (const [name, bytes] of files) {
     if (name.endsWith(".wasm")) {
-      checkNames(bytes);
-      const metered = meterModule(bytes);
-      if (!WebAssembly.validate(metered)) throw new WasmFault(`holds a core module (${name}) that is not valid`);
-      derived.set(name, metered);
+      derived.set(name, await meter(name, bytes));
     } else if (name === GLUE_FILE) derived.set(name, await asScript(bytes));
   }
   return derived;
+}
+
+/** The engine's core is the same for every filter: what was made of it is taken from the cache. */
+async function meter(name: string, bytes: Uint8Array): Promise<Uint8Array> {
+  const cache = bytes.length < CACHED_MIN_BYTES ? undefined : openBuildCache();
+  const known = await cache?.read("metered", [bytes]);
+  if (known !== undefined) return known;
+  checkNames(bytes);
+  const metered = meterModule(bytes);
+  if (!WebAssembly.validate(metered)) throw new WasmFault(`holds a core module (${name}) that is not valid`);
+  // A filter's own modules are data, and quickly metered.
+  if (cache !== undefined && hasMuchCode(bytes)) await cache.write("metered", [bytes], metered);
+  return metered;
+}
+
+function hasMuchCode(bytes: Uint8Array): boolean {
+  return readSections(bytes, 0).some(
+    ({ id, payload }) => id === SECTION.code && payload.end - payload.position >= CACHED_MIN_BYTES,
+  );
 }
 
 async function transpileComponent(component: Uint8Array): Promise<readonly (readonly [string, Uint8Array])[]> {
