@@ -20,7 +20,11 @@ export interface FilterContext<Config = unknown, State = unknown, Metrics = unkn
   /** Counters and values that this filter has in common with itself in the proxy's other workers. */
   readonly shared: Shared;
   /** Calls an upstream that the filter declares; the use of the filter says which service that is. */
-  readonly fetch: (upstream: Upstream, path: string, init?: FetchInit) => Promise<UpstreamResponse>;
+  readonly fetch: (
+    upstream: "*" extends Upstream ? string : Upstream,
+    path: string,
+    init?: FetchInit,
+  ) => Promise<UpstreamResponse>;
   /** Resolves after so long, unless the call ends before. */
   readonly sleep: (milliseconds: number) => Promise<void>;
   /** Aborted when nobody waits for the call any more. */

@@ -30,7 +30,9 @@ export async function measureCost({ artifact, manifest }: BuiltFilter, config: C
   const { ref, files } = derived.value;
   const instances: GuestInstance[] = [];
   const clock = startClock();
-  const upstreams = Object.fromEntries(manifest.upstreams.map((name) => [name, { cluster: name }]));
+  const upstreams = Object.fromEntries(
+    manifest.upstreams.filter((name) => name !== "*").map((name) => [name, { cluster: name }]),
+  );
   const source = { kind: "bundle" as const, bundle: ref };
   const use = FilterUse.parse({ name: manifest.name, source, stage: manifest.stage, config, upstreams });
   const built = await buildFilter(use, {

@@ -182,7 +182,8 @@ export class DevServer {
 
   async #apply({ manifest, source }: Version, config: Config): Promise<readonly Problem[]> {
     const { service, upstreams } = this.#options;
-    const unknown = [...upstreams.keys()].find((name) => !manifest.upstreams.includes(name));
+    const isFree = manifest.upstreams.includes("*");
+    const unknown = [...upstreams.keys()].find((name) => !isFree && !manifest.upstreams.includes(name));
     if (unknown !== undefined)
       return [
         {
@@ -190,7 +191,8 @@ export class DevServer {
           message: `${unknown} is not an upstream of the filter, which has ${manifest.upstreams.join(", ") || "none"}`,
         },
       ];
-    const named = manifest.upstreams.map((name) => [name, upstreams.get(name)] as const);
+    const names = new Set([...manifest.upstreams, ...upstreams.keys()].filter((name) => name !== "*"));
+    const named = [...names].map((name) => [name, upstreams.get(name)] as const);
     const use = parseWith(FilterUse, {
       name: manifest.name,
       source,

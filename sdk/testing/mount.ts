@@ -16,6 +16,8 @@ export interface MountOptions {
   readonly now?: string | number | Date;
   readonly failurePolicy?: "closed" | "open";
   readonly limits?: Partial<FilterLimits>;
+  /** Names of upstreams, where the filter declares `*` and only its configuration knows them. */
+  readonly upstreams?: readonly string[];
   /** How long each upstream may take. Default `1_000`. */
   readonly upstreamTimeoutMs?: number;
   /** Name of the route that requests take. Default `default`. */

@@ -61,7 +61,7 @@ export class Mounted implements MountedFilter {
   private constructor(
     filter: AnyFilter,
     engine: EngineName,
-    { now = new Date(), routeName = "default" }: MountOptions,
+    { now = new Date(), routeName = "default", upstreams = [] }: MountOptions,
   ) {
     this.engine = engine;
     this.#routeName = routeName;
@@ -74,16 +74,18 @@ export class Mounted implements MountedFilter {
     const complain = (error: Error): void => void this.#complaints.push(error);
     this.service = new ScriptedUpstream({ body: "ok" }, complain, () => "");
     this.#upstreams = new Map(
-      filter.upstreams.map((name) => [
-        name,
-        new ScriptedUpstream(
-          undefined,
-          complain,
-          ({ method, path }) =>
-            `the filter called upstream ${JSON.stringify(name)} (${method} ${path}), which the test does not answer: ` +
-            `add f.upstream(${JSON.stringify(name)}).reply(…) before the request`,
-        ),
-      ]),
+      [...filter.upstreams, ...upstreams]
+        .filter((name) => name !== "*")
+        .map((name) => [
+          name,
+          new ScriptedUpstream(
+            undefined,
+            complain,
+            ({ method, path }) =>
+              `the filter called upstream ${JSON.stringify(name)} (${method} ${path}), which the test does not answer: ` +
+              `add f.upstream(${JSON.stringify(name)}).reply(…) before the request`,
+          ),
+        ]),
     );
   }
 
@@ -174,7 +176,7 @@ export class Mounted implements MountedFilter {
   #parts({ config = {}, failurePolicy, limits = {}, upstreamTimeoutMs, file }: MountOptions): EngineParts {
     const filter = this.#filter;
     const upstreams = Object.fromEntries(
-      filter.upstreams.map((name) => [name, { cluster: name, timeoutMs: upstreamTimeoutMs }]),
+      [...this.#upstreams.keys()].map((name) => [name, { cluster: name, timeoutMs: upstreamTimeoutMs }]),
     );
     const parsed = parseWith(FilterUse, {
       name: filter.name,
