@@ -6,6 +6,7 @@ export { compress, createCompressor, createDecompressor, decompress } from "./co
 export { defineFilter } from "./define-filter.ts";
 export { duration } from "./duration.ts";
 export { hash, hmac, timingSafeEqual } from "./hash.ts";
+export { jsonSchema } from "./json-schema.ts";
 export { linearRegExp } from "./linear-reg-exp.ts";
 export { counter, gauge, histogram } from "./metric.ts";
 export { dropCookie, readCookie, readQuery } from "./parameters.ts";
@@ -31,6 +32,7 @@ export type {
 export type { FetchInit, UpstreamResponse } from "./fetch.ts";
 export type { HashAlgorithm } from "./hash.ts";
 export type { FilterHeaders } from "./headers.ts";
+export type { JsonSchema, SchemaProblem } from "./json-schema.ts";
 export type { LinearMatch, LinearRegExp } from "./linear-reg-exp.ts";
 export type { Counter, Gauge, Histogram } from "./metric.ts";
 export type { OperationError } from "./port.ts";

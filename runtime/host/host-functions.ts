@@ -5,6 +5,7 @@ import { compress, decompress, OpenStreams } from "./compression.ts";
 import { equal, hash, hmac, random } from "./digests.ts";
 import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
 import { execPattern, replacePattern, testPattern } from "./patterns.ts";
+import { addSchema, validateDocument } from "./schemas.ts";
 import { createSharedFunctions } from "./shared-functions.ts";
 import type { SharedScope } from "./shared-state.ts";
 import { verify } from "./signatures.ts";
@@ -20,6 +21,8 @@ export interface HostFunctions {
 
 const TEXT: ReadonlyMap<string, HostFunction<string>> = new Map<string, HostFunction<string>>([
   ["equal", equal],
+  ["json-schema", validateDocument],
+  ["json-schema-compile", addSchema],
   ["regex-exec", execPattern],
   ["regex-replace", replacePattern],
   ["regex-test", testPattern],

@@ -241,6 +241,16 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     },
   );
 
+  test("documents are checked against a schema", async () => {
+    const schema = JSON.stringify({ type: "object", required: ["é"], properties: { é: { type: "integer" } } });
+    expect(await ask("schema", schema, '{"é":1}', '{"é":"x"}', "{")).toMatchObject([
+      [[], 0],
+      [[{ path: "/é", message: "must be integer, is string" }], 1],
+      [[{ path: "" }], 1],
+    ]);
+    expect(await ask("schema", '{"type":"text"}', "1")).toEqual({ thrown: "Error" });
+  });
+
   test("a filter counts and keeps values, up to its limits", async () => {
     const counts = [1, 2, 2, 0].map(String).map((count) => ask("incr", "ada", count, "3600000", "3"));
     expect(await Promise.all(counts)).toMatchObject([
