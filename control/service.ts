@@ -11,6 +11,7 @@ import type { Identity } from "./compile/world.ts";
 import { createDebounce, DEBOUNCE, type DebounceTiming } from "./push/debounce.ts";
 import { createGateway, type GatewayLog, type GatewayTiming, type Peer, type Publication } from "./push/gateway.ts";
 import { publishFrom } from "./push/publication.ts";
+import { createTaps } from "./push/taps.ts";
 import { createRollouts } from "./rollout/rollouts.ts";
 import { renderKey } from "./resource/resource.ts";
 import type { Store } from "./store/store.ts";
@@ -64,10 +65,17 @@ export function startControl(options: ControlOptions): Control {
     now,
   });
   const publicationFor: (identity: Identity) => Parsed<Publication> = publishFrom(() => desired.world());
+  const taps = createTaps(
+    (wanted) => gateway.watch(wanted),
+    () => crypto.randomUUID(),
+  );
   const rollouts = createRollouts({ store, desired, log, now });
   const gateway = createGateway({
     publicationFor,
-    told: ({ trials }, { id }) => rollouts.told(trials, id),
+    told: (message, { id }) => {
+      if (message.kind === "trials") rollouts.told(message.trials, id);
+      else taps.told(message, id);
+    },
     timing: options.gateway,
     log,
     now,
@@ -77,6 +85,7 @@ export function startControl(options: ControlOptions): Control {
     desired,
     gateway,
     rollouts,
+    taps,
     now,
     deriveBundle: options.deriveBundle,
     checkToken: token.check,

@@ -16,6 +16,7 @@ import type { BundleFile, BundleRef } from "./contract/bundle.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Told } from "./contract/protocol.ts";
 import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.ts";
+import type { Tap } from "./contract/tap.ts";
 import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Exchange, Random, Schedule } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
@@ -32,6 +33,7 @@ import { renderExposition } from "./telemetry/exposition.ts";
 import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
 import { observe } from "./telemetry/observe.ts";
+import { Taps } from "./telemetry/taps.ts";
 import { TrialReports } from "./telemetry/trial-reports.ts";
 import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
@@ -98,6 +100,8 @@ export interface DataPath {
   prepare(snapshot: unknown, version: Version, at?: string): Promise<Parsed<Prepared>>;
   /** What runs; keys are not in it. */
   config(): DataPathConfig;
+  /** Filters that are looked at from now on; what is seen is told. */
+  setTaps(taps: readonly Tap[]): void;
   /** The `/clusters` page. */
   clusters(): string;
   /** One scrape. */
@@ -138,7 +142,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     (session, nowMonoMs) => accessLog?.logTcp(session, nowMonoMs),
   );
   const lines = new FailureLines(fetchFile);
-  const filterFailures = new FilterFailures(clock, (fields, message) => logFilter("warn", message, fields));
+  const filterFailures = new FilterFailures(clock, (fields, message) => writeLine("warn", message, fields, undefined));
   function filterRan(run: FilterRun): void {
     metrics.filterRan(run);
     filterFailures.filterRan(run);
@@ -155,9 +159,25 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     failed: (run) => filterFailures.filterRan(run),
     stopped: (filter, reason) => log.warn({ filter, reason }, "a filter's candidate was stopped"),
   });
-  function logFilter(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>>): void {
+  const taps = new Taps({
+    clock: clock.exact,
+    schedule,
+    tell: (tap, events, dropped) => tell({ kind: "tapped", tap, events, dropped }),
+    explain: (filter, version, reason) => {
+      const bundle = findBundle(serving.generation?.snapshot, version === "live" ? filter : `${filter}~candidate`);
+      return bundle === undefined ? Promise.resolve(reason) : lines.explain(bundle, reason);
+    },
+  });
+  type LineFields = Readonly<Record<string, unknown>>;
+  function writeLine(level: LogLevel, message: string, fields: LineFields, show: ReturnType<Taps["lineOf"]>): void {
     const bundle = (): BundleRef | undefined => findBundle(serving.generation?.snapshot, fields["filter"]);
-    lines.write(fields, message, bundle, (told, what) => log[level](told, what));
+    lines.write(fields, message, bundle, (told, what) => {
+      log[level](told, what);
+      show?.(level, what, told);
+    });
+  }
+  function logFilter(level: LogLevel, message: string, fields: LineFields): void {
+    writeLine(level, message, fields, taps.lineOf(String(fields["filter"])));
   }
   // What native filters call by name.
   installHost(createNativeHost());
@@ -198,7 +218,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
       }),
     originalDestinations,
     compileTcpChain: (filters) => compileTcpChain(filters, { filterRan, circuitChanged }, clock.exact),
-    compileChain: (filters) => compileChain(watched(filters), { filterRan, circuitChanged }, clock.exact),
+    compileChain: (filters) => compileChain(taps.wrap(watched(filters)), { filterRan, circuitChanged }, clock.exact),
     clock,
     random,
   };
@@ -221,6 +241,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
       wasmEngine: engine.value.name,
       snapshot: redactKeys(serving.generation?.snapshot),
     }),
+    setTaps: (wanted) => taps.set(wanted),
     clusters: () => renderClusters([...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()]),
     stats: () =>
       renderExposition(metrics, [...(serving.generation?.targets.values() ?? []), ...originalDestinations.sums()], {

@@ -55,9 +55,10 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Amb
     if (problems.length > 0) return refuse(problems);
   } else {
     sync = startSync(
-      syncOptions(bootstrap, bootstrap.control, admin.value.port, log, ambient, (raw, version) =>
-        apply(path, raw, version),
-      ),
+      syncOptions(bootstrap, bootstrap.control, admin.value.port, log, ambient, {
+        applySnapshot: (raw, version) => apply(path, raw, version),
+        setTaps: (taps) => path.setTaps(taps),
+      }),
     );
     log.info({ control: bootstrap.control }, "waiting for the first snapshot");
     await sync.ready;

@@ -16,7 +16,7 @@ export function syncOptions(
   adminPort: number,
   log: Logger,
   { clock, random }: Ambient,
-  applySnapshot: SyncOptions["applySnapshot"],
+  told: Required<Pick<SyncOptions, "applySnapshot" | "setTaps">>,
 ): SyncOptions {
   const { service, namespace, labels } = bootstrap;
   const name = `${service}.${namespace}`;
@@ -24,7 +24,7 @@ export function syncOptions(
     control,
     node: { id: `${name}~${hostname()}~${adminPort}`, service, namespace, labels },
     stateDir: stateDirOf(bootstrap),
-    applySnapshot,
+    ...told,
     log,
     random,
     now: () => clock.now(),

@@ -5,6 +5,7 @@ import { startAdmin, type AdminServer } from "./admin/admin.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { renderProblem, type Parsed, type Problem } from "./contract/problem.ts";
 import type { Version } from "./contract/snapshot.ts";
+import type { Tap } from "./contract/tap.ts";
 import { versionOf } from "./contract/version.ts";
 import type { Ambient } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
@@ -269,9 +270,11 @@ class Supervisor implements RunningProxy {
   #followControl(): void {
     const { control } = this.#bootstrap;
     if (control === undefined) return;
-    const apply = (raw: unknown, version: Version): Promise<readonly Problem[]> =>
-      this.#apply(raw, version, "snapshot");
-    this.#sync = startSync(syncOptions(this.#bootstrap, control, this.adminPort, this.#log, this.#ambient, apply));
+    const told = {
+      applySnapshot: (raw: unknown, version: Version) => this.#apply(raw, version, "snapshot"),
+      setTaps: (taps: readonly Tap[]) => this.#fleet.setTaps(taps),
+    };
+    this.#sync = startSync(syncOptions(this.#bootstrap, control, this.adminPort, this.#log, this.#ambient, told));
     if (this.#fleet.current === undefined) this.#log.info({ control }, "waiting for the first snapshot");
   }
 

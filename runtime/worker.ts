@@ -129,6 +129,8 @@ class Worker implements RunningWorker {
         return this.#serve(order.rows);
       case "ask":
         return this.#link.send({ kind: "answer", id: order.id, text: this.#answer(order.about) });
+      case "taps":
+        return this.#path?.setTaps(order.taps);
       case "release":
         this.#release();
         return this.#link.send({ kind: "released" });

@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Gateway } from "../push/gateway.ts";
+import type { Taps } from "../push/taps.ts";
 import type { Rollouts } from "../rollout/rollouts.ts";
 import type { Store } from "../store/store.ts";
 import { isLoopbackAddress, isLoopbackHost, type CheckToken } from "./auth.ts";
@@ -12,6 +13,7 @@ import { methodsOf, renderOpenApi } from "./openapi.ts";
 import { renderProblemReply } from "./problem.ts";
 import { proxyRoutes, renderMetrics } from "./proxies.ts";
 import { resourceRoutes } from "./resources.ts";
+import { tapRoutes } from "./taps.ts";
 
 /** The largest body of resources. */
 export const RESOURCES_MAX_BYTES = 8 * 1024 * 1024;
@@ -26,6 +28,7 @@ export interface AppOptions {
   readonly desired: Desired;
   readonly gateway: Gateway;
   readonly rollouts: Rollouts;
+  readonly taps: Taps;
   readonly deriveBundle: DeriveBundle;
   readonly checkToken: CheckToken;
   /** Whether only this machine reaches the listener. */
@@ -41,7 +44,7 @@ const READS = new Set(["GET", "HEAD"]);
 
 /** Everything that is answered over HTTP. */
 export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
-  const { store, desired, gateway, rollouts, deriveBundle, checkToken, isLoopbackOnly, failed, now } = options;
+  const { store, desired, gateway, rollouts, taps, deriveBundle, checkToken, isLoopbackOnly, failed, now } = options;
   const app = new Hono<{ Bindings: Bindings }>();
 
   app.use(async (c, next) => {
@@ -73,6 +76,10 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Bindings }> {
   app.route("/v1", bundleRoutes({ store, desired, deriveBundle, now }));
   app.route("/v1", proxyRoutes({ store, gateway }));
   app.route("/v1", filterRoutes({ rollouts }));
+  app.route(
+    "/v1",
+    tapRoutes({ taps, hasFilter: (namespace, name) => store.get({ kind: "Filter", namespace, name }) !== undefined }),
+  );
   app.get("/healthz", (c) => c.json({ status: "ok", revision: store.revision() }));
   app.get("/metrics", (c) => c.text(renderMetrics(store, gateway)));
   app.get("/openapi.json", (c) => c.json(renderOpenApi()));

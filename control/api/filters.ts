@@ -66,15 +66,15 @@ export function filterRoutes({ rollouts }: { readonly rollouts: Rollouts }): Hon
   const at = "/filters/:namespace/:name";
 
   app.get(`${at}/versions`, (c) => {
-    const key = keyOf(c);
+    const key = filterKeyOf(c);
     return key instanceof Response ? key : show(c, rollouts, key);
   });
   app.get(`${at}/differences`, (c) => {
-    const key = keyOf(c);
+    const key = filterKeyOf(c);
     return key instanceof Response ? key : c.json({ items: rollouts.differences(key) });
   });
   app.post(`${at}/deploy`, async (c) => {
-    const key = keyOf(c);
+    const key = filterKeyOf(c);
     if (key instanceof Response) return key;
     const written = await readJson(c);
     const body = parseWith(Deploy, written);
@@ -94,11 +94,11 @@ export function filterRoutes({ rollouts }: { readonly rollouts: Rollouts }): Hon
     });
   });
   app.post(`${at}/promote`, (c) => {
-    const key = keyOf(c);
+    const key = filterKeyOf(c);
     return key instanceof Response ? key : change(c, rollouts, key, promoted);
   });
   app.post(`${at}/rollback`, async (c) => {
-    const key = keyOf(c);
+    const key = filterKeyOf(c);
     if (key instanceof Response) return key;
     const body = parseWith(Rollback, (await readJson(c)) ?? {});
     if (!body.ok) return renderProblemReply(422, { problems: body.problems });
@@ -183,7 +183,8 @@ function renderFigures(counts: TrialState["total"]["live"]): z.infer<typeof Figu
   return { runs, failed, meanMs: meanOf(counts), p50Ms: quantileOf(counts, 0.5), p99Ms: quantileOf(counts, 0.99) };
 }
 
-function keyOf(c: Context): ResourceKey | Response {
+/** The filter that an address names, or the reply that says why it names none. */
+export function filterKeyOf(c: Context): ResourceKey | Response {
   const parsed = parseWith(z.object({ namespace: Namespace, name: Name }), c.req.param());
   return parsed.ok ? { kind: "Filter", ...parsed.value } : renderProblemReply(404, { problems: parsed.problems });
 }
@@ -192,7 +193,8 @@ function noFilter({ namespace, name }: ResourceKey): Response {
   return renderProblemReply(404, { detail: `there is no Filter ${namespace}/${name}; apply one first` });
 }
 
-async function readJson(c: Context): Promise<unknown> {
+/** The body; what is not JSON is left as text, for the schema to refuse. */
+export async function readJson(c: Context): Promise<unknown> {
   const text = await c.req.text();
   try {
     return text === "" ? undefined : JSON.parse(text);

@@ -5,6 +5,7 @@ import { Difference } from "../../runtime/contract/trial.ts";
 import { KINDS, Name, Namespace, RESOURCES } from "../resource/resource.ts";
 import { Deploy, Rollback, Versions } from "./filters.ts";
 import { ProblemDocument, ProblemItem } from "./problem.ts";
+import { RecordBody, TailBody } from "./taps.ts";
 import { ChangeQuery, HistoryParameters, ListParameters } from "./resources.ts";
 
 /** One operation of the API. */
@@ -64,6 +65,12 @@ const OPERATIONS: readonly Operation[] = [
     body: JSON_OF("Rollback"),
     reply: "Versions",
   }),
+  operation("post", `${FILTER}/tail`, "What a filter logs and decides, as a stream of events", {
+    body: JSON_OF("Tail"),
+  }),
+  operation("post", `${FILTER}/record`, "Exchanges as a filter sees them, redacted, as a stream of events", {
+    body: JSON_OF("Record"),
+  }),
   operation("get", "/healthz", "Whether control serves"),
   operation("get", "/metrics", "Figures for Prometheus"),
   operation("get", "/openapi.json", "This document"),
@@ -120,6 +127,8 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   Differences: z.object({ items: z.array(Difference.extend({ proxy: z.string() })) }),
   Deploy,
   Rollback,
+  Tail: TailBody,
+  Record: RecordBody,
   Problem: ProblemDocument,
 };
 

@@ -13,7 +13,7 @@ const Refusal = z.object({
   detail: z.string().optional(),
   problems: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
-type Refusal = z.infer<typeof Refusal>;
+export type Refusal = z.infer<typeof Refusal>;
 
 const TOKEN_HINT =
   "pass it with --token or VESPID_TOKEN; control printed it at its first start, and starting control with --token sets another";
@@ -32,6 +32,11 @@ export class ControlRefusal extends CommandFailure {
     this.status = status;
     this.problems = problems;
   }
+}
+
+/** What control says when it refuses; `undefined` where it is not control that speaks. */
+export function parseRefusal(text: string): Refusal | undefined {
+  return Refusal.safeParse(parseJson(text)).data;
 }
 
 /** Longest wait for a reply; a bundle may take control some seconds to derive. */

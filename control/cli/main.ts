@@ -5,6 +5,7 @@ import { filterCommand } from "../../sdk/build/command.ts";
 import { apply, type Printed } from "./apply.ts";
 import type { Target } from "./client.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
+import { addTailCommands } from "./filter-tail.ts";
 import { addVersionCommands } from "./filter-versions.ts";
 import { get, remove, removeFiles, type GetOptions } from "./get.ts";
 import { interceptCommand } from "./intercept.ts";
@@ -90,6 +91,7 @@ command("proxies", "show who runs which version, and what was refused and why").
 program.addCommand(interceptCommand(print).copyInheritedSettings(program));
 const filter = filterCommand();
 addVersionCommands(filter, print);
+addTailCommands(filter);
 program.addCommand(filter);
 
 interface DeleteFlags extends ConnectionFlags {

@@ -2,6 +2,7 @@
 import type { ServerWebSocket, WebSocketHandler } from "bun";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
 import { MESSAGE_MAX_BYTES, ProxyMessage, type ControlMessage, type Told } from "../../runtime/contract/protocol.ts";
+import type { Tap } from "../../runtime/contract/tap.ts";
 import type { Version } from "../../runtime/contract/snapshot.ts";
 import type { Identity } from "../compile/world.ts";
 import { startSession, stepSession, type Session, type SessionEvent } from "./session.ts";
@@ -90,6 +91,8 @@ export interface Gateway {
   accepts(): boolean;
   /** Sends every proxy what it should run now and does not run yet. */
   publish(): void;
+  /** Tells every proxy, those too that come later, which filters are looked at. */
+  watch(taps: readonly Tap[]): void;
   /** By id. */
   proxies(): readonly ProxyStatus[];
   readonly counts: Readonly<GatewayCounts>;
@@ -112,6 +115,7 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
   const due = new Set<Proxy>();
   let publishing: ReturnType<typeof setImmediate> | undefined;
   let connections = 0;
+  let taps: readonly Tap[] = [];
   const pings = setInterval(() => {
     for (const { socket } of proxies.values()) socket.ping();
   }, timing.pingIntervalMs);
@@ -194,6 +198,7 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
     socket.data.proxy = proxy;
     proxies.set(id, proxy);
     log.info({ proxy: id, service, namespace, version }, "proxy connected");
+    if (taps.length > 0) sendTaps(socket);
     publishTo(proxy);
   }
 
@@ -237,6 +242,11 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
     return told(message.value, proxy);
   }
 
+  function sendTaps(socket: ServerWebSocket<Peer>) {
+    const message: ControlMessage = { kind: "taps", taps: [...taps] };
+    socket.send(JSON.stringify(message));
+  }
+
   function refuse(socket: ServerWebSocket<Peer>, reason: string, problems: readonly Problem[] = []) {
     log.warn({ proxy: socket.data.proxy?.id, reason, problems }, "connection of a proxy refused");
     const shown = problems.length === 0 ? [{ path: "", message: reason }] : problems.slice(0, 100);
@@ -275,6 +285,10 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
     publish() {
       for (const proxy of proxies.values()) due.add(proxy);
       if (publishing === undefined) publishDue();
+    },
+    watch(wanted) {
+      taps = wanted;
+      for (const { socket } of proxies.values()) sendTaps(socket);
     },
     proxies: () => [...proxies.values()].map(renderStatus).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     counts,

@@ -48,6 +48,11 @@ export class CanaryFilter implements Filter {
     if (live.connection !== undefined) this.connection = live.connection;
   }
 
+  /** Which version decides about an exchange. */
+  decidedBy(exchange: Exchange): "live" | "candidate" {
+    return !this.#isStopped && this.#chosen.has(exchange) ? "candidate" : "live";
+  }
+
   stop(): void {
     this.#parts.watch.ended();
   }

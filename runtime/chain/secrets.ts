@@ -56,6 +56,50 @@ export class Secrets {
   }
 }
 
+/** A part of a secret that is shorter stands in too many other texts to be looked for. */
+const PART_MIN_LENGTH = 6;
+const PARTS_MAX = 200;
+
+/** Leaves out the secrets of one exchange, and remembers them: what a filter copied elsewhere is left out there too. */
+export class Redactor {
+  readonly #secrets: Secrets;
+  readonly #parts = new Set<string>();
+
+  constructor(secrets: Secrets) {
+    this.#secrets = secrets;
+  }
+
+  /** The value of a field as it may be shown. */
+  field(name: string, value: string): string {
+    return this.#secrets.hasField(name) ? this.#hide(value) : value;
+  }
+
+  /** The value of a parameter or member as it may be shown. */
+  parameter(name: string, value: string): string {
+    return this.isSecret(name) ? this.#hide(value) : value;
+  }
+
+  /** Whether no member of this name is shown. */
+  isSecret(name: string): boolean {
+    return this.#secrets.hasParameter(name) || this.#secrets.hasField(name);
+  }
+
+  /** A value that a filter wrote, as it may be shown. */
+  written(name: string, value: string): string {
+    if (this.#secrets.hasField(name)) return REDACTED;
+    for (const part of this.#parts) if (value.includes(part)) return REDACTED;
+    return value;
+  }
+
+  #hide(value: string): string {
+    // `Bearer abc`, `a=b; c=d`: each may be found by itself.
+    for (const part of value.split(/[\s;,=&"]+/u)) {
+      if (part.length >= PART_MIN_LENGTH && this.#parts.size < PARTS_MAX) this.#parts.add(part);
+    }
+    return REDACTED;
+  }
+}
+
 function plain(name: string): string {
   return name.toLowerCase().replaceAll(/[-_.]/gu, "");
 }

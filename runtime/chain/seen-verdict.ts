@@ -2,7 +2,7 @@
 import type { SeenEdit, SeenVerdict } from "../contract/trial.ts";
 import type { Body } from "../exchange/body.ts";
 import type { Verdict } from "./filter.ts";
-import { REDACTED, Secrets } from "./secrets.ts";
+import type { Redactor } from "./secrets.ts";
 import { TransformedBody } from "./transformed-body.ts";
 import { summaryOf } from "./trial.ts";
 import { compare, type Picture } from "./witness.ts";
@@ -17,7 +17,6 @@ const EDITS_MAX = 64;
 const NAME_MAX_LENGTH = 256;
 const VALUE_MAX_LENGTH = 256;
 const REASON_MAX_LENGTH = 4096;
-const SECRETS = new Secrets();
 
 /** What a filter did between two pictures of an exchange. A reply's fields are told as edits. */
 export function describeVerdict(
@@ -44,26 +43,27 @@ export function describeVerdict(
   }
 }
 
-/** Both verdicts, each with the edits that the other does not have. */
-export function differ(live: Described, candidate: Described): readonly [SeenVerdict, SeenVerdict] {
-  return [showOnly(live, candidate), showOnly(candidate, live)];
+/** Both verdicts, each with the edits that the other does not have, as they may be shown. */
+export function differ(live: Described, candidate: Described, redactor: Redactor): readonly [SeenVerdict, SeenVerdict] {
+  return [showOnly(live, candidate, redactor), showOnly(candidate, live, redactor)];
 }
 
-function showOnly({ seen, edits }: Described, other: Described): SeenVerdict {
+/** A verdict with all of its edits, values and all. */
+export function showAll({ seen, edits }: Described): SeenVerdict {
+  return { ...seen, edits: edits.slice(0, EDITS_MAX).map((edit) => cut(edit)) };
+}
+
+function showOnly({ seen, edits }: Described, other: Described, redactor: Redactor): SeenVerdict {
   const theirs = new Set(other.edits.map(keyOf));
   const own = edits.filter((edit) => !theirs.has(keyOf(edit))).slice(0, EDITS_MAX);
-  return { ...seen, edits: own.map(show) };
+  // Before they are cut: half a secret is not found.
+  return { ...seen, edits: own.map((edit) => cut({ ...edit, value: redactor.written(edit.name, edit.value) })) };
 }
 
 function keyOf({ kind, name, value }: SeenEdit): string {
   return `${kind} ${name}: ${value}`;
 }
 
-function show({ kind, name, value }: SeenEdit): SeenEdit {
-  const isSecret = kind !== "remove" && SECRETS.hasField(name);
-  return {
-    kind,
-    name: name.slice(0, NAME_MAX_LENGTH),
-    value: isSecret ? REDACTED : value.slice(0, VALUE_MAX_LENGTH),
-  };
+function cut({ kind, name, value }: SeenEdit): SeenEdit {
+  return { kind, name: name.slice(0, NAME_MAX_LENGTH), value: value.slice(0, VALUE_MAX_LENGTH) };
 }

@@ -10,7 +10,9 @@ import type { Exchange, Schedule } from "../exchange/exchange.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { CandidateHealth } from "./candidate-health.ts";
 import { copyExchange, copyReply } from "./copied-exchange.ts";
-import type { Filter, Verdict } from "./filter.ts";
+import { PROCEED, type Filter, type Verdict } from "./filter.ts";
+import { recordHeaders, recordRequest } from "./recorded-exchange.ts";
+import { Redactor, Secrets } from "./secrets.ts";
 import { describeVerdict, differ, type Described } from "./seen-verdict.ts";
 import { TeedBody } from "./teed-body.ts";
 import { ask, failureOf, isCancelled, summaryOf, type TrialParts, type TrialPhase } from "./trial.ts";
@@ -46,6 +48,7 @@ interface Look {
   readonly exchange: Exchange;
   readonly reply: Reply | undefined;
   readonly before: Picture;
+  readonly redactor: Redactor;
   live: Described | undefined;
   isBodyHere: boolean;
 }
@@ -125,7 +128,16 @@ export class ShadowedFilter implements Filter {
     const copy = copyExchange(exchange, EMPTY_BODY);
     const copied = reply === undefined ? undefined : copyReply(reply, EMPTY_BODY);
     const before = pictureOf(copy, copied);
-    const look: Look = { phase, exchange: copy, reply: copied, before, live: undefined, isBodyHere: !isAsked };
+    const redactor = redactorOf(copy, copied);
+    const look: Look = {
+      phase,
+      exchange: copy,
+      reply: copied,
+      before,
+      redactor,
+      live: undefined,
+      isBodyHere: !isAsked,
+    };
     if (isAsked) message.body = this.#tee(message.body, look);
     return look;
   }
@@ -202,11 +214,11 @@ export class ShadowedFilter implements Filter {
     return undefined;
   }
 
-  #told({ phase, exchange, live }: Look, verdict: Verdict, seen: Described, startedMs: number): void {
+  #told({ phase, exchange, live, redactor }: Look, verdict: Verdict, seen: Described, startedMs: number): void {
     const { watch } = this.#parts;
     if (isCancelled(verdict) || live === undefined) return watch.skipped();
     this.#countCandidate(phase, exchange, verdict, startedMs);
-    const [ofLive, ofCandidate]: readonly [SeenVerdict, SeenVerdict] = differ(live, seen);
+    const [ofLive, ofCandidate]: readonly [SeenVerdict, SeenVerdict] = differ(live, seen, redactor);
     const isAlike =
       ofLive.edits.length + ofCandidate.edits.length === 0 &&
       ofLive.verdict === ofCandidate.verdict &&
@@ -249,4 +261,12 @@ export class ShadowedFilter implements Filter {
   }
 }
 
-const PROCEED: Verdict = { kind: "proceed" };
+const SECRETS = new Secrets();
+
+/** Knows the secrets that both versions could see in heads. */
+function redactorOf(exchange: Exchange, reply: Reply | undefined): Redactor {
+  const redactor = new Redactor(SECRETS);
+  recordRequest(exchange, redactor);
+  if (reply !== undefined) recordHeaders(reply.headers, redactor);
+  return redactor;
+}

@@ -2,6 +2,7 @@
 // sockets and snapshots come from outside.
 import type { Problem } from "../contract/problem.ts";
 import type { Told } from "../contract/protocol.ts";
+import type { Tap } from "../contract/tap.ts";
 import type { Clock, Random } from "../exchange/exchange.ts";
 import { Crew, renderEnding } from "./crew.ts";
 import { Member, type Ending, type Plan, type WorkerProcess } from "./member.ts";
@@ -66,6 +67,7 @@ export class Fleet {
   #current: Plan | undefined = undefined;
   #crewId = 0;
   #restartsBefore = 0;
+  #taps: readonly Tap[] = [];
   #isDraining = false;
   #tickedAtMs: number;
   /** Asked again at every change: waits that end when it holds. */
@@ -183,6 +185,13 @@ export class Fleet {
     });
   }
 
+  /** Filters that are looked at from now on, in every worker that is there and those that come. */
+  setTaps(taps: readonly Tap[]): void {
+    if (taps.length === 0 && this.#taps.length === 0) return;
+    this.#taps = taps;
+    for (const member of this.#all) member.send({ kind: "taps", taps: [...taps] });
+  }
+
   /** Asks every worker that serves or leaves. One that does not answer in time is left out. */
   async ask(about: Topic): Promise<readonly { readonly member: Member; readonly text: string }[]> {
     const answers = await Promise.all(
@@ -203,6 +212,7 @@ export class Fleet {
   greeted(member: Member, hello: Extract<Report, { kind: "hello" }>): void {
     member.heardAtMs = this.#clock.monotonic();
     member.rows = hello.rows;
+    if (this.#taps.length > 0) member.send({ kind: "taps", taps: [...this.#taps] });
     if (hello.protocol !== PROTOCOL) {
       this.#options.log.warn({ worker: member.slot, pid: member.process.pid }, "a worker of another version drains");
       member.process.kill("SIGTERM");

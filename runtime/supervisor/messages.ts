@@ -2,6 +2,7 @@
 // supervisor is replaced first: what is not known is left alone, and what is not understood changes PROTOCOL.
 import { z } from "zod";
 import { Told } from "../contract/protocol.ts";
+import { Tap } from "../contract/tap.ts";
 import { Version } from "../contract/snapshot.ts";
 
 /** Both sides of a channel speak the same one, or the worker is only told to drain (by SIGTERM). */
@@ -25,6 +26,8 @@ export const Order = z.discriminatedUnion("kind", [
   /** Accept from these rows of sockets and from no others. */
   z.object({ kind: z.literal("serve"), rows }),
   z.object({ kind: z.literal("ask"), id, about: Topic }),
+  /** Filters that are looked at from now on. */
+  z.object({ kind: z.literal("taps"), taps: z.array(Tap) }),
   /** Close the sockets that are held for others, so that each closes with the last that accepts from it. */
   z.object({ kind: z.literal("release") }),
   /** Accept no more and let connections finish; then end, where it says so. */

@@ -1,6 +1,7 @@
 // The connection to control: kept up for as long as the proxy runs, and trusted with nothing. Whatever comes is checked, and the worst it can do is cost a reconnection.
 import { parseWith, renderProblem } from "../contract/problem.ts";
 import { ControlMessage, MESSAGE_MAX_BYTES, PUSH_PATH, type ProxyMessage, type Told } from "../contract/protocol.ts";
+import type { Tap } from "../contract/tap.ts";
 import type { Random } from "../exchange/exchange.ts";
 import type { Applier } from "./apply.ts";
 import { jitteredBackoffMs } from "./backoff.ts";
@@ -19,6 +20,8 @@ export interface ClientOptions {
   readonly control: string;
   readonly node: SyncNode;
   readonly applier: Applier;
+  /** What is to be watched from now on. */
+  readonly setTaps: (taps: readonly Tap[]) => void;
   readonly timing: Pick<SyncTiming, "reconnectMinMs" | "reconnectMaxMs" | "connectTimeoutMs" | "silenceMaxMs">;
   readonly random: Random;
   readonly log: SyncLog;
@@ -52,6 +55,8 @@ export function startClient(options: ClientOptions): Client {
         failures = 0;
       },
       ended(reason) {
+        // Whoever looked cannot be told any more.
+        options.setTaps([]);
         if (state.kind === "stopped") return;
         const waitMs = jitteredBackoffMs(failures, timing.reconnectMinMs, timing.reconnectMaxMs, random);
         failures += 1;
@@ -125,6 +130,7 @@ function openConnection(options: ClientOptions, events: ConnectionEvents): Conne
     if (!message.ok) return end(message.error);
     if (message.value.kind === "refused")
       return end(`refused: ${message.value.problems.map(renderProblem).join("; ")}`);
+    if (message.value.kind === "taps") return options.setTaps(message.value.taps);
     const answer = await applier.apply(message.value.version, message.value.snapshot, "control");
     if (isEnded) return;
     send(answer);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { BundleFile } from "../contract/bundle.ts";
 import type { Problem } from "../contract/problem.ts";
 import type { Told } from "../contract/protocol.ts";
+import type { Tap } from "../contract/tap.ts";
 import type { Version } from "../contract/snapshot.ts";
 import type { Random } from "../exchange/exchange.ts";
 import type { Result } from "../exchange/failure.ts";
@@ -36,6 +37,8 @@ export interface SyncOptions {
   /** Folder for the last good snapshot and for fetched files; made when it is absent. One proxy each. */
   readonly stateDir: string;
   readonly applySnapshot: ApplySnapshot;
+  /** Filters that are looked at from now on. Default: nobody looks. */
+  readonly setTaps?: (taps: readonly Tap[]) => void;
   readonly log: SyncLog;
   readonly random: Random;
   /** Wall clock, milliseconds since the epoch. */
@@ -111,7 +114,7 @@ export function openFiles(options: Omit<SyncOptions, "node" | "applySnapshot">):
 
 /** Applies the last good snapshot, then follows control for as long as the proxy runs. Never throws and never gives up. */
 export function startSync(options: SyncOptions): Sync {
-  const { control, node, stateDir, log, random, now } = options;
+  const { control, node, stateDir, log, random, now, setTaps = () => undefined } = options;
   const timing = { ...TIMING, ...options.timing };
   const files = openFiles(options);
   const applier = createApplier({
@@ -127,7 +130,7 @@ export function startSync(options: SyncOptions): Sync {
     const lastGood = await loadLastGood(stateDir, log);
     const answer =
       lastGood === undefined ? undefined : await applier.apply(lastGood.version, lastGood.snapshot, "last_good");
-    if (!isStopped) client = startClient({ control, node, applier, timing, random, log, now });
+    if (!isStopped) client = startClient({ control, node, applier, setTaps, timing, random, log, now });
     return answer?.kind === "ack";
   }
   const restored = restore();
