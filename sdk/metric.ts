@@ -67,7 +67,7 @@ type Meter<Metric> =
 export type Meters<Metrics> = { readonly [Name in keyof Metrics]: Meter<Metrics[Name]> };
 
 /** Takes one measurement: the metric's name, the value, its labels' values in the order of the definition. */
-export type RecordMetric = (name: string, value: number, labels: readonly string[]) => void;
+export type RecordMetric = (name: string, value: number, labels: readonly string[], kind: AnyMetric["kind"]) => void;
 
 type AnyLabels = Readonly<Record<string, string>> | undefined;
 
@@ -80,6 +80,7 @@ export function createMeters(definitions: Readonly<Record<string, AnyMetric>>, r
           name,
           value,
           labels.map((label) => given?.[label] ?? ""),
+          kind,
         );
       if (kind === "counter") {
         return [name, { inc: (given: AnyLabels) => take(1, given), add: take }];

@@ -34,7 +34,7 @@ export interface Options {
 }
 
 const MESSAGE_MAX_LENGTH = 4000;
-const MEASUREMENTS_MAX = 64;
+const MEASUREMENTS_MAX = 256;
 const NO_OPTIONS: Options = { hasBody: false, isStream: false, cacheMs: 0, watched: [], route: undefined };
 const NO_EDITS: Answer = { kind: "proceed", edits: [], ...NO_OPTIONS };
 const PASS: Answer = { kind: "pass", edits: [], ...NO_OPTIONS };

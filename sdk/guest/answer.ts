@@ -3,6 +3,7 @@ import host from "vespid:filter/host@2.0.0";
 import { bytesOf } from "../content.ts";
 import { describeError } from "../describe-error.ts";
 import type { MessageBody } from "../body.ts";
+import type { RecordMetric } from "../metric.ts";
 import { fieldsOf, type Verdict } from "../verdict.ts";
 import type { Side } from "../wit/world.ts";
 
@@ -19,14 +20,31 @@ export interface Answered {
 const NOTHING_DONE: readonly string[] = [];
 /** Measurements since the last answer, as lines. */
 let metrics = "";
+/** What was counted since, by the JSON of name and labels: a call about many frames counts the same thing many times. */
+const counts = new Map<string, number>();
 
 /** Adds a measurement to the next answer. */
-export function addMetric(name: string, value: number, labels: readonly string[]): void {
-  metrics += `metric ${JSON.stringify([name, value, ...labels])}\n`;
+export const addMetric: RecordMetric = (name, value, labels, kind) => {
+  // What the host would not count must not be taken off what it does.
+  if (kind !== "counter" || !(value >= 0)) {
+    metrics += `metric ${JSON.stringify([name, value, ...labels])}\n`;
+    return;
+  }
+  const key = JSON.stringify([name, ...labels]);
+  counts.set(key, (counts.get(key) ?? 0) + value);
+};
+
+function renderCounts(): void {
+  for (const [key, value] of counts) {
+    const nameEnd = key.indexOf('"', 2) + 1;
+    metrics += `metric ${key.slice(0, nameEnd)},${JSON.stringify(value)}${key.slice(nameEnd)}\n`;
+  }
+  counts.clear();
 }
 
 /** An answer with the measurements that go with it. */
 export function withMetrics(answer: string): string {
+  if (counts.size > 0) renderCounts();
   if (metrics === "") return answer;
   const all = metrics + answer;
   metrics = "";
