@@ -56,7 +56,7 @@ export class Passage {
 
   /** What has no end yet; a copy, as it must not keep the whole chunk. */
   hold(): Uint8Array {
-    return this.at === this.bytes.length ? EMPTY : this.bytes.slice(this.at);
+    return this.at === this.bytes.length ? EMPTY : new Uint8Array(this.bytes.subarray(this.at));
   }
 
   /** What the handler of bytes returns: everything that was seen off. */

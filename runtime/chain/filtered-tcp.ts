@@ -282,7 +282,7 @@ export class FilteredTcp implements Transport, Line {
       const sent = this.#unsent.length > 0 ? 0 : this.#parts.transport.write(bytes, 0, bytes.length);
       // The socket is gone; its `closed` follows.
       if (sent < 0) return;
-      if (sent < bytes.length) this.#unsent.push(bytes.slice(sent));
+      if (sent < bytes.length) this.#unsent.push(new Uint8Array(bytes.subarray(sent)));
       this.#count();
     }
     if (!isEnd) return;

@@ -49,8 +49,8 @@ export class NativeConnection implements ConnectionCalls {
   }
 
   chunk(source: Side, bytes: Uint8Array, isEnd: boolean): ConnectionDecided | Promise<ConnectionDecided> {
-    // The handler may keep what it gets, and the chunk is its socket's.
-    return this.#run(() => this.#connection.chunk(source, bytes.slice(), isEnd));
+    // The handler may keep what it gets, and the chunk is its socket's. `slice` of a Buffer would be the same memory.
+    return this.#run(() => this.#connection.chunk(source, new Uint8Array(bytes), isEnd));
   }
 
   end(head: string | undefined): ConnectionDecided | Promise<ConnectionDecided> | undefined {
@@ -107,5 +107,5 @@ function sizeOf(pieces: readonly Uint8Array[]): number {
 
 /** The filter may keep what it returns, and whoever sends bytes on frees them. */
 function copyOf(content: Content): Uint8Array {
-  return typeof content === "string" ? bytesOf(content) : content.slice();
+  return typeof content === "string" ? bytesOf(content) : new Uint8Array(content);
 }

@@ -217,7 +217,7 @@ export class TcpStage {
     const isReady = isFree || (!this.#isThinking && this.#queue.length === 0);
     if (this.#state === "streaming" && isReady) return this.#handle(piece, isBorrowed);
     if (this.#state === "stopped") return undefined;
-    this.#queue.push(isBorrowed ? { source, bytes: bytes.slice(), isEnd } : piece);
+    this.#queue.push(isBorrowed ? { source, bytes: copyOf(bytes), isEnd } : piece);
     this.#waitingBytes[source] += Math.max(1, bytes.length);
     if (this.#waitingBytes[source] <= WAITING_MAX_BYTES) return this.#line.moved();
     const message = `more than ${WAITING_MAX_BYTES} bytes came while it was waited for`;
@@ -230,7 +230,7 @@ export class TcpStage {
     const startedMs = this.#clock.monotonic();
     const verdict = this.#run.chunk(source, bytes, isEnd);
     const mustKeep = isBorrowed && verdict instanceof Promise;
-    const kept = mustKeep ? { source, bytes: bytes.slice(), isEnd } : piece;
+    const kept = mustKeep ? { source, bytes: copyOf(bytes), isEnd } : piece;
     return this.#settle("chunk", verdict, startedMs, (decided) => this.#pass(kept, decided, isBorrowed && !mustKeep));
   }
 
@@ -321,6 +321,11 @@ export class TcpStage {
 
 function failed({ name }: Filter, message: string): Extract<ConnectionVerdict, { kind: "failed" }> {
   return { kind: "failed", failure: failure("filter_failed", `filter ${name}: ${message}`) };
+}
+
+/** Not `slice`, which of a Buffer is the same memory. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 function otherSide(side: Side): Side {

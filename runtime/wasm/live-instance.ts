@@ -417,7 +417,7 @@ export class LiveInstance {
     if (call.isOverflown) {
       call.emitted = [];
       call.toDownstream = [];
-    } else (call.isConnection && to === "downstream" ? call.toDownstream : call.emitted).push(bytes.slice());
+    } else (call.isConnection && to === "downstream" ? call.toDownstream : call.emitted).push(new Uint8Array(bytes));
   }
 
   #find(number: number): Call | undefined {

@@ -28,7 +28,7 @@ export async function carry(
   let { ending } = await connection.open("", () => open(connection), undefined);
   for (const { from, bytes, isEnd = false } of chunks) {
     if (ending !== undefined) break;
-    const handled = await connection.chunk(from, bytes.slice(), isEnd);
+    const handled = await connection.chunk(from, new Uint8Array(bytes), isEnd);
     for (const side of ["upstream", "downstream"] as const)
       reached[side].push(...handled.written[side].map((content) => bytesOf(content)));
     if (handled.bytes === "pass") reached[from === "downstream" ? "upstream" : "downstream"].push(bytes);

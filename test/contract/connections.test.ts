@@ -110,6 +110,18 @@ async function exchange(on: Stand, pieces: readonly string[], last = "") {
   return { text: client.text, error: client.error, session };
 }
 
+/** What `read` settles to: somebody is held. */
+function unchanged(what: string, read: () => number): Promise<number> {
+  let last = -1;
+  let polls = 0;
+  return until(`${what} to stay as it is`, () => {
+    const now = read();
+    polls = now === last ? polls + 1 : 0;
+    last = now;
+    return polls > 20 ? now : undefined;
+  });
+}
+
 const PATH = join(import.meta.dir, "../fixtures/tcp-probe/filter.ts");
 const SUBJECTS = subjectsOf(probe, PATH).map((subject) => [subject.engine, subject] as const);
 
@@ -277,6 +289,23 @@ describe.each(SUBJECTS)("a filter of connections in engine %s", (_, subject) => 
     expect(session).toMatchObject({ bytesReceived: text.length, bytesSent: text.length, flags: "-" });
   });
 
+  test("that passes everything keeps every byte past a client that rests", async () => {
+    await using on = await stand(subject, { mode: "raw" });
+    const client = dialTcp(on.port);
+    const bytes = Buffer.alloc(16 * 1024 * 1024);
+    for (let index = 0; index < bytes.length; index += 4) bytes.writeUInt32LE(index, index);
+    client.socket.write("a\n");
+    await until("the echo", () => (client.text === "a\n" ? true : undefined));
+    client.socket.pause();
+    const [upstream] = on.upstream.sockets;
+    upstream?.write(bytes);
+    await unchanged("what the server sent", () => upstream?.writableLength ?? 0);
+    client.socket.resume();
+    await until("every byte", () => (client.text.length >= bytes.length + 2 ? true : undefined));
+    expect(Bun.hash(client.text.slice(2))).toBe(Bun.hash(bytes.toString("latin1")));
+    client.socket.destroy();
+  });
+
   test("past a client that reads nothing holds little of its answers", async () => {
     await using on = await stand(subject, {});
     const client = dialTcp(on.port);
@@ -284,14 +313,7 @@ describe.each(SUBJECTS)("a filter of connections in engine %s", (_, subject) => 
     const line = `answer ${"x".repeat(900)}\n`;
     const lines = 30_000;
     client.socket.write(line.repeat(lines));
-    let taken = -1;
-    let polls = 0;
-    await until("the client to be held", () => {
-      const now = on.proxy.metrics.tcp.totals()[0]?.received ?? 0;
-      polls = now === taken ? polls + 1 : 0;
-      taken = now;
-      return polls > 20 ? true : undefined;
-    });
+    const taken = await unchanged("what the proxy took", () => on.proxy.metrics.tcp.totals()[0]?.received ?? 0);
     expect(taken).toBeLessThan(line.length * lines * 0.7);
     client.socket.resume();
     client.socket.end();
