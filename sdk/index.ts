@@ -39,7 +39,7 @@ export type { OperationError } from "./port.ts";
 export type { Jwk, SignatureAlgorithm } from "./signature.ts";
 export type { FindEnd, FrameHandler, FramerOptions, LengthPrefix } from "./framing.ts";
 export type { CommandHandler, RespCommand, RespOptions } from "./resp-commands.ts";
-export type { ReplyHandler, RespReply } from "./resp-replies.ts";
+export type { DropReply, ReplyHandler, RespReply } from "./resp-replies.ts";
 export type { ReplyInit, Verdict } from "./verdict.ts";
 export type { CounterWindow, Increment, Keeping, Shared, SharedEntry } from "./shared.ts";
 export type { Attribute } from "./wit/world.ts";

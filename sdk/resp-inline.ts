@@ -2,10 +2,13 @@
 import { RespError } from "./resp-line.ts";
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", a: "\u0007" };
-const SPACE = /[\s\0]/u;
+/** What C's `isspace` takes for one; Latin-1 has others. */
+const SPACE = /[\t-\r ]/u;
 
 /** The words of a line. Throws where Redis would refuse it. */
 export function splitInline(line: string): readonly string[] {
+  // To Redis a text ends there, and to whoever counts bytes it does not.
+  if (line.includes("\0")) throw new RespError("a NUL in an inline command");
   const words: string[] = [];
   let at = 0;
   for (;;) {

@@ -24,8 +24,11 @@ const BULK_MAX_BYTES = 512 * 1024 * 1024;
 const CRLF_BYTES = 2;
 const LENGTH = /^(?:0|-1|[1-9]\d{0,9})$/u;
 
+/** Whether a reply of that type, which begins, goes nowhere. */
+export type DropReply = (type: string) => boolean;
+
 /** Replies of one connection's server. */
-export function respReplies(handle: ReplyHandler): BytesHandler {
+export function respReplies(handle: ReplyHandler, mustDrop: DropReply = () => false): BytesHandler {
   let held: Uint8Array = new Uint8Array();
   /** Elements that are left of each aggregate under way, the outermost first; below 0 of attributes, which are no value. */
   const open: { left: number; readonly isValue: boolean }[] = [];
@@ -34,6 +37,12 @@ export function respReplies(handle: ReplyHandler): BytesHandler {
   let wantedLeft = 0;
   let type = "";
   let texts: string[] = [];
+  let isDropped = false;
+
+  function seeOff(passage: Passage, end: number): void {
+    if (isDropped) passage.drop(end);
+    else passage.pass(end);
+  }
 
   /** A value ended; true where it was the whole reply. */
   function ended(): boolean {
@@ -60,7 +69,7 @@ export function respReplies(handle: ReplyHandler): BytesHandler {
       wantedLeft -= wanted;
     }
     bytesLeft -= end - passage.at;
-    passage.pass(end);
+    seeOff(passage, end);
     return bytesLeft === 0;
   }
 
@@ -69,13 +78,14 @@ export function respReplies(handle: ReplyHandler): BytesHandler {
     const reader = new LineReader(passage.bytes, passage.at);
     const line = reader.line(LINE_MAX_BYTES, TEXT_MAX_BYTES + 1);
     if (line === undefined) return undefined;
-    passage.pass(reader.at);
     const kind = line.charAt(0);
     const rest = line.slice(1);
     if (open.length === 0) {
       type = kind;
       texts = [];
+      isDropped = mustDrop(kind);
     }
+    seeOff(passage, reader.at);
     switch (kind) {
       case "+":
       case "-":

@@ -94,6 +94,7 @@ describe("commands", () => {
     ["*2\r\n$3\r\nGETxx$1\r\nk\r\n", "a text without its end"],
     ["*9999999999\r\n", "more arguments than Redis takes"],
     ["*1\r\n$999999999999\r\n", "a longer text than Redis takes"],
+    ["PING\0 x\r\n", "a NUL in an inline command"],
     ['GET "k\r\n', "quotes without end"],
     ['GET "k"x\r\n', "quotes inside of a word"],
   ])("%j fails the call: %s", async (text) => {
@@ -112,6 +113,7 @@ test.each([
   ['"a\\n\\"\\\\b" c', ['a\n"\\b', "c"]],
   ["'a\\'b\\n'", ["a'b\\n"]],
   ["", []],
+  ["a\u00a0b\v'c'", ["a\u00a0b", "c"]],
 ])("inline %j is %j", (line, words) => {
   expect(splitInline(line)).toEqual(words);
 });

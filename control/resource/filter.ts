@@ -16,6 +16,7 @@ export const BUILTINS = {
   "basic-auth": { stage: "authn", priority: 0 },
   jwt: { stage: "authn", priority: -100 },
   "ext-auth": { stage: "authz", priority: 0 },
+  "redis-guard": { stage: "authz", priority: 0 },
   "rate-limit": { stage: "ratelimit", priority: 0 },
   fault: { stage: "transform", priority: 300 },
   compress: { stage: "transform", priority: 200 },
