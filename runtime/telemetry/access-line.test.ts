@@ -1,8 +1,10 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { EMPTY_BODY } from "../exchange/body.ts";
 import { Exchange } from "../exchange/exchange.ts";
-import { HeaderMap } from "../exchange/headers.ts";
-import { renderAccessLine } from "./access-line.ts";
+import { HeaderMap, type ParsedFields } from "../exchange/headers.ts";
+import { renderAccessLine, writeAccessLine } from "./access-line.ts";
+import { LineBuffer } from "./line-buffer.ts";
 
 const downstream = {
   direction: "inbound" as const,
@@ -51,5 +53,78 @@ test("what is not known is a dash", () => {
   Object.assign(exchange, { status: 400, flags: "DPE", details: "http1.codec_error" });
   expect(renderAccessLine(exchange, 100)).toBe(
     '[2026-11-23T12:00:00.007Z] "- - HTTP/1.1" 400 DPE http1.codec_error - "-" 0 0 0 - "-" "-" "-" "-" "-" - - 127.0.0.1:8080 127.0.0.1:40112 - -\n',
+  );
+});
+
+/** Fields that a decoder brought once and all of those exchanges share. */
+function shared(agent: string, id: number): ParsedFields {
+  const bytes = Buffer.from(`user-agent: ${agent}\r\n`);
+  const offsets = new Int32Array([0, 10, 12, bytes.length - 2]);
+  return { bytes, offsets, marks: new Uint8Array(1), count: 1, id, notesAt: 0, table: 0, names: 0 };
+}
+
+const AGENTS = [shared("curl/8", 1), shared("wget/1", 2)] as const;
+
+const FIRST = {
+  agent: 0,
+  isDropped: false,
+  forwardedFor: "",
+  method: "GET",
+  path: "/a",
+  status: 200,
+  bytesReceived: 0,
+  bytesSent: 0,
+  requestId: "id-1",
+  upstreamHost: "",
+  remoteAddress: "10.1.1.1:1",
+  startedAtMs: 1000,
+  repliedMonoMs: 0,
+};
+
+/** One part of the line after the other changes, or none. */
+const change: fc.Arbitrary<Partial<typeof FIRST>> = fc.oneof(
+  fc.constant({}),
+  fc.record({ path: fc.constantFrom("/a", "/b", "/long"), requestId: fc.constantFrom("id-1", "id-2", "") }),
+  fc.record({ agent: fc.constantFrom(0, 1) }),
+  fc.record({ isDropped: fc.boolean() }),
+  fc.record({ forwardedFor: fc.constantFrom("", "10.0.0.7", "10.0.0.8") }),
+  fc.record({ method: fc.constantFrom("GET", "PUT") }),
+  fc.record({ status: fc.constantFrom(200, 404) }),
+  fc.record({ bytesReceived: fc.constantFrom(0, 12) }),
+  fc.record({ bytesSent: fc.constantFrom(0, 7, 42, 100, 999, 1000) }),
+  fc.record({ upstreamHost: fc.constantFrom("", "up:1") }),
+  fc.record({ remoteAddress: fc.constantFrom("10.1.1.1:1", "10.1.1.2:2") }),
+  fc.record({ startedAtMs: fc.constantFrom(1000, 1001) }),
+  fc.record({ repliedMonoMs: fc.constantFrom(0, 104) }),
+);
+
+test("each line is what it would be alone, whatever was written before it and where buffers begin anew", () => {
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 60 }), fc.integer({ min: 200, max: 2000 }), (changes, sizeBytes) => {
+      const line = new LineBuffer(sizeBytes);
+      const one = { ...FIRST };
+      for (const changed of changes) {
+        Object.assign(one, changed);
+        const { agent, isDropped, forwardedFor, method, path, status, remoteAddress, startedAtMs, ...rest } = one;
+        const headers = new HeaderMap();
+        headers.loadShared(agent === 0 ? AGENTS[0] : AGENTS[1]);
+        if (isDropped) headers.delete("user-agent");
+        if (forwardedFor !== "") headers.append("x-forwarded-for", forwardedFor);
+        const at = { now: () => startedAtMs, monotonic: () => 100 };
+        const from = { ...downstream, remoteAddress };
+        const exchange = new Exchange(from, method, path, "a", "HTTP/2", headers, EMPTY_BODY, at);
+        Object.assign(exchange, { status, details: "via_upstream", sentMonoMs: 101, ...rest });
+        const expected =
+          `[1970-01-01T00:00:01.${startedAtMs === 1000 ? "000" : "001"}Z] "${method} ${path} HTTP/2" ${status} - via_upstream - "-" ` +
+          `${rest.bytesReceived} ${rest.bytesSent} 6 ${rest.repliedMonoMs === 0 ? "-" : "3"} "${forwardedFor === "" ? "-" : forwardedFor}" ` +
+          `"${isDropped ? "-" : ["curl/8", "wget/1"][agent]}" "${rest.requestId === "" ? "-" : rest.requestId}" ` +
+          `"a" "${rest.upstreamHost === "" ? "-" : rest.upstreamHost}" - - 127.0.0.1:8080 ${remoteAddress} - -\n`;
+        if (!writeAccessLine(line, exchange, 106)) {
+          line.clear();
+          expect(writeAccessLine(line, exchange, 106)).toBe(true);
+        }
+        expect(line.bytes.latin1Slice(line.at - expected.length, line.at)).toBe(expected);
+      }
+    }),
   );
 });

@@ -2,124 +2,117 @@
 // its twenty parts would be as many strings, and they cost more than most stages of the request path.
 import type { Exchange } from "../exchange/exchange.ts";
 import { matchesName, type HeaderMap } from "../exchange/headers.ts";
+import { Kept, LineBuffer } from "./line-buffer.ts";
 
-/** Up to this length a loop is faster than a call. */
-const LOOP_MAX = 32;
 const LARGE_BYTES = 64 * 1024;
 const SPACE = 32;
 const LF = 10;
 const DASH = 45;
-const ZERO = 48;
 const KEEP = 0;
 
-/** Text on its way into a buffer, as Latin-1. What has no room is left out, and `isShort` says so. */
-export class LineBuffer {
-  readonly bytes: Buffer;
-  /** Where the next byte goes. */
-  at = 0;
-  /** Something did not fit. */
-  isShort = false;
-
-  constructor(sizeBytes: number) {
-    this.bytes = Buffer.allocUnsafeSlow(sizeBytes);
-  }
-
-  byte(value: number): void {
-    if (this.at >= this.bytes.length) this.isShort = true;
-    else this.bytes[this.at++] = value;
-  }
-
-  text(value: string): void {
-    const { bytes } = this;
-    const { length } = value;
-    let { at } = this;
-    if (at + length > bytes.length) {
-      this.isShort = true;
-      return;
-    }
-    if (length > LOOP_MAX) at += bytes.latin1Write(value, at);
-    else for (let index = 0; index < length; index++) bytes[at++] = value.charCodeAt(index);
-    this.at = at;
-  }
-
-  /** `-` for what is not there. */
-  orDash(value: string): void {
-    if (value === "") this.byte(DASH);
-    else this.text(value);
-  }
-
-  /** A whole number. */
-  number(value: number): void {
-    if (value >= 0 && value < 10) this.byte(ZERO + value);
-    else if (value >= 10 && value < 1000 && this.at + 3 <= this.bytes.length) {
-      // Sizes, statuses and milliseconds mostly are; a string would be made for each.
-      if (value >= 100) this.bytes[this.at++] = ZERO + Math.floor(value / 100);
-      this.bytes[this.at++] = ZERO + (Math.floor(value / 10) % 10);
-      this.bytes[this.at++] = ZERO + (value % 10);
-    } else this.text(String(value));
-  }
-
-  copy(from: Buffer, start: number, end: number): void {
-    const { bytes } = this;
-    let { at } = this;
-    if (at + (end - start) > bytes.length) {
-      this.isShort = true;
-      return;
-    }
-    if (end - start > LOOP_MAX) at += from.copy(bytes, at, start, end);
-    else for (let index = start; index < end; index++) bytes[at++] = from[index] ?? 0;
-    this.at = at;
-  }
-
-  /** The value of that field, as `findFields` found it. */
-  field(headers: HeaderMap, name: string, position: number): void {
-    const { bytes, offsets } = headers;
-    if (position === SEVERAL) this.text(headers.get(name) ?? "-");
-    else if (position === NONE) this.byte(DASH);
-    else this.copy(bytes, offsets[position * 4 + 2] ?? 0, offsets[position * 4 + 3] ?? 0);
-  }
-}
+/** The line that was written last, of which the next one often differs in its path and its id alone. */
+const last = {
+  line: new LineBuffer(0),
+  cycle: 0,
+  start: 0,
+  end: 0,
+  /** From `start`. */
+  pathAt: 0,
+  pathLength: 0,
+  idAt: 0,
+  idLength: 0,
+  method: "",
+  bytesReceived: 0,
+  bytesSent: 0,
+  tookMs: 0,
+  upstreamMs: 0,
+  remoteAddress: "",
+  serverName: "",
+  routeName: "",
+};
 
 /** Istio's `EnvoyTextLogFormat`; a value that is not there is `-`. False, and nothing is written, where there is no room. */
 export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs: number): boolean {
   const start = line.at;
   line.isShort = false;
-  writeWhat(line, exchange, nowMonoMs);
-  writeWho(line, exchange);
+  const { method, bytesReceived, bytesSent, downstream, decision } = exchange;
+  const requested = exchange.originalPath === "" ? exchange.path : exchange.originalPath;
+  // A CONNECT has none.
+  const path = requested === "" ? "-" : requested;
+  const id = exchange.requestId === "" ? "-" : exchange.requestId;
+  const tookMs = Math.round(nowMonoMs - exchange.startedMonoMs);
+  const upstreamMs = exchange.repliedMonoMs === 0 ? NONE : Math.round(exchange.repliedMonoMs - exchange.sentMonoMs);
+  const { remoteAddress } = downstream;
+  const serverName = downstream.tls?.serverName ?? "";
+  const routeName = decision?.routeName ?? "";
+  const isSameInstant = recallInstant(exchange);
+  const isSameEnding = recallEnding(exchange);
+  const isSameClient = recallClient(exchange);
+  const isSameWay = recallWay(exchange);
+  if (
+    isSameInstant &&
+    isSameEnding &&
+    isSameClient &&
+    isSameWay &&
+    last.line === line &&
+    last.cycle === line.cycle &&
+    last.pathLength === path.length &&
+    last.idLength === id.length &&
+    last.tookMs === tookMs &&
+    last.upstreamMs === upstreamMs &&
+    last.bytesReceived === bytesReceived &&
+    last.bytesSent === bytesSent &&
+    last.method === method &&
+    last.remoteAddress === remoteAddress &&
+    last.serverName === serverName &&
+    last.routeName === routeName
+  ) {
+    if (!line.repeat(last.start, last.end)) return false;
+    line.overwrite(path, start + last.pathAt);
+    line.overwrite(id, start + last.idAt);
+    return true;
+  }
+  instant.write(line, exchange, isSameInstant);
+  line.text(method);
+  line.byte(SPACE);
+  last.pathAt = line.at - start;
+  line.text(path);
+  ending.write(line, exchange, isSameEnding);
+  line.number(bytesReceived);
+  line.byte(SPACE);
+  line.number(bytesSent);
+  line.byte(SPACE);
+  line.number(tookMs);
+  line.byte(SPACE);
+  if (upstreamMs === NONE) line.byte(DASH);
+  else line.number(upstreamMs);
+  client.write(line, exchange, isSameClient);
+  last.idAt = line.at - start;
+  line.text(id);
+  way.write(line, exchange, isSameWay);
+  line.text(remoteAddress);
+  line.byte(SPACE);
+  line.orDash(serverName);
+  line.byte(SPACE);
+  line.orDash(routeName);
+  line.byte(LF);
+  last.line = line;
+  last.cycle = line.isShort ? NONE : line.cycle;
+  last.start = start;
+  last.end = line.at;
+  last.pathLength = path.length;
+  last.idLength = id.length;
+  last.method = method;
+  last.bytesReceived = bytesReceived;
+  last.bytesSent = bytesSent;
+  last.tookMs = tookMs;
+  last.upstreamMs = upstreamMs;
+  last.remoteAddress = remoteAddress;
+  last.serverName = serverName;
+  last.routeName = routeName;
   if (!line.isShort) return true;
   line.at = start;
   return false;
-}
-
-function writeWhat(line: LineBuffer, exchange: Exchange, nowMonoMs: number): void {
-  instant.write(line, exchange);
-  line.text(exchange.method);
-  line.byte(SPACE);
-  const path = exchange.originalPath === "" ? exchange.path : exchange.originalPath;
-  // A CONNECT has none.
-  line.text(path === "" ? "-" : path);
-  ending.write(line, exchange);
-  line.number(exchange.bytesReceived);
-  line.byte(SPACE);
-  line.number(exchange.bytesSent);
-  line.byte(SPACE);
-  line.number(Math.round(nowMonoMs - exchange.startedMonoMs));
-  line.byte(SPACE);
-  if (exchange.repliedMonoMs === 0) line.byte(DASH);
-  else line.number(Math.round(exchange.repliedMonoMs - exchange.sentMonoMs));
-}
-
-function writeWho(line: LineBuffer, exchange: Exchange): void {
-  const { downstream, decision } = exchange;
-  client.write(line, exchange);
-  line.orDash(exchange.requestId);
-  way.write(line, exchange);
-  line.text(downstream.remoteAddress);
-  line.byte(SPACE);
-  line.orDash(downstream.tls?.serverName ?? "");
-  line.byte(SPACE);
-  line.orDash(decision?.routeName ?? "");
-  line.byte(LF);
 }
 
 const FORWARDED_FOR = "x-forwarded-for";
@@ -152,64 +145,39 @@ function findFields({ bytes, offsets, marks, count, added }: HeaderMap): void {
   }
 }
 
-/** A part of the line that is mostly the same again: the last one is kept as bytes. */
-abstract class Part {
-  readonly #kept = new LineBuffer(4096);
-
-  write(line: LineBuffer, exchange: Exchange): void {
-    const kept = this.#kept;
-    if (!this.isSame(exchange)) {
-      kept.at = 0;
-      kept.isShort = false;
-      this.render(kept, exchange);
-    }
-    if (kept.isShort) this.render(line, exchange);
-    else line.copy(kept.bytes, 0, kept.at);
-  }
-
-  /** Whether it would be rendered as the last time; if not, it will be now. */
-  protected abstract isSame(exchange: Exchange): boolean;
-  protected abstract render(line: LineBuffer, exchange: Exchange): void;
-}
+const instant = new Kept((line, { startedAtMs }) => {
+  line.byte(91);
+  line.text(renderInstant(startedAtMs));
+  line.text('] "');
+});
+let instantAtMs = -1;
 
 /** When it began: many do in one millisecond. */
-class Instant extends Part {
-  #atMs = -1;
-
-  protected override isSame({ startedAtMs }: Exchange): boolean {
-    if (startedAtMs === this.#atMs) return true;
-    this.#atMs = startedAtMs;
-    return false;
-  }
-
-  protected override render(line: LineBuffer, { startedAtMs }: Exchange): void {
-    line.byte(91);
-    line.text(renderInstant(startedAtMs));
-    line.text('] "');
-  }
+function recallInstant({ startedAtMs }: Exchange): boolean {
+  const isSame = startedAtMs === instantAtMs;
+  instantAtMs = startedAtMs;
+  return isSame;
 }
 
-/** For whom and by what it was asked: what fields say that mostly are the same block again. */
-class Client extends Part {
-  #block = 0;
+const client = new Kept((line, { headers }) => {
+  findFields(headers);
+  line.text(' "');
+  writeField(line, headers, FORWARDED_FOR, forwardedForAt);
+  line.text('" "');
+  writeField(line, headers, USER_AGENT, userAgentAt);
+  line.text('" "');
+});
+/** The block that said it last and says it alone; 0 where there is none. */
+let clientBlock = 0;
 
-  protected override isSame({ headers }: Exchange): boolean {
-    const { source, added } = headers;
-    const block = source?.id ?? 0;
-    const isSame = block !== 0 && block === this.#block;
-    // Fields that were dropped or added since may be those two.
-    this.#block = source?.marks === headers.marks && !addsFields(added) ? block : 0;
-    return isSame && this.#block === block;
-  }
-
-  protected override render(line: LineBuffer, { headers }: Exchange): void {
-    findFields(headers);
-    line.text(' "');
-    line.field(headers, FORWARDED_FOR, forwardedForAt);
-    line.text('" "');
-    line.field(headers, USER_AGENT, userAgentAt);
-    line.text('" "');
-  }
+/** For whom and by what it was asked: fields that mostly are those of the same block again. */
+function recallClient({ headers }: Exchange): boolean {
+  const { source, marks, added } = headers;
+  // Fields that were dropped or added since may be those two.
+  const block = source === undefined || source.marks !== marks || addsFields(added) ? 0 : source.id;
+  const isSame = block !== 0 && block === clientBlock;
+  clientBlock = block;
+  return isSame;
 }
 
 /** Whether names of those lengths are among fields that were added. */
@@ -221,88 +189,82 @@ function addsFields(added: readonly string[]): boolean {
   return false;
 }
 
+const ending = new Kept((line, { protocol, status, flags, details }) => {
+  line.byte(SPACE);
+  line.text(protocol);
+  line.text('" ');
+  line.number(status);
+  line.byte(SPACE);
+  line.text(flags);
+  line.byte(SPACE);
+  line.orDash(details);
+  line.text(' - "-" ');
+});
+const lastEnding = { protocol: "", status: -1, flags: "", details: "" };
+
 /** How it ended. */
-class Ending extends Part {
-  #protocol = "";
-  #status = -1;
-  #flags = "";
-  #details = "";
-
-  protected override isSame({ protocol, status, flags, details }: Exchange): boolean {
-    if (status === this.#status && details === this.#details && flags === this.#flags && protocol === this.#protocol)
-      return true;
-    this.#protocol = protocol;
-    this.#status = status;
-    this.#flags = flags;
-    this.#details = details;
-    return false;
+function recallEnding({ protocol, status, flags, details }: Exchange): boolean {
+  const known = lastEnding;
+  const isSame =
+    status === known.status && details === known.details && flags === known.flags && protocol === known.protocol;
+  if (!isSame) {
+    known.protocol = protocol;
+    known.status = status;
+    known.flags = flags;
+    known.details = details;
   }
-
-  protected override render(line: LineBuffer, { protocol, status, flags, details }: Exchange): void {
-    line.byte(SPACE);
-    line.text(protocol);
-    line.text('" ');
-    line.number(status);
-    line.byte(SPACE);
-    line.text(flags);
-    line.byte(SPACE);
-    line.orDash(details);
-    line.text(' - "-" ');
-  }
+  return isSame;
 }
+
+const way = new Kept((line, exchange) => {
+  line.text('" "');
+  line.text(exchange.authority);
+  line.text('" "');
+  line.orDash(exchange.upstreamHost);
+  line.text('" ');
+  line.text(exchange.decision?.cluster ?? "-");
+  line.byte(SPACE);
+  line.orDash(exchange.upstreamLocalAddress);
+  line.byte(SPACE);
+  line.text(exchange.downstream.localAddress);
+  line.byte(SPACE);
+});
+const lastWay = { authority: "", upstreamHost: "", cluster: "", upstreamLocalAddress: "", localAddress: "" };
 
 /** Which way it went: from the host that was asked for to our own address. */
-class Way extends Part {
-  #authority = "";
-  #upstreamHost = "";
-  #cluster: string | undefined = "";
-  #upstreamLocalAddress = "";
-  #localAddress = "";
-
-  protected override isSame(exchange: Exchange): boolean {
-    const { authority, upstreamHost, upstreamLocalAddress, downstream } = exchange;
-    const cluster = exchange.decision?.cluster;
-    if (
-      authority === this.#authority &&
-      upstreamHost === this.#upstreamHost &&
-      upstreamLocalAddress === this.#upstreamLocalAddress &&
-      cluster === this.#cluster &&
-      downstream.localAddress === this.#localAddress
-    )
-      return true;
-    this.#authority = authority;
-    this.#upstreamHost = upstreamHost;
-    this.#cluster = cluster;
-    this.#upstreamLocalAddress = upstreamLocalAddress;
-    this.#localAddress = downstream.localAddress;
-    return false;
+function recallWay({ authority, upstreamHost, upstreamLocalAddress, downstream, decision }: Exchange): boolean {
+  const { localAddress } = downstream;
+  const cluster = decision?.cluster ?? "-";
+  const known = lastWay;
+  const isSame =
+    authority === known.authority &&
+    upstreamHost === known.upstreamHost &&
+    upstreamLocalAddress === known.upstreamLocalAddress &&
+    cluster === known.cluster &&
+    localAddress === known.localAddress;
+  if (!isSame) {
+    known.authority = authority;
+    known.upstreamHost = upstreamHost;
+    known.cluster = cluster;
+    known.upstreamLocalAddress = upstreamLocalAddress;
+    known.localAddress = localAddress;
   }
-
-  protected override render(line: LineBuffer, exchange: Exchange): void {
-    line.text('" "');
-    line.text(exchange.authority);
-    line.text('" "');
-    line.orDash(exchange.upstreamHost);
-    line.text('" ');
-    line.text(exchange.decision?.cluster ?? "-");
-    line.byte(SPACE);
-    line.orDash(exchange.upstreamLocalAddress);
-    line.byte(SPACE);
-    line.text(exchange.downstream.localAddress);
-    line.byte(SPACE);
-  }
+  return isSame;
 }
 
-const instant = new Instant();
-const client = new Client();
-const ending = new Ending();
-const way = new Way();
+/** The value of that field, as `findFields` found it. */
+function writeField(line: LineBuffer, headers: HeaderMap, name: string, position: number): void {
+  const { bytes, offsets } = headers;
+  if (position === SEVERAL) line.text(headers.get(name) ?? "-");
+  else if (position === NONE) line.byte(DASH);
+  else line.copy(bytes, offsets[position * 4 + 2] ?? 0, offsets[position * 4 + 3] ?? 0);
+}
 
 let scratch = new LineBuffer(LARGE_BYTES);
 
 /** The line by itself, as text. */
 export function renderAccessLine(exchange: Exchange, nowMonoMs: number): string {
-  scratch.at = 0;
+  scratch.clear();
   while (!writeAccessLine(scratch, exchange, nowMonoMs)) scratch = new LineBuffer(scratch.bytes.length * 2);
   return scratch.bytes.latin1Slice(0, scratch.at);
 }

@@ -3,7 +3,8 @@
 import { closeSync, fstatSync, openSync, write, writeSync } from "node:fs";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
-import { LineBuffer, renderAccessLine, renderInstant, writeAccessLine } from "./access-line.ts";
+import { renderAccessLine, renderInstant, writeAccessLine } from "./access-line.ts";
+import { LineBuffer } from "./line-buffer.ts";
 
 /** Lines are written when this much has gathered, or after `FLUSH_AFTER_MS`. */
 const FLUSH_BYTES = 96 * 1024;
@@ -110,7 +111,7 @@ export class AccessLog {
     if (line.at === 0) return;
     this.#queue(line.bytes.subarray(0, line.at));
     this.#line = this.#spare ?? new LineBuffer(BUFFER_BYTES);
-    this.#line.at = 0;
+    this.#line.clear();
     this.#spare = undefined;
   }
 
