@@ -45,63 +45,66 @@ export type ListenerLimits = z.infer<typeof ListenerLimits>;
 export const PathNormalization = z.enum(["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]);
 export type PathNormalization = z.infer<typeof PathNormalization>;
 
+const Upgrades = z
+  .array(
+    z
+      .string()
+      .regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u, {
+        error: (issue) => `${JSON.stringify(issue.input)} is not a protocol in lower case such as "websocket"`,
+      })
+      .refine((name) => name !== "h2c", {
+        error:
+          "an upgrade to h2c would carry requests past every route and filter; HTTP/2 is spoken from the first byte",
+      }),
+  )
+  .max(100);
+
 /** How a listener reads HTTP. */
-export const ListenerHttp = z
-  .strictObject({
-    /** Istio's `pathNormalization`. Default `BASE`. */
-    pathNormalization: PathNormalization.default("BASE"),
-    /**
-     * What becomes of `Expect: 100-continue`. `answer`, the default as Envoy's: the proxy says 100 once somebody reads the
-     * body, and the upstream sees no `Expect`. `upstream`: it is passed on, the body is held until the upstream says 100,
-     * and that 100 is passed on. `refuse`: 417. Any other expectation is 417.
-     */
-    expectContinue: z.enum(["answer", "upstream", "refuse"]).default("answer"),
-    /**
-     * Protocols that a connection may be upgraded to, in lower case; `connect` allows CONNECT. An upgrade to another is
-     * not heard (RFC 9110 §7.8) and its request goes on as any; a CONNECT that is not allowed is 404. Default `websocket`,
-     * as Istio.
-     */
-    upgrades: z
-      .array(
-        z
-          .string()
-          .regex(/^[a-z0-9!#$%&'*+\-.^_`|~/]+$/u, {
-            error: (issue) => `${JSON.stringify(issue.input)} is not a protocol in lower case such as "websocket"`,
-          })
-          .refine((name) => name !== "h2c", {
-            error:
-              "an upgrade to h2c would carry requests past every route and filter; HTTP/2 is spoken from the first byte",
-          }),
-      )
-      .max(100)
-      .default(["websocket"]),
-    /** `Host` for HTTP/1.0 requests that have none; empty, the default, answers them 400. Envoy's `default_host_for_http_10`. */
-    hostForHttp10: z.union([z.literal(""), AuthorityRewrite]).default(""),
-  })
-  .prefault({});
+const Http = z.strictObject({
+  /** Istio's `pathNormalization`. Default `BASE`. */
+  pathNormalization: PathNormalization.default("BASE"),
+  /**
+   * What becomes of `Expect: 100-continue`. `answer`, the default as Envoy's: the proxy says 100 once somebody reads the
+   * body, and the upstream sees no `Expect`. `upstream`: it is passed on, the body is held until the upstream says 100,
+   * and that 100 is passed on. `refuse`: 417. Any other expectation is 417.
+   */
+  expectContinue: z.enum(["answer", "upstream", "refuse"]).default("answer"),
+  /**
+   * Protocols that a connection may be upgraded to, in lower case; `connect` allows CONNECT. An upgrade to another is
+   * not heard (RFC 9110 §7.8) and its request goes on as any; a CONNECT that is not allowed is 404. Default `websocket`,
+   * as Istio; outbound also `connect`, by which a client whose `HTTP_PROXY` is the sidecar asks for https.
+   */
+  upgrades: Upgrades.default(["websocket"]),
+  /** `Host` for HTTP/1.0 requests that have none; empty, the default, answers them 400. Envoy's `default_host_for_http_10`. */
+  hostForHttp10: z.union([z.literal(""), AuthorityRewrite]).default(""),
+});
+export const ListenerHttp = Http.prefault({});
 export type ListenerHttp = z.infer<typeof ListenerHttp>;
 
 /** One direction of a sidecar. */
-export const Listener = z
-  .strictObject({
-    /** Inbound: empty sends everything to the application (cluster `inbound|PORT||`). Outbound: a host that is not here is 404 `NR`. */
-    virtualHosts: z.array(VirtualHost).max(10_000).default([]),
-    /** In any order; they run by stage, priority and name. */
-    filters: z.array(FilterUse).max(100).default([]),
-    limits: ListenerLimits,
-    http: ListenerHttp,
-    /** What ports speak; one that is not here is `auto`. */
-    ports: z.array(Port).max(65_535).default([]),
-    /** TLS from downstream. Default none: it passes as TCP. */
-    tls: ServerTls.prefault({}),
-    /** Connections that are not HTTP. Inbound, what none takes goes to the application. */
-    tcpRoutes: z.array(TcpRoute).max(10_000).default([]),
-    /** Outbound connections that no route takes, where the client's own destination is known. Default `ALLOW_ANY`, as Istio. */
-    outboundPolicy: OutboundPolicy.default("ALLOW_ANY"),
-    /** A client that says nothing for this long is taken for one of TCP whose server speaks first. `0`, the default as in Istio, is never. */
-    protocolDetectionTimeoutMs: durationMs(0),
-    /** Default `OFF`. */
-    proxyProtocol: ProxyProtocolIn.default("OFF"),
-  })
-  .prefault({});
+const Sidecar = z.strictObject({
+  /** Inbound: empty sends everything to the application (cluster `inbound|PORT||`). Outbound: a host that is not here is 404 `NR`. */
+  virtualHosts: z.array(VirtualHost).max(10_000).default([]),
+  /** In any order; they run by stage, priority and name. */
+  filters: z.array(FilterUse).max(100).default([]),
+  limits: ListenerLimits,
+  http: ListenerHttp,
+  /** What ports speak; one that is not here is `auto`. */
+  ports: z.array(Port).max(65_535).default([]),
+  /** TLS from downstream. Default none: it passes as TCP. */
+  tls: ServerTls.prefault({}),
+  /** Connections that are not HTTP. Inbound, what none takes goes to the application. */
+  tcpRoutes: z.array(TcpRoute).max(10_000).default([]),
+  /** Outbound connections that no route takes, where the client's own destination is known. Default `ALLOW_ANY`, as Istio. */
+  outboundPolicy: OutboundPolicy.default("ALLOW_ANY"),
+  /** A client that says nothing for this long is taken for one of TCP whose server speaks first. `0`, the default as in Istio, is never. */
+  protocolDetectionTimeoutMs: durationMs(0),
+  /** Default `OFF`. */
+  proxyProtocol: ProxyProtocolIn.default("OFF"),
+});
+export const Listener = Sidecar.prefault({});
+/** The other one, whose clients may mean the sidecar by `HTTP_PROXY`. */
+export const OutboundListener = Sidecar.extend({
+  http: Http.extend({ upgrades: Upgrades.default(["websocket", "connect"]) }).prefault({}),
+}).prefault({});
 export type Listener = z.infer<typeof Listener>;

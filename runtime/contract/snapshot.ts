@@ -1,7 +1,7 @@
 // Everything one proxy should run, as control sends it or as a file says it. Immutable; named by its content.
 import { z } from "zod";
 import { Cluster } from "./cluster.ts";
-import { Listener } from "./listener.ts";
+import { Listener, OutboundListener } from "./listener.ts";
 import { parseWith, renderPath, type Parsed, type Problem } from "./problem.ts";
 import { Identity } from "./tls.ts";
 
@@ -16,7 +16,7 @@ export const Snapshot = z.strictObject({
   /** What mesh TLS is done with; without it no port ends mesh TLS. */
   identity: Identity.optional(),
   inbound: Listener,
-  outbound: Listener,
+  outbound: OutboundListener,
   clusters: z.array(Cluster).max(10_000).default([]),
 });
 export type Snapshot = z.infer<typeof Snapshot>;
