@@ -320,7 +320,7 @@ describe("CONNECT", () => {
 
   test("is 404 where it is not allowed, and the connection closes", async () => {
     using upstream = startScriptedUpstream(() => undefined);
-    using proxy = await startServing(snapshotFor(upstream.port));
+    using proxy = await startServing(snapshotFor(upstream.port, { http: { upgrades: ["websocket"] } }));
     const reply = await exchangeRaw(proxy.port, `${CONNECT}GET /hidden HTTP/1.1\r\nHost: app\r\n\r\n`);
     expect(reply.text).toStartWith("HTTP/1.1 404 Not Found\r\n");
     expect(reply.text.match(/HTTP\/1\.1 /gu)).toHaveLength(1);
@@ -375,7 +375,7 @@ describe("CONNECT", () => {
 
   test("to a host that no route knows goes straight there, as HTTP_PROXY asks", async () => {
     using upstream = await startHalfOpen((socket) => socket.pipe(socket));
-    using proxy = await startServing({ outbound: { http: { upgrades: ["connect"] } } });
+    using proxy = await startServing({ outbound: {} });
     const target = `127.0.0.1:${upstream.port}`;
     const { socket, state } = openClient(proxy.port, `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
     await when("it is open", () => state.text.includes("\r\n\r\n"));
@@ -384,11 +384,13 @@ describe("CONNECT", () => {
     expect(state.text).toEndWith("\r\n\r\nSELECT 1");
     await when("nothing is under way", () => proxy.ended.length === 1 && proxy.serving.generation?.exchanges() === 0);
     expect(proxy.ended[0]?.decision?.cluster).toBe("PassthroughCluster");
-    const strict = { outbound: { http: { upgrades: ["connect"] }, outboundPolicy: "REGISTRY_ONLY" } };
+    const strict = { outbound: { outboundPolicy: "REGISTRY_ONLY" } };
     expect(await proxy.apply(strict)).toEqual([]);
     const asked = `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\nConnection: close\r\n\r\n`;
     const refused = await exchangeRaw(proxy.port, asked);
     expect(refused.text).toStartWith("HTTP/1.1 502 ");
+    expect(await proxy.apply({ outbound: { http: { upgrades: [] } } })).toEqual([]);
+    expect((await exchangeRaw(proxy.port, asked)).text).toStartWith("HTTP/1.1 404 ");
   });
 
   test.each([
