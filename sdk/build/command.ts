@@ -10,7 +10,7 @@ import type { Cost } from "../dev/cost.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
 import { TEMPLATES, type TemplateName } from "./template.ts";
 import { addTest } from "./test-command.ts";
-import { EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
+import { COMMAND, EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
 import { addWrap } from "./wrap-command.ts";
 
 const ARTIFACT_SUFFIX = ".vespid.wasm";
@@ -80,7 +80,7 @@ async function runNew(name: string | undefined, options: NewOptions): Promise<vo
   if (!written.ok) return fail(written.problems, options);
   if (options.json === true) return print({ files: written.value });
   for (const file of written.value) tell(`wrote ${file}`);
-  tell(`next: bun run filter test ${name}, bun run filter dev ${name}`);
+  tell(`next: ${COMMAND} test ${name}, ${COMMAND} dev ${name}`);
   return undefined;
 }
 

@@ -1,5 +1,6 @@
 // What `filter new` writes: a template's filter and test (`sdk/templates`) under the author's name, and how to go on.
 import { join } from "node:path";
+import { COMMAND } from "./terminal.ts";
 
 /** Templates, the one that is used where none is named first, with what each shows. */
 export const TEMPLATES = {
@@ -32,11 +33,11 @@ function renderReadme(template: TemplateName, name: string): string {
 Begun from the template \`${template}\`: ${TEMPLATES[template]}.
 
 \`\`\`sh
-bun run filter test ${name}                    # its tests, on the source and in the sandbox
-bun run filter dev ${name}                     # in a local proxy, again each time that it is saved
-bun run filter explain ${name}                 # what it sees, changes, calls and measures
-bun run filter build ${name}                   # the artifact
-bun run filter push ${name} --token TOKEN      # build it and give it to the control service
+${COMMAND} test ${name}       # its tests, on the source and in the sandbox
+${COMMAND} dev ${name}        # in a local proxy, again each time that it is saved
+${COMMAND} explain ${name}    # what it sees, changes, calls and measures
+${COMMAND} build ${name}      # the artifact
+${COMMAND} push ${name}       # build it and give it to the control service; VESPID_TOKEN is its token
 \`\`\`
 
 Then name its digest in a \`Filter\` resource and apply it: proxies load the new version without a lost request.

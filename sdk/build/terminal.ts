@@ -1,6 +1,9 @@
 // What commands say and how they end. What programs read goes to standard output, what people watch goes to standard error.
 import { renderProblem, type Problem } from "../../runtime/contract/problem.ts";
 
+/** What a person types before the name of a subcommand: here, or where the package is installed. */
+export const COMMAND: string = import.meta.dir.includes("/node_modules/") ? "npx vespid filter" : "bun run filter";
+
 /** Exit codes, as `vespid --help` lists them. */
 export const EXIT = { failed: 1, usage: 2, unreachable: 3, unauthorized: 4 } as const;
 
