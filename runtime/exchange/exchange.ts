@@ -54,6 +54,8 @@ export interface TlsPeer {
   readonly principal: string;
   /** The verified certificate, DER; `undefined` where there is none. */
   readonly certificate: Buffer | undefined;
+  /** The same for who cannot see it: an element of `x-forwarded-client-cert`; empty where there is none. */
+  readonly forwarded: string;
 }
 
 /** An address and port. */

@@ -235,6 +235,7 @@ export class Arrival implements Connection {
       alpn: socket.alpn,
       principal: admitted.principal,
       certificate: socket.peerCertificate,
+      forwarded: socket.peerCertificate === undefined ? "" : tls.tell(socket.peerCertificate, hello.serverName),
     };
     this.#downstream = { ...this.#downstream, tls: peer };
     this.#phase = "inner";

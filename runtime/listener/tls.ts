@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import type { Parsed, Problem } from "../contract/problem.ts";
 import type { PortProtocol } from "../contract/tcp.ts";
 import type { Identity, ServerTls, ServerTlsMode } from "../contract/tls.ts";
+import { renderForwarded, uriOf } from "./forwarded-certificate.ts";
 import { hasName, matchesHost, parseAltNames, principalOf } from "./peer-certificate.ts";
 import { encodeAlpn, type ContextCache, type LoadedContext, type SecureContext } from "./secure-context.ts";
 
@@ -56,6 +57,8 @@ export interface TlsServer {
   readonly pick: (serverName: string) => SecureContext;
   /** The principal of a verified client certificate, or why it is not accepted. */
   readonly admit: (altNames: string) => { readonly principal: string } | undefined;
+  /** A client's certificate as the application is told of it, by the one of ours that was shown for that name. */
+  readonly tell: (certificate: Buffer, serverName: string) => string;
 }
 
 /** Loads every certificate, or says what is wrong with each. `undefined` where there is nothing to show. */
@@ -86,11 +89,14 @@ export function compileTlsServer(
   if (problems.length > 0) return { ok: false, problems };
   const [first] = loaded;
   if (first === undefined) return { ok: true, value: undefined };
+  const pick = compilePick(loaded, first.context);
+  const uris = new Map(loaded.map(({ context, certificatePem }) => [context, uriOf(certificatePem)]));
   return {
     ok: true,
     value: {
       handshakeTimeoutMs: config.handshakeTimeoutMs,
-      pick: compilePick(loaded, first.context),
+      pick,
+      tell: (certificate, serverName) => renderForwarded(certificate, uris.get(pick(serverName)) ?? ""),
       admit: (text) => {
         const names = parseAltNames(text);
         if (config.subjectAltNames.length > 0 && !hasName(names, config.subjectAltNames)) return undefined;

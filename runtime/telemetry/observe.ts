@@ -25,9 +25,14 @@ export function observe(newId: NewId): Layer {
         if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
         headers.append(ATTEMPT_COUNT, "1");
       }
-      // As Istio has Envoy do it: only who has shown a certificate that holds may say whom it speaks for.
+      // As Istio has Envoy do it (APPEND_FORWARD): only who has shown a certificate that holds may say whom it speaks for,
+      // and who it is comes last.
       const { direction, tls } = exchange.downstream;
-      if (direction === "outbound" || tls?.certificate === undefined) headers.delete(CLIENT_CERTIFICATE);
+      if (direction === "outbound" || tls === undefined || tls.forwarded === "") headers.delete(CLIENT_CERTIFICATE);
+      else {
+        const said = headers.get(CLIENT_CERTIFICATE);
+        headers.replace(CLIENT_CERTIFICATE, said === undefined ? tls.forwarded : `${said},${tls.forwarded}`);
+      }
       return next(exchange);
     };
   };

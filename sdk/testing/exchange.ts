@@ -102,5 +102,5 @@ export function makeExchange(init: RequestInit = {}, clock: Clock = startClock()
 }
 
 function peerOf(principal: string): TlsPeer {
-  return { serverName: "", version: "TLSv1.3", alpn: "", principal, certificate: Buffer.alloc(0) };
+  return { serverName: "", version: "TLSv1.3", alpn: "", principal, certificate: Buffer.alloc(0), forwarded: "" };
 }
