@@ -9,6 +9,7 @@ export const TEMPLATES = {
   "rate-limit": "counts requests by client, together in all workers of a proxy",
   transform: "masks fields of JSON replies, read whole",
   callout: "asks another service with `await fetch`, with a deadline and a policy for no answer",
+  tcp: "stands in a connection of Redis' protocol, denies commands and counts them",
 } as const;
 export type TemplateName = keyof typeof TEMPLATES;
 

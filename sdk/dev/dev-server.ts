@@ -210,6 +210,8 @@ export class DevServer {
         virtualHosts: [
           { name: "dev", domains: ["*"], routes: [{ name: "dev", destinations, authorityRewrite: service?.host }] },
         ],
+        // What is not HTTP goes there too.
+        tcpRoutes: [{ name: "dev", destinations }],
         filters: [use.value],
       },
       clusters: [

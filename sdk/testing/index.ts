@@ -1,6 +1,7 @@
 // `import … from "vespid/testing"`: everything that tests of filters use.
 export { mount } from "./mount.ts";
 export { runFilter } from "./run-filter.ts";
+export type { TestConnection } from "./connect.ts";
 export type { EngineName } from "./engine.ts";
 export type { MountedFilter, MountOptions } from "./mount.ts";
 export type { LogLine, Outcome, TestRequest } from "./outcome.ts";

@@ -2,6 +2,7 @@
 // source, on the component in the sandbox, and on a live proxy.
 import type { FilterLimits } from "../../runtime/contract/filter.ts";
 import type { AnyFilter } from "../define-filter.ts";
+import type { TestConnection } from "./connect.ts";
 import { ENGINES, type EngineName } from "./engine.ts";
 import { Mounted } from "./mounted.ts";
 import type { LogLine, Outcome, TestRequest } from "./outcome.ts";
@@ -37,6 +38,8 @@ export interface MountedFilter extends AsyncDisposable {
   readonly fuelUsed: number;
   /** Sends a request: a path, or a URL whose host is its authority. Rejects where the test forgot an upstream's answer. */
   request(target?: string, request?: TestRequest): Promise<Outcome>;
+  /** Opens a connection whose bytes are not HTTP, to an upstream that the test speaks for: for filters with `tcp`. */
+  connect(): Promise<TestConnection>;
   /** An upstream that the filter declares. */
   upstream(name: string): TestUpstream;
   /** Moves the clock (`"5m"`, or milliseconds); timers and deadlines that fall due run in order. */

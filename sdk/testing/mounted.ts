@@ -8,6 +8,7 @@ import { failure } from "../../runtime/exchange/failure.ts";
 import { promised } from "../../runtime/exchange/later.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { bytesOf } from "../content.ts";
+import { ConnectionStand, type TestConnection } from "./connect.ts";
 import { startComponentEngine, startSourceEngine } from "./chain-engine.ts";
 import { FakedDate } from "./faked-date.ts";
 import { serviceOf, type EngineName, type EngineParts, type RunningEngine } from "./engine.ts";
@@ -43,6 +44,8 @@ export class Mounted implements MountedFilter {
   readonly #upstreams: ReadonlyMap<string, ScriptedUpstream>;
   readonly #underway = new Map<string, Underway>();
   #complaints: Error[] = [];
+  readonly #options: MountOptions;
+  #stand: ConnectionStand | undefined = undefined;
   #requests = 0;
   readonly #routeName: string;
   #running: RunningEngine | undefined = undefined;
@@ -58,12 +61,10 @@ export class Mounted implements MountedFilter {
     }
   }
 
-  private constructor(
-    filter: AnyFilter,
-    engine: EngineName,
-    { now = new Date(), routeName = "default", upstreams = [] }: MountOptions,
-  ) {
+  private constructor(filter: AnyFilter, engine: EngineName, options: MountOptions) {
+    const { now = new Date(), routeName = "default", upstreams = [] } = options;
     this.engine = engine;
+    this.#options = options;
     this.#routeName = routeName;
     this.#filter = filter;
     const startAtMs = new Date(now).getTime();
@@ -134,6 +135,13 @@ export class Mounted implements MountedFilter {
     }
   }
 
+  async connect(): Promise<TestConnection> {
+    if (this.#filter.handlers.connection === undefined)
+      throw new Error(`filter ${this.#filter.name} has no tcp handler, and sees no connections`);
+    this.#stand ??= await ConnectionStand.start(this.engine, this.#parts(this.#options));
+    return this.#stand.connect();
+  }
+
   upstream(name: string): TestUpstream {
     const upstream = this.#upstreams.get(name);
     if (upstream !== undefined) return upstream;
@@ -147,21 +155,21 @@ export class Mounted implements MountedFilter {
     const ms = typeof time === "number" ? time : parseDuration(time);
     if (ms === undefined || !(ms >= 0))
       throw new TypeError(`advance: ${JSON.stringify(time)} is not a time such as "5m"`);
-    const engine = this.#engine;
-    await engine.settle();
+    await this.#settle();
     let left = ms;
     for (let next = this.#clock.nextInMs; next !== undefined && next <= left; next = this.#clock.nextInMs) {
       this.#move(next);
       left -= next;
-      await engine.settle();
+      await this.#settle();
     }
     this.#move(left);
-    await engine.settle();
+    await this.#settle();
     this.#throwComplaints();
   }
 
   metric(name: string, labels: Readonly<Record<string, string>> = {}): number {
-    return readMetric(this.#engine.stats(), Object.keys(this.#filter.metrics), name, labels);
+    const stats = [...this.#engine.stats(), ...(this.#stand?.stats() ?? [])];
+    return readMetric(stats, Object.keys(this.#filter.metrics), name, labels);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -169,6 +177,7 @@ export class Mounted implements MountedFilter {
     this.#running = undefined;
     this.#date.restore();
     running?.stop();
+    this.#stand?.stop();
     this.#throwComplaints();
     return Promise.resolve();
   }
@@ -258,6 +267,11 @@ export class Mounted implements MountedFilter {
     exchange.bytesReceived = received;
     exchange.bytesSent = sent;
     exchange.onEnd?.();
+  }
+
+  async #settle(): Promise<void> {
+    await this.#engine.settle();
+    await this.#stand?.settle();
   }
 
   #move(ms: number): void {

@@ -7,14 +7,11 @@ import { compileForward } from "../../runtime/upstream/forward.ts";
 import { buildComponent } from "./component.ts";
 import { serviceOf, type EngineParts, type RunningEngine } from "./engine.ts";
 import { startLocalProxy } from "./local-proxy.ts";
+import { quiet } from "./quiet.ts";
 import { servePort } from "./served.ts";
 
 /** What the test's requests are addressed to. */
 export const PROXY_CLUSTER = "proxy";
-/** Nothing happened for so long: what the sockets carried has arrived. */
-const QUIET_MS = 15;
-const LOOK_EVERY_MS = 3;
-const SETTLE_MAX_MS = 2000;
 
 /** Starts the proxy, and a port for each of those whom the test answers for. */
 export async function startProxyEngine(parts: EngineParts): Promise<RunningEngine> {
@@ -96,15 +93,10 @@ export async function startProxyEngine(parts: EngineParts): Promise<RunningEngin
     stats: () => proxy.stats().split("\n"),
     explain,
     stop,
-    async settle() {
-      const endsAtMs = performance.now() + SETTLE_MAX_MS;
-      let quietSinceMs = performance.now();
-      for (let seen = -1; performance.now() - quietSinceMs < QUIET_MS && performance.now() < endsAtMs;) {
-        const isAnswering = [...upstreams.values()].some(({ pending }) => pending > 0);
-        if (seen !== events || isAnswering) quietSinceMs = performance.now();
-        seen = events;
-        await Bun.sleep(LOOK_EVERY_MS);
-      }
-    },
+    settle: () =>
+      quiet(
+        () => events,
+        () => [...upstreams.values()].some(({ pending }) => pending > 0),
+      ),
   };
 }

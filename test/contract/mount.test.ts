@@ -148,3 +148,8 @@ describe.each([...ENGINES].slice(1))("a rejection that nobody handles, on engine
     expect((await f.request("/")).verdict).toBe("proceed");
   });
 });
+
+test("a filter without a tcp handler has no connections", async () => {
+  await using f = await mount(gate, { engine: "source" });
+  expect(String(await f.connect().catch((reason: unknown) => reason))).toContain("filter gate has no tcp handler");
+});
