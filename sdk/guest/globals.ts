@@ -2,6 +2,7 @@
 // filter's own code, which may use any of it while it is loaded.
 import host from "vespid:filter/host@2.0.0";
 import { installHost } from "../host.ts";
+import { createRandom, SEED_BYTES } from "../random.ts";
 import { inspect } from "./inspect.ts";
 import { log } from "./log.ts";
 import { addJob, GuestPromise } from "./promise.ts";
@@ -14,6 +15,7 @@ export function installGlobals(): void {
     text: (name, request, payload = NOTHING) => host.text(name, request, payload),
     bytes: (name, request, payload = NOTHING) => host.bytes(name, request, payload),
   });
+  Math.random = createGuestRandom(Math.random);
   Object.assign(globalThis, {
     Promise: GuestPromise,
     queueMicrotask: addJob,
@@ -29,6 +31,21 @@ export function installGlobals(): void {
       },
     },
   });
+}
+
+/** Seeded by the proxy when a handler asks first; while the filter is built there is only the engine's own. */
+function createGuestRandom(engines: () => number): () => number {
+  let random: (() => number) | undefined;
+  return () => {
+    if (random !== undefined) return random();
+    try {
+      random = createRandom(host.bytes("random", String(SEED_BYTES), NOTHING));
+    } catch {
+      // No proxy runs it yet.
+      return engines();
+    }
+    return random();
+  };
 }
 
 function writes(level: keyof typeof log): (...values: readonly unknown[]) => void {

@@ -15,6 +15,8 @@ export interface MountOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Where the clock begins, as `new Date` takes it. It moves by `advance` alone. Default: now. */
   readonly now?: string | number | Date;
+  /** Of `Math.random` and `crypto.getRandomValues`, the same on every engine. Default: they are not to be foreseen. */
+  readonly seed?: number;
   readonly failurePolicy?: "closed" | "open";
   readonly limits?: Partial<FilterLimits>;
   /** Names of upstreams, where the filter declares `*` and only its configuration knows them. */

@@ -11,6 +11,7 @@ import { bytesOf } from "../content.ts";
 import { ConnectionStand, type TestConnection } from "./connect.ts";
 import { startComponentEngine, startSourceEngine } from "./chain-engine.ts";
 import { FakedDate } from "./faked-date.ts";
+import { FakedRandom } from "./faked-random.ts";
 import { serviceOf, type EngineName, type EngineParts, type RunningEngine } from "./engine.ts";
 import { makeExchange, startClock, type TestClock } from "./exchange.ts";
 import { findFilterFile } from "./find-filter.ts";
@@ -41,6 +42,7 @@ export class Mounted implements MountedFilter {
   readonly #filter: AnyFilter;
   readonly #clock: TestClock;
   readonly #date: FakedDate;
+  readonly #random: FakedRandom | undefined;
   readonly #upstreams: ReadonlyMap<string, ScriptedUpstream>;
   readonly #underway = new Map<string, Underway>();
   #complaints: Error[] = [];
@@ -57,6 +59,7 @@ export class Mounted implements MountedFilter {
       return mounted;
     } catch (error) {
       mounted.#date.restore();
+      mounted.#random?.restore();
       throw error;
     }
   }
@@ -72,6 +75,7 @@ export class Mounted implements MountedFilter {
       throw new TypeError(`now: ${JSON.stringify(now)} is not a date such as "2026-01-31T12:00:00Z"`);
     this.#clock = startClock(startAtMs);
     this.#date = new FakedDate(this.#clock);
+    this.#random = options.seed === undefined ? undefined : new FakedRandom(options.seed);
     const complain = (error: Error): void => void this.#complaints.push(error);
     this.service = new ScriptedUpstream({ body: "ok" }, complain, () => "");
     this.#upstreams = new Map(
@@ -176,6 +180,7 @@ export class Mounted implements MountedFilter {
     const running = this.#running;
     this.#running = undefined;
     this.#date.restore();
+    this.#random?.restore();
     running?.stop();
     this.#stand?.stop();
     this.#throwComplaints();

@@ -9,6 +9,11 @@ beforeAll(async () => {
   await using _ = await mount(gate, { engine: "component" });
 }, 60_000);
 
+async function drawRandom(options: MountOptions): Promise<string | undefined> {
+  await using f = await mount(gate, options);
+  return (await f.request("/", { headers: { "x-do": "random" } })).forwarded?.headers["x-seen"];
+}
+
 describe.each([...ENGINES])("a filter mounted on engine %s", (engine) => {
   const start = (options: MountOptions = {}) => mount(gate, { engine, ...options });
 
@@ -95,6 +100,13 @@ describe.each([...ENGINES])("a filter mounted on engine %s", (engine) => {
     expect((await slept).failure).toContain("has not decided within 5000 ms");
   });
 
+  test("randomness follows from a seed, the same on every engine, and is not the same without one", async () => {
+    const draw = (options: MountOptions) => drawRandom({ engine, ...options });
+    expect(await draw({ seed: 1 })).toBe("0.5698789649177343 0.7646945475134999");
+    expect(await draw({ seed: 2 })).not.toBe(await draw({ seed: 1 }));
+    expect(await draw({})).not.toBe(await draw({}));
+  });
+
   test("bodies come in pieces, with trailers, both ways", async () => {
     await using f = await start();
     f.service.reply({ body: ["one", "two"], trailers: { "x-sum": "6" } });
@@ -124,7 +136,7 @@ describe.each([...ENGINES])("a filter mounted on engine %s", (engine) => {
     const failed = await closed.request("/", { headers: { "x-do": "throw", "x-user": "ada" } });
     expect(failed).toMatchObject({ verdict: "failed", forwarded: undefined, reply: { status: 503 } });
     expect(failed.failure).toMatch(
-      /^filter gate: filter\.ts:64:\d+: TypeError: no such user: ada\n {4}at filter\.ts:26:\d+/u,
+      /^filter gate: filter\.ts:65:\d+: TypeError: no such user: ada\n {4}at filter\.ts:27:\d+/u,
     );
     await using open = await start({ failurePolicy: "open" });
     const passed = await open.request("/", { headers: { "x-do": "throw" } });
@@ -143,7 +155,7 @@ describe.each([...ENGINES].slice(1))("a rejection that nobody handles, on engine
     const out = await f.request("/", { headers: { "x-do": what } });
     expect(out).toMatchObject({ verdict: "failed", reply: { status: 503 } });
     expect(out.failure).toMatch(
-      /^filter gate: filter\.ts:64:\d+: unhandled rejection: TypeError: no such user: nobody/u,
+      /^filter gate: filter\.ts:65:\d+: unhandled rejection: TypeError: no such user: nobody/u,
     );
     expect((await f.request("/")).verdict).toBe("proceed");
   });
