@@ -61,7 +61,7 @@ export function respCommands(options: RespOptions, handle: CommandHandler): Byte
         return true;
       }
       const line = new LineReader(bytes, passage.at);
-      const length = line.number(DOLLAR, 0, BULK_MAX_BYTES);
+      const length = lengthAt(line, bytes);
       if (length === undefined) return false;
       argumentsLeft--;
       bytesLeft = line.at - passage.at + length + CRLF_BYTES;
@@ -91,7 +91,7 @@ export function respCommands(options: RespOptions, handle: CommandHandler): Byte
 
   function readArray(passage: Passage): Begun | undefined {
     const line = new LineReader(passage.bytes, passage.at);
-    const count = line.number(STAR, -1, ARGUMENTS_MAX);
+    const count = line.number(-1, ARGUMENTS_MAX);
     if (count === undefined) return undefined;
     // Redis takes an empty array for nothing at all.
     if (count <= 0) return { command: undefined, bytesLeft: line.at - passage.at, argumentsLeft: 0 };
@@ -99,7 +99,7 @@ export function respCommands(options: RespOptions, handle: CommandHandler): Byte
     const wanted = Math.min(count, argumentsMax + 1);
     let end = line.at;
     while (seen.length < wanted) {
-      const length = line.number(DOLLAR, 0, BULK_MAX_BYTES);
+      const length = lengthAt(line, passage.bytes);
       if (length === undefined) return undefined;
       const take = Math.min(length, argumentMaxBytes);
       const isCut = take < length;
@@ -140,6 +140,13 @@ function checkEnd(bytes: Uint8Array, at: number, end: number, left: number): voi
   const cr = at + left - CRLF_BYTES;
   if ((cr >= at && cr < end && bytes[cr] !== CR) || (cr + 1 >= at && cr + 1 < end && bytes[cr + 1] !== LF))
     throw new RespError("a text does not end with CRLF");
+}
+
+/** The length of an argument. */
+function lengthAt(line: LineReader, bytes: Uint8Array): number | undefined {
+  const type = bytes[line.at];
+  if (type !== undefined && type !== DOLLAR) throw new RespError("an argument is no text");
+  return type === undefined ? undefined : line.number(0, BULK_MAX_BYTES);
 }
 
 interface Begun {

@@ -7,10 +7,13 @@ export class RespError extends Error {
 
 const CR = 13;
 const LF = 10;
-/** Of a line that holds a number. */
-const NUMBER_MAX_BYTES = 24;
-const PIECE_BYTES = 4096;
-const NUMBER = /^(?:0|-?[1-9]\d{0,17})$/u;
+const DASH = 45;
+const ZERO = 48;
+const NINE = 57;
+/** Of a number: enough for any length, and exact. */
+const DIGITS_MAX = 15;
+/** Each byte as a character: a look-up costs less than a call. */
+const CHARACTERS: readonly string[] = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte));
 
 /** Reads forward from a position; what it has read is behind `at`. */
 export class LineReader {
@@ -22,14 +25,27 @@ export class LineReader {
     this.at = at;
   }
 
-  /** A number behind the byte `type`; `undefined` where the line has no end yet, and then nothing was read. */
-  number(type: number, min: number, max: number): number | undefined {
-    const line = this.line(NUMBER_MAX_BYTES, NUMBER_MAX_BYTES);
-    if (line === undefined) return undefined;
-    const number = NUMBER.test(line.slice(1)) ? Number(line.slice(1)) : Number.NaN;
-    if (line.charCodeAt(0) !== type || !(number >= min && number <= max))
-      throw new RespError(`${JSON.stringify(line)} is no length of the protocol`);
-    return number;
+  /** A number behind one byte; `undefined` where the line has no end yet, and then nothing was read. */
+  number(min: number, max: number): number | undefined {
+    const bytes = this.#bytes;
+    let at = this.at + 1;
+    const isNegative = bytes[at] === DASH;
+    if (isNegative) at++;
+    const start = at;
+    let number = 0;
+    for (let byte = bytes[at] ?? CR; byte !== CR; byte = bytes[++at] ?? CR) {
+      if (byte < ZERO || byte > NINE || at - start >= DIGITS_MAX) throw new RespError("a length is no number");
+      number = number * 10 + byte - ZERO;
+    }
+    if (at >= bytes.length) return undefined;
+    // As Redis reads numbers: no leading zero, and no sign but that of a number below 0.
+    const isPlain = at > start && (bytes[start] !== ZERO || (at === start + 1 && !isNegative));
+    const value = isNegative ? -number : number;
+    if (!isPlain || value < min || value > max) throw new RespError("a length is none of the protocol");
+    if (at + 1 >= bytes.length) return undefined;
+    if (bytes[at + 1] !== LF) throw new RespError("a line does not end with CRLF");
+    this.at = at + 2;
+    return value;
   }
 
   /** The text up to CRLF as Latin-1, its first `takenBytes` alone; `undefined` where it has no end yet. */
@@ -58,8 +74,6 @@ export class LineReader {
 /** Bytes as text, each a character. */
 export function latin1(bytes: Uint8Array, start: number, end: number): string {
   let text = "";
-  // In pieces: engines bound how many arguments a call takes.
-  for (let at = start; at < end; at += PIECE_BYTES)
-    text += String.fromCharCode(...bytes.subarray(at, Math.min(end, at + PIECE_BYTES)));
+  for (let at = start; at < end; at++) text += CHARACTERS[bytes[at] ?? 0];
   return text;
 }

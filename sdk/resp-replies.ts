@@ -22,7 +22,17 @@ const DEPTH_MAX = 64;
 const ELEMENTS_MAX = 1024 * 1024 * 1024;
 const BULK_MAX_BYTES = 512 * 1024 * 1024;
 const CRLF_BYTES = 2;
-const LENGTH = /^(?:0|-1|[1-9]\d{0,9})$/u;
+/** Types that say a length, and the largest one. */
+const LENGTHS_MAX: Readonly<Partial<Record<string, number>>> = {
+  $: BULK_MAX_BYTES,
+  "=": BULK_MAX_BYTES,
+  "!": BULK_MAX_BYTES,
+  "*": ELEMENTS_MAX,
+  "~": ELEMENTS_MAX,
+  ">": ELEMENTS_MAX,
+  "%": ELEMENTS_MAX,
+  "|": ELEMENTS_MAX,
+};
 
 /** Whether a reply of that type, which begins, goes nowhere. */
 export type DropReply = (type: string) => boolean;
@@ -76,10 +86,11 @@ export function respReplies(handle: ReplyHandler, mustDrop: DropReply = () => fa
   /** Reads one line, and what it begins; `undefined` where more has to come first, true where a value ended with it. */
   function readLine(passage: Passage): boolean | undefined {
     const reader = new LineReader(passage.bytes, passage.at);
-    const line = reader.line(LINE_MAX_BYTES, TEXT_MAX_BYTES + 1);
-    if (line === undefined) return undefined;
-    const kind = line.charAt(0);
-    const rest = line.slice(1);
+    const kind = latin1(passage.bytes, passage.at, passage.at + 1);
+    const max = LENGTHS_MAX[kind];
+    const line = max === undefined ? reader.line(LINE_MAX_BYTES, TEXT_MAX_BYTES + 1) : "";
+    const length = max === undefined ? 0 : reader.number(-1, max);
+    if (line === undefined || length === undefined) return undefined;
     if (open.length === 0) {
       type = kind;
       texts = [];
@@ -94,20 +105,20 @@ export function respReplies(handle: ReplyHandler, mustDrop: DropReply = () => fa
       case "#":
       case "_":
       case "(":
-        note(rest);
+        note(line.slice(1));
         return true;
       case "$":
       case "=":
       case "!":
-        return beginText(lengthOf(rest, BULK_MAX_BYTES));
+        return beginText(length);
       case "*":
       case "~":
       case ">":
-        return beginAggregate(lengthOf(rest, ELEMENTS_MAX), true);
+        return beginAggregate(length, true);
       case "%":
-        return beginAggregate(lengthOf(rest, ELEMENTS_MAX) * 2, true);
+        return beginAggregate(length * 2, true);
       case "|":
-        return beginAggregate(lengthOf(rest, ELEMENTS_MAX) * 2, false);
+        return beginAggregate(length * 2, false);
       default:
         throw new RespError(`${JSON.stringify(line.slice(0, 20))} begins no reply`);
     }
@@ -147,10 +158,4 @@ export function respReplies(handle: ReplyHandler, mustDrop: DropReply = () => fa
     else held = passage.hold();
     return passage.finish();
   };
-}
-
-function lengthOf(text: string, max: number): number {
-  const length = LENGTH.test(text) ? Number(text) : Number.NaN;
-  if (length <= max) return length;
-  throw new RespError(`${JSON.stringify(text.slice(0, 20))} is no length of the protocol`);
 }

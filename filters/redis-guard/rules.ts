@@ -12,15 +12,26 @@ const STREAMS: ReadonlySet<string> = new Set(["SYNC", "PSYNC"]);
 
 /** Compiles the lists of a configuration. */
 export function compileRules({ deny, allow }: Config): Allows {
-  const denied = new Set(deny.map((rule) => rule.toUpperCase()));
-  const allowed = allow === undefined ? undefined : new Set(allow.map((rule) => rule.toUpperCase()));
-  return function allows({ name, args: [first = ""] }, isTransaction) {
-    const part = `${name}|${first.toUpperCase()}`;
-    if (STREAMS.has(name) || denied.has(name) || denied.has(part)) return false;
+  const denied = compileList(deny);
+  const allowed = allow === undefined ? undefined : compileList(allow);
+  return function allows(command, isTransaction) {
+    const { name, args } = command;
+    if (STREAMS.has(name) || denied(command)) return false;
     // Queued, it would turn replies off when the transaction is carried out: nobody could tell which ones are due.
-    if (isTransaction && part === "CLIENT|REPLY") return false;
-    return allowed === undefined || allowed.has(name) || allowed.has(part);
+    if (isTransaction && name === "CLIENT" && args[0]?.toUpperCase() === "REPLY") return false;
+    return allowed === undefined || allowed(command);
   };
+}
+
+/** Whether a command is in a list, by itself or by its part. */
+function compileList(rules: readonly string[]): (command: RespCommand) => boolean {
+  const all = new Set(rules.map((rule) => rule.toUpperCase()));
+  // Most commands have no part that a rule names: what follows them is a key, and not looked at.
+  const divided = new Set(
+    [...all].filter((rule) => rule.includes("|")).map((rule) => rule.slice(0, rule.indexOf("|"))),
+  );
+  return ({ name, args: [first = ""] }) =>
+    all.has(name) || (divided.has(name) && all.has(`${name}|${first.toUpperCase()}`));
 }
 
 /** The label of a command's first key. */

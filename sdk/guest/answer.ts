@@ -20,25 +20,40 @@ export interface Answered {
 const NOTHING_DONE: readonly string[] = [];
 /** Measurements since the last answer, as lines. */
 let metrics = "";
-/** What was counted since, by the JSON of name and labels: a call about many frames counts the same thing many times. */
-const counts = new Map<string, number>();
+/** What was counted since: a call about many frames counts the same thing many times. */
+const counts = new Map<string, Count>();
+
+interface Count {
+  readonly name: string;
+  readonly labels: readonly string[];
+  value: number;
+}
 
 /** Adds a measurement to the next answer. */
 export const addMetric: RecordMetric = (name, value, labels, kind) => {
   // What the host would not count must not be taken off what it does.
-  if (kind !== "counter" || !(value >= 0)) {
-    metrics += `metric ${JSON.stringify([name, value, ...labels])}\n`;
-    return;
+  if (kind === "counter" && value >= 0) {
+    const key = `${name} ${labels.join("\n")}`;
+    const known = counts.get(key);
+    if (known === undefined) {
+      counts.set(key, { name, labels, value });
+      return;
+    }
+    // Two lists that read alike are not the same.
+    if (labels.every((label, index) => label === known.labels[index])) {
+      known.value += value;
+      return;
+    }
   }
-  const key = JSON.stringify([name, ...labels]);
-  counts.set(key, (counts.get(key) ?? 0) + value);
+  metrics += renderMetric(name, value, labels);
 };
 
+function renderMetric(name: string, value: number, labels: readonly string[]): string {
+  return `metric ${JSON.stringify([name, value, ...labels])}\n`;
+}
+
 function renderCounts(): void {
-  for (const [key, value] of counts) {
-    const nameEnd = key.indexOf('"', 2) + 1;
-    metrics += `metric ${key.slice(0, nameEnd)},${JSON.stringify(value)}${key.slice(nameEnd)}\n`;
-  }
+  for (const { name, value, labels } of counts.values()) metrics += renderMetric(name, value, labels);
   counts.clear();
 }
 
