@@ -133,8 +133,15 @@ const SANDBOXES = SUBJECTS.filter(([engine]) => engine !== "native");
 describe.each(SANDBOXES)("a filter of connections in engine %s", (_, subject) => {
   test("that never ends costs its instance, and the next one serves", async () => {
     await using on = await stand(subject, {}, { limits: { fuel: 2_000_000 } });
+    const other = dialTcp(on.port);
+    other.socket.write("a\n");
+    await until("another connection's echo", () => (other.text === "a\n" ? true : undefined));
     expect((await exchange(on, ["loop\n"])).session).toMatchObject({ flags: "LR" });
     expect((await exchange(on, ["a\n"])).text).toBe("a\n");
+    // What the filter knew of it went with the instance: nothing of it passes unseen.
+    other.socket.write("drop b\n");
+    await until("the other connection's end", () => (other.error === "ECONNRESET" ? true : undefined));
+    expect(other.text).toBe("a\n");
   });
 });
 
