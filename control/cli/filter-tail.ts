@@ -84,7 +84,7 @@ async function record(name: string, flags: RecordFlags): Promise<void> {
       if (lost?.success === true) dropped += lost.data.dropped;
       const seen = z.object({ exchange: Recorded }).safeParse(event.data);
       if (!seen.success) continue;
-      file.write(`${JSON.stringify(seen.data.exchange)}\n`);
+      await file.write(`${JSON.stringify(seen.data.exchange)}\n`);
       await file.flush();
       count++;
       if (count >= max) break;

@@ -79,7 +79,8 @@ function buildUpstreams(
 ): NonNullable<FilterUseInput["upstreams"]> {
   const built: NonNullable<FilterUseInput["upstreams"]> = {};
   for (const [name, { host, port, subset, timeout, authority }] of Object.entries(spec.upstreams)) {
-    if (source.kind === "bundle" && !source.bundle.manifest.upstreams.includes(name)) continue;
+    const called = source.kind === "bundle" ? source.bundle.manifest.upstreams : undefined;
+    if (called?.some((each) => each === name || each === "*") === false) continue;
     built[name] = {
       cluster: clusters.use(fullHost(host, metadata.namespace), subset, port),
       ...(timeout === undefined ? {} : { timeoutMs: timeout }),

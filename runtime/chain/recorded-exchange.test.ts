@@ -48,8 +48,9 @@ test("a secret that a filter copied is left out where it wrote it", () => {
   const seen = redactor();
   recordRequest(exchange, seen);
   recordBody(Buffer.from('{"password":"hunter22"}'), "application/json", seen, false);
-  const edit = (value: string) => ({ kind: "set" as const, name: "x-copy", value });
-  const edits = ["abcdef123", "is qwertz99!", "hunter22", "ada"].map(edit);
+  const edits = ["abcdef123", "is qwertz99!", "hunter22", "ada"].map((value) => {
+    return { kind: "set" as const, name: "x-copy", value };
+  });
   expect(redactVerdict({ verdict: "proceed", body: "kept", edits }, seen).edits.map(({ value }) => value)).toEqual([
     "[redacted]",
     "[redacted]",

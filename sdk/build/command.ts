@@ -10,6 +10,7 @@ import type { Cost } from "../dev/cost.ts";
 import { pushArtifact, type Pushed } from "./push.ts";
 import { TEMPLATES, type TemplateName } from "./template.ts";
 import { addTest } from "./test-command.ts";
+import { addReplay } from "./replay-command.ts";
 import { COMMAND, EXIT, fail, print, tell, type JsonOption } from "./terminal.ts";
 import { addWrap } from "./wrap-command.ts";
 
@@ -64,6 +65,7 @@ export function filterCommand(): Command {
   addDev(command);
   addTest(command);
   addExplain(command);
+  addReplay(command);
   return command;
 }
 

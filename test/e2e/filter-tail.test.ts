@@ -9,6 +9,7 @@ import { startNginxUpstream } from "../harness/peers.ts";
 import { startProgram, type Program } from "../harness/program.ts";
 import { ROOT, startProxy, type RunningProxy } from "../harness/proxy.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
+import { runVespid } from "../harness/vespid.ts";
 import { until } from "../harness/until.ts";
 
 // Real programs start and end here, on machines that may be busy.
@@ -37,6 +38,7 @@ export default defineFilter({
 let folder: TempFolder;
 let upstream: Awaited<ReturnType<typeof startNginxUpstream>>;
 let control: RunningControl;
+let bundle: string;
 /** One process, and one of two workers. */
 let proxies: readonly RunningProxy[];
 
@@ -47,7 +49,7 @@ beforeAll(async () => {
   await Bun.write(folder.file("guard/filter.ts"), SOURCE);
   const built = await buildFilterFile(folder.file("guard/filter.ts"));
   if (!built.ok) throw new Error(JSON.stringify(built.problems));
-  const bundle = await control.push(built.value.artifact);
+  bundle = await control.push(built.value.artifact);
   const start = async (name: string, concurrency: number) => {
     await mkdir(folder.file(name));
     return startProxy({
@@ -181,6 +183,33 @@ test("a recording holds what the filter saw and decided, and no credential", asy
   expect(post?.attributes["source.ip"]).toBe("127.0.0.1");
   const forbidden = recorded.find(({ request }) => request.path === "/forbidden");
   expect(forbidden?.request.decided).toMatchObject({ verdict: "reply", status: 403 });
+});
+
+test("a recording is replayed by digest and by source, alike where nothing changed and told where something did", async () => {
+  const output = folder.file("replayed.jsonl");
+  await using record = startVespid("record", "guard", "-o", output, "--max", "4");
+  let hasEnded = false;
+  void record.exited.then(() => (hasEnded = true));
+  await until("four exchanges to be recorded", async () => {
+    await ask(one(), "/fine", { headers: { "x-user": "ada" } });
+    await ask(one(), "/forbidden");
+    return hasEnded ? true : undefined;
+  });
+  const same = await runVespid(control, ["filter", "replay", output, "--filter", bundle]);
+  expect(same).toMatchObject({ code: 0, err: "4 exchanges, 0 differ\n" });
+  expect(same.out).toContain("GET /forbidden request: reply 403");
+  const changed = folder.file("changed/filter.ts");
+  await Bun.write(changed, SOURCE.replace('"/forbidden"', '"/elsewhere"'));
+  for (const how of [[], ["--native"]]) {
+    const other = await runVespid(control, ["filter", "replay", output, "--filter", changed, ...how]);
+    expect(other).toMatchObject({ code: 1, err: expect.stringContaining(" differ\n") });
+    expect(other.out).toContain("  request differs:\n    - reply 403\n");
+    expect(other.out).toContain("    + set x-seen: nobody\n");
+  }
+  const against = ["filter", "replay", output, "--filter", changed, "--against", folder.file("guard/filter.ts")];
+  expect(await runVespid(control, against)).toMatchObject({ code: 1 });
+  const missing = await runVespid(control, ["filter", "replay", folder.file("none"), "--filter", bundle]);
+  expect(missing).toMatchObject({ code: 2, err: expect.stringContaining("is not there") });
 });
 
 test("looking needs the token, wherever one asks from", async () => {
