@@ -1,10 +1,13 @@
 // What does a filter of connections cost its bytes?
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { ConnectionRun } from "../../runtime/chain/connection.ts";
 import type { Filter } from "../../runtime/chain/filter.ts";
 import { TcpSession } from "../../runtime/exchange/tcp-session.ts";
 import guard from "../../filters/redis-guard/filter.ts";
 import { subjectsOf, unwrap, type Subject } from "../contract/subjects.ts";
+import { startServing } from "../harness/serving.ts";
+import { listenTcp } from "../harness/tcp.ts";
 import identity from "../fixtures/tcp-identity/filter.ts";
 import { median, type BenchOptions, type BenchResult, type BenchRow } from "./result.ts";
 
@@ -39,7 +42,51 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
     const oneUs = await measure(guarding, Buffer.from(SET), rounds);
     rows.push({ figure: `${engine}: redis-guard, a SET of its own`, value: oneUs, unit: "µs" });
   }
+  const totalBytes = (isQuick ? 16 : 128) * 1024 * 1024;
+  for (const subject of [undefined, ...identities]) {
+    const label = subject === undefined ? "no filter" : `${subject.engine}: identity`;
+    progress(`${label}: through sockets`);
+    // The first is a warm-up.
+    const rates: number[] = [];
+    for (let round = 0; round < (isQuick ? 2 : 4); round++) rates.push(await flow(subject, totalBytes));
+    rows.push({
+      figure: `${label}, through sockets`,
+      value: median(rates.slice(1)),
+      unit: "MB/s",
+      note: "client, proxy and server in one process",
+    });
+  }
   return { name: "connection", question, rows };
+}
+
+/** Megabytes a second from a server to a client, past the filter. */
+async function flow(subject: Subject | undefined, totalBytes: number): Promise<number> {
+  const filter = subject === undefined ? undefined : unwrap(await subject.build());
+  using server = await listenTcp((socket) => {
+    socket.once("data", () => socket.end(Buffer.alloc(totalBytes, "x")));
+  });
+  const uses = [{ name: "identity", source: { kind: "builtin", name: "identity" }, stage: "observe" }];
+  using proxy = await startServing(
+    { inbound: { filters: filter === undefined ? [] : uses } },
+    { address: "127.0.0.1", applicationPort: server.port },
+    undefined,
+    () =>
+      Promise.resolve(
+        filter === undefined
+          ? { ok: false, problems: [{ path: "", message: "no filters here" }] }
+          : { ok: true, value: filter },
+      ),
+  );
+  const startedMs = performance.now();
+  const socket = connect({ port: proxy.port, host: "127.0.0.1" });
+  let got = 0;
+  socket.on("data", (chunk) => (got += chunk.length));
+  socket.write("\u0001");
+  await new Promise((resolve) => socket.once("end", resolve));
+  const tookMs = performance.now() - startedMs;
+  socket.destroy();
+  if (got !== totalBytes) throw new Error(`got ${got} of ${totalBytes} bytes`);
+  return totalBytes / MEGABYTE / (tookMs / 1000);
 }
 
 /** Microseconds of one chunk from the downstream. */
