@@ -7,6 +7,8 @@ import type { RollbackBounds } from "../resource/filter.ts";
 const SLOTS = 12;
 /** A proxy's word that it stopped the candidate, kept for people. */
 const STOPPED_MAX = 100;
+/** As many as control serves at once. */
+const PROXIES_MAX = 10_000;
 
 /** Counts of both versions. */
 export interface BothCounts {
@@ -68,7 +70,7 @@ export function stepTrial(
     compared: state.compared + report.compared,
     differed: state.differed + report.differed,
     skipped: state.skipped + report.skipped,
-    proxies: state.proxies.has(proxy) ? state.proxies : new Set([...state.proxies, proxy]),
+    proxies: addProxy(state.proxies, proxy),
     stopped: addStopped(state.stopped, proxy, report.stopped),
   };
   if (report.stopped !== undefined) return { state: next, rollBack: `${proxy} stopped it: ${report.stopped}` };
@@ -128,6 +130,10 @@ function addToWindow(slots: readonly Slot[], report: TrialReport, atMs: number, 
 }
 
 const NOTHING: BothCounts = { live: noCounts(), candidate: noCounts() };
+
+function addProxy(proxies: ReadonlySet<string>, proxy: string): ReadonlySet<string> {
+  return proxies.has(proxy) || proxies.size >= PROXIES_MAX ? proxies : new Set([...proxies, proxy]);
+}
 
 function addStopped(
   stopped: ReadonlyMap<string, string>,
