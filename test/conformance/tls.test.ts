@@ -337,10 +337,10 @@ describe("mesh TLS", () => {
     await until("a reply", () => (client.text.includes("/mesh") ? true : undefined));
     client.socket.destroy();
     const heads = application.connections.flatMap(({ received }) => received.split("\r\n\r\n").slice(0, -1));
-    const [plain, mesh] = heads.map((one) => /\r\nx-forwarded-client-cert: ([^\r]*)/iu.exec(one)?.[1]);
+    const [plain, secured] = heads.map((one) => /\r\nx-forwarded-client-cert: ([^\r]*)/iu.exec(one)?.[1]);
     expect(plain).toBeUndefined();
     const own = SERVER.replaceAll(".", "\\.");
-    expect(mesh).toMatch(
+    expect(secured).toMatch(
       new RegExp(
         `^URI=spiffe://cluster.local/ns/x/sa/admin,By=${own};Hash=[0-9a-f]{64};Subject="CN=client";URI=${CLIENT}$`,
         "u",
