@@ -12,6 +12,8 @@ import { REDACTED, type Redactor } from "./secrets.ts";
 const READERS = ATTRIBUTES.filter((name) => !name.startsWith(":")).map((name) => [name, requestReader(name)] as const);
 const JSON_TYPE = /^(?:application|text)\/(?:[\w.+-]+\+)?json$/u;
 const FORM_TYPE = "application/x-www-form-urlencoded";
+/** As many as a recording holds. */
+const HEADERS_MAX = 1000;
 const DEPTH_MAX = 100;
 
 /** The request as it is now. */
@@ -22,7 +24,7 @@ export function recordRequest(exchange: Exchange, redactor: Redactor): Recorded[
 
 /** Fields in their order. */
 export function recordHeaders(headers: HeaderMap, redactor: Redactor): [string, string][] {
-  return [...headers].map(([name, value]) => [name, redactor.field(name, value)]);
+  return [...headers].slice(0, HEADERS_MAX).map(([name, value]) => [name, redactor.field(name, value)]);
 }
 
 /** What a filter may read of an exchange besides its head. */

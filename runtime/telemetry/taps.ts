@@ -119,7 +119,8 @@ class LiveTap {
 
   push(event: TapEvent): void {
     const bytes = JSON.stringify(event).length;
-    if (this.#events.length >= EVENTS_MAX || (this.#bytes > 0 && this.#bytes + bytes > BYTES_MAX)) this.#dropped++;
+    // A message that is larger than control takes would cost the connection.
+    if (this.#events.length >= EVENTS_MAX || this.#bytes + bytes > BYTES_MAX) this.#dropped++;
     else {
       this.#events.push(event);
       this.#bytes += bytes;

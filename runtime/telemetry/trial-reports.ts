@@ -19,6 +19,8 @@ const REPORT_EVERY_MS = 1000;
 const TRIALS_MAX = 100;
 /** Of one trial's differences in a message, characters: beyond it they are counted alone. */
 const DIFFERENCES_MAX_LENGTH = 16 * 1024;
+/** Of all differences in a message: one that is larger than control takes would cost the connection. */
+const MESSAGE_MAX_LENGTH = 1024 * 1024;
 const PATH_MAX_LENGTH = 1024;
 const WORD_MAX_LENGTH = 64;
 const ID_MAX_LENGTH = 256;
@@ -99,10 +101,21 @@ export class TrialReports {
 
   #flush(): void {
     const due = [...this.#trials].filter(({ hasNews }) => hasNews).slice(0, TRIALS_MAX);
-    if (due.length > 0 && this.#options.tell(due.map((trial) => trial.report()))) for (const trial of due) trial.told();
+    if (due.length > 0 && this.#options.tell(reportsOf(due))) for (const trial of due) trial.told();
     for (const trial of this.#trials) if (trial.isEnded) this.#trials.delete(trial);
     if (this.#trials.size > 0) this.#schedule();
   }
+}
+
+/** All of them in one message; differences as far as there is room. */
+function reportsOf(trials: readonly Trial[]): TrialReport[] {
+  let room = MESSAGE_MAX_LENGTH;
+  return trials.map((trial) => {
+    const report = trial.report();
+    if (trial.differencesLength > room) return { ...report, differences: [] };
+    room -= trial.differencesLength;
+    return report;
+  });
 }
 
 class Trial implements TrialWatch {
@@ -116,7 +129,8 @@ class Trial implements TrialWatch {
   #differed = 0;
   #skipped = 0;
   #differences: Difference[] = [];
-  #differencesLength = 0;
+  /** Of what they are as JSON. */
+  differencesLength = 0;
   #stopped: string | undefined = undefined;
   isEnded = false;
 
@@ -154,7 +168,7 @@ class Trial implements TrialWatch {
     this.#differed = 0;
     this.#skipped = 0;
     this.#differences = [];
-    this.#differencesLength = 0;
+    this.differencesLength = 0;
   }
 
   ran(version: "live" | "candidate", hasFailed: boolean, tookMs: number): void {
@@ -179,10 +193,10 @@ class Trial implements TrialWatch {
     if (difference === undefined) return;
     this.#differed++;
     this.#totals.differed++;
-    if (this.#differences.length >= DIFFERENCES_MAX || this.#differencesLength >= DIFFERENCES_MAX_LENGTH) return;
+    if (this.#differences.length >= DIFFERENCES_MAX || this.differencesLength >= DIFFERENCES_MAX_LENGTH) return;
     const rendered = this.#render(difference);
     this.#differences.push(rendered);
-    this.#differencesLength += JSON.stringify(rendered).length;
+    this.differencesLength += JSON.stringify(rendered).length;
   }
 
   skipped(): void {
