@@ -120,8 +120,11 @@ function reviewUpstreams(world: World, { metadata, spec }: Filter, names: readon
   const known = names.length === 0 ? "the filter calls none" : `the filter calls ${names.join(", ")}`;
   for (const [name, { host, port, subset }] of Object.entries(spec.upstreams)) {
     const path = renderPath(["spec", "upstreams", name]);
-    if (!names.includes(name) && !names.includes("*"))
-      problems.push({ path, message: `is not an upstream of this filter; ${known}` });
+    if (!names.includes(name) && !names.includes("*")) {
+      // A bundle is given those alone that it calls: one that its next version will call may be named before.
+      const list = spec.bundle === undefined ? problems : warnings;
+      list.push({ path, message: `is not an upstream of this filter; ${known}` });
+    }
     const review = reviewTarget(world, metadata.namespace, { host, subset, port }, "calls fail");
     const place = ({ path: below, message }: Problem): Problem => ({ path: `${path}${below}`, message });
     problems.push(...review.problems.map(place));

@@ -18,6 +18,8 @@ const SOURCES = {
   two: `request(request) { request.headers.set("x-version", "two"); }, response(response) { response.headers.set("x-version", "two"); },`,
   failing: `request(request) { if (request.path !== "/fine") throw new Error("not today"); },
     response(response) { response.headers.set("x-version", "failing"); },`,
+  asking: `upstreams: ["users"], async request(request, { fetch }) { const reply = await fetch("users", "/who");
+    request.headers.set("x-version", String(reply.status)); },`,
   broken: `setup() { throw new Error("no database"); }, response(response) { response.headers.set("x-version", "broken"); },`,
 } as const;
 type Name = keyof typeof SOURCES;
@@ -46,7 +48,7 @@ beforeAll(async () => {
   folder = await makeTempFolder();
   upstream = await startNginxUpstream({ folder, body: "hello" });
   control = await startControl({ cwd: folder.path });
-  for (const name of ["one", "two", "failing", "broken"] as const) await build(name);
+  for (const name of ["one", "two", "failing", "asking", "broken"] as const) await build(name);
   const start = async (name: string, concurrency: number) => {
     await mkdir(folder.file(name));
     return startProxy({
@@ -172,6 +174,49 @@ test("a shadow is compared, and nothing of it is applied", async () => {
   expect(out).not.toContain("abc");
   const withoutToken = await fetch(`${control.url}/v1/filters/default/mark/differences`);
   expect(withoutToken.status).toBe(401);
+});
+
+test("a shadow calls nobody, unless it may", async () => {
+  let calls = 0;
+  await using users = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => {
+      calls++;
+      return new Response("ada");
+    },
+  });
+  await begin();
+  const entry = {
+    apiVersion: "networking.istio.io/v1",
+    kind: "ServiceEntry",
+    metadata: { name: "users" },
+    spec: {
+      hosts: ["users"],
+      resolution: "STATIC",
+      ports: [{ number: 80, name: "http", protocol: "HTTP", targetPort: users.port }],
+      endpoints: [{ address: "127.0.0.1" }],
+    },
+  };
+  // Before the version that calls it comes: a warning, and no more.
+  const spec = { bundle: bundleOf("one"), selector: { services: ["app"] }, upstreams: { users: { host: "users" } } };
+  const use = { apiVersion: "vespid.dev/v1", kind: "Filter", metadata: { name: "mark" }, spec };
+  await control.apply(`${JSON.stringify(entry)}\n---\n${JSON.stringify(use)}`);
+  const shadow = async (...flags: readonly string[]) => {
+    await control.rollOut(
+      async () =>
+        void (await vespid("deploy", "mark", "--bundle", bundleOf("asking"), "--shadow", "--calls", "1000", ...flags)),
+    );
+    for (const proxy of proxies) expect(await ask(proxy)).toBe("200 one");
+    return until("the shadows' runs to be told", async () => {
+      const runs = (await versions()).trial?.candidate.runs ?? 0;
+      return runs >= 2 ? runs : undefined;
+    });
+  };
+  expect(await shadow()).toBe(2);
+  expect(calls).toBe(0);
+  expect(await shadow("--fetches")).toBe(2);
+  expect(calls).toBe(2);
 });
 
 test("a version that fails is rolled back by itself, costs nobody a request, and control says why", async () => {
