@@ -3,7 +3,9 @@ import { afterAll, beforeAll, expect, test, setDefaultTimeout } from "bun:test";
 import { cpSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { makeAuthority } from "../harness/authority.ts";
 import { BusyClient } from "../harness/busy-client.ts";
+import { runProgram } from "../harness/program.ts";
 import { ROOT, startProxy, type ProxyOptions, type RunningProxy } from "../harness/proxy.ts";
 import { sharedInodesOf } from "../harness/shared-inodes.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
@@ -24,6 +26,8 @@ beforeAll(async () => {
     hostname: "127.0.0.1",
     port: 0,
     idleTimeout: 0,
+    // The application is spoken to as the client spoke.
+    http2: true,
     fetch: (request) => new Response(request.url.endsWith("/slow") ? slowBody() : BODY),
   });
   owned.defer(() => upstream.stop(true));
@@ -141,6 +145,49 @@ test("a hot restart under load loses nothing: new, kept, and long connections", 
   await replaced(proxy, after);
   expect(await (await fetch(`${url}/`)).text()).toBe(BODY);
   expect(await proxy.program.stop()).toBe(0);
+});
+
+/** Downloads these with curl, one after the other on what may be one connection: versions and sizes. */
+async function download(options: readonly string[], urls: readonly string[]): Promise<string> {
+  const sinks = urls.flatMap(() => ["-o", "/dev/null"]);
+  const format = "%{http_version} %{size_download}\n";
+  const { output } = await runProgram(["curl", "-sS", "--max-time", "30", ...options, "-w", format, ...sinks, ...urls]);
+  return output;
+}
+
+test("connections of HTTP/2 and of TLS go on through a hot restart, and the next request finds the new program", async () => {
+  const authority = await makeAuthority(folder, "restart");
+  const { certificate, privateKey } = await authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+  const certificates = [{ serverCertificate: certificate, privateKey }];
+  await using plain = await start();
+  await using secured = await start({ snapshot: () => ({ inbound: { tls: { mode: "SIMPLE", certificates } } }) });
+  const before = [await servingPids(plain), await servingPids(secured)];
+  const underTls = ["--cacert", authority.root];
+  const open = `http://127.0.0.1:${plain.inboundPort}`;
+  const closed = `https://127.0.0.1:${secured.inboundPort}`;
+  // curl 7.88 reuses no connection of prior knowledge: error 16, whoever serves.
+  const downloads = [
+    download(["--http2-prior-knowledge"], [`${open}/slow`]),
+    download(["--http2", ...underTls], [`${closed}/slow`, closed]),
+    download(["--http1.1", ...underTls], [`${closed}/slow`, closed]),
+  ];
+  for (const [proxy, count] of [
+    [plain, 1],
+    [secured, 2],
+  ] as const) {
+    await until("the downloads to be under way", async () => {
+      const text = await (await fetch(`${proxy.admin}/stats/prometheus`)).text();
+      return text.includes(`envoy_http_downstream_cx_active{direction="inbound"} ${count}`) ? true : undefined;
+    });
+  }
+  for (const { program } of [plain, secured]) program.signal("SIGUSR2");
+  await Promise.all([replaced(plain, before[0] ?? []), replaced(secured, before[1] ?? [])]);
+  expect(await Promise.all(downloads)).toEqual([
+    `2 ${SLOW_BYTES}\n`,
+    `2 ${SLOW_BYTES}\n2 ${BODY.length}\n`,
+    `1.1 ${SLOW_BYTES}\n1.1 ${BODY.length}\n`,
+  ]);
+  expect(await download(["--http2-prior-knowledge"], [open])).toBe(`2 ${BODY.length}\n`);
 });
 
 test("a program that cannot take over is tried, its reason is told, and the one that serves goes on", async () => {
