@@ -3,6 +3,7 @@ import { openHttp1 } from "./client-http1.ts";
 import { openHttp2 } from "./client-http2.ts";
 import type { OpenLoopOptions } from "./load.ts";
 import type { Client } from "./open-loop.ts";
+import { tunnelLeavers, tunnelVisits, type TunnelEntrances } from "./soak-tunnels.ts";
 import { LONG_REPLY_BYTES } from "./soak-upstream.ts";
 
 /** What became of the exchanges. */
@@ -17,8 +18,7 @@ export interface Tally {
   firstLost: string | undefined;
 }
 
-interface Entrances {
-  readonly outboundPort: number;
+interface Entrances extends TunnelEntrances {
   readonly inboundPort: number;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -55,6 +55,14 @@ export function startVisitors(entrances: Entrances, tally: Tally): { readonly st
       if (await isBrokenOff(url)) tally.refused++;
       else lose("a reply that the upstream broke off came as if whole");
     },
+    ...tunnelVisits(entrances).map((visit) => async () => {
+      await visit();
+      tally.answered++;
+    }),
+    ...tunnelLeavers(entrances).map((visit) => async () => {
+      await visit();
+      tally.left++;
+    }),
   ];
   const runs = [...kinds, ...kinds].map(async (visit) => {
     while (!over.signal.aborted) {

@@ -1,5 +1,7 @@
 // Does a proxy stay as it is under hours of mixed load: clients that leave, upstreams that reset, configuration that changes?
 import { startCannedHttp2 } from "../harness/canned.ts";
+import { mkdir } from "node:fs/promises";
+import { makeAuthority } from "../harness/authority.ts";
 import { startControl } from "../harness/control.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { makeTempFolder } from "../harness/temp-folder.ts";
@@ -23,7 +25,10 @@ const GROWTH_MAX_PERCENT = 5;
 /** Kept upstream connections and what answers the reading itself. */
 const DESCRIPTORS_LEFT_MAX = 40;
 
-/** One sidecar: HTTP/1.1 out of its outbound side, HTTP/2 into its inbound side, and a control service that never rests. */
+/**
+ * Two sidecars. One: HTTP/1.1, WebSocket and CONNECT out of its outbound side, HTTP/2 into its inbound side, and a control
+ * service that never rests. The other: plain TCP, and TCP and HTTP under mTLS, into one inbound port.
+ */
 export async function run({ isQuick, seconds, progress }: BenchOptions): Promise<BenchResult> {
   const durationMs = 1000 * (seconds ?? (isQuick ? QUICK_SECONDS : SECONDS));
   await using folder = await makeTempFolder();
@@ -43,10 +48,47 @@ export async function run({ isQuick, seconds, progress }: BenchOptions): Promise
       env: { VESPID_CONCURRENCY: "1" },
     }),
   );
-  const { pid } = sidecar.program;
-  const descriptorsBefore = openDescriptors(pid);
+  const authority = await makeAuthority(folder);
+  const own = await authority.issue("app", "URI:spiffe://cluster.local/ns/default/sa/app");
+  const caller = await authority.issue("caller", "URI:spiffe://cluster.local/ns/default/sa/caller");
+  // State of its own.
+  await mkdir(folder.file("mesh"));
+  const mesh = programs.use(
+    await startProxy({
+      service: "mesh",
+      applicationPort: upstream.port,
+      cwd: folder.file("mesh"),
+      accessLog: folder.file("mesh.log"),
+      snapshot: () => ({
+        identity: {
+          certificateChain: own.certificate,
+          privateKey: own.privateKey,
+          rootCertificates: authority.root,
+        },
+        inbound: { tls: { mode: "PERMISSIVE" } },
+      }),
+    }),
+  );
+  const sidecars = [sidecar, mesh];
+  const pids = sidecars.map(({ program }) => program.pid);
+  const readAll = (read: (pid: number) => number): number => pids.reduce((sum, pid) => sum + read(pid), 0);
+  const descriptorsBefore = readAll(openDescriptors);
   const tally: Tally = { answered: 0, lost: 0, left: 0, refused: 0, firstLost: undefined };
-  const visitors = startVisitors({ ...sidecar, headers: TEN_HEADERS }, tally);
+  const visitors = startVisitors(
+    {
+      outboundPort: sidecar.outboundPort,
+      inboundPort: sidecar.inboundPort,
+      meshPort: mesh.inboundPort,
+      upstreamPort: upstream.port,
+      client: {
+        cert: await Bun.file(caller.certificate).text(),
+        key: await Bun.file(caller.privateKey).text(),
+        ca: await Bun.file(authority.root).text(),
+      },
+      headers: TEN_HEADERS,
+    },
+    tally,
+  );
   const startedAtMs = performance.now();
   const megabytes: number[] = [];
   const descriptors: number[] = [];
@@ -54,21 +96,23 @@ export async function run({ isQuick, seconds, progress }: BenchOptions): Promise
   let nextReloadAtMs = startedAtMs;
   for (let nowMs = startedAtMs; nowMs < startedAtMs + durationMs; nowMs = performance.now()) {
     await Bun.sleep(READING_EVERY_MS);
-    sidecar.program.assertRunning();
+    for (const { program } of sidecars) program.assertRunning();
     if (nowMs >= nextReloadAtMs) {
       await control.apply(renderService("other", 1 + (reloads++ % 1000)));
       nextReloadAtMs = nowMs + RELOAD_EVERY_MS;
     }
     if (nowMs < startedAtMs + durationMs * WARM_UP_SHARE) continue;
-    megabytes.push(residentBytes(pid) / 1e6);
-    descriptors.push(openDescriptors(pid));
+    megabytes.push(readAll(residentBytes) / 1e6);
+    descriptors.push(readAll(openDescriptors));
     progress(`${megabytes.at(-1)?.toFixed(1)} MB, ${descriptors.at(-1)} descriptors, ${JSON.stringify(tally)}`);
   }
   await visitors.stop();
-  await until("every connection to be closed", async () => {
-    const text = await (await fetch(`${sidecar.admin}/stats/prometheus`)).text();
-    return /^envoy_http_downstream_cx_active\{[^}]*\} [1-9]/mu.test(text) ? undefined : true;
-  });
+  for (const { admin } of sidecars) {
+    await until("every connection to be closed", async () => {
+      const text = await (await fetch(`${admin}/stats/prometheus`)).text();
+      return /^envoy_http_downstream_cx_active\{[^}]*\} [1-9]/mu.test(text) ? undefined : true;
+    });
+  }
   const half = Math.floor(megabytes.length / 2);
   const early = percentile(megabytes.slice(0, half), 0.5);
   const late = percentile(megabytes.slice(half), 0.5);
@@ -86,7 +130,7 @@ export async function run({ isQuick, seconds, progress }: BenchOptions): Promise
       { figure: "descriptors, at most", value: percentile(descriptors, 1), unit: "descriptors" },
       {
         figure: "descriptors left over",
-        value: openDescriptors(pid) - descriptorsBefore,
+        value: readAll(openDescriptors) - descriptorsBefore,
         unit: "descriptors",
         limit: DESCRIPTORS_LEFT_MAX,
         note: "upstream connections that are kept are among them",
