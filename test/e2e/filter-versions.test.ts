@@ -178,7 +178,7 @@ test("a shadow is compared, and nothing of it is applied", async () => {
 
 test("a shadow calls nobody, unless it may", async () => {
   let calls = 0;
-  await using users = Bun.serve({
+  using users = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     fetch: () => {
