@@ -122,8 +122,8 @@ async function visit(what: string, socket: Socket, act: (line: Line) => Promise<
 }
 
 /** Opens a tunnel by that request, through which the upstream echoes. */
-async function tunnel(line: Line, request: string, accepted: string): Promise<void> {
-  line.socket.write(request);
+async function tunnel(line: Line, asked: string, accepted: string): Promise<void> {
+  line.socket.write(asked);
   await line.until("a reply", () => line.text.includes("\r\n\r\n"));
   if (!line.text.startsWith(accepted)) throw new Error(line.text.slice(0, 40));
   await echo(line);

@@ -114,7 +114,7 @@ test("a hot restart under load loses nothing: new, kept, and long connections", 
   const before = await servingPids(proxy);
   const callers = Array.from({ length: 4 }, () => new Caller(`${url}/`));
   const busy = Array.from({ length: 16 }, () => new BusyClient(proxy.inboundPort, "/", BODY.length));
-  const download = fetch(`${url}/slow`).then((reply) => reply.arrayBuffer());
+  const slow = fetch(`${url}/slow`).then((reply) => reply.arrayBuffer());
   await until("load", () => (busy.every(({ answered }) => answered > 5) ? true : undefined));
   const counted = await countedRequests(proxy);
   const shared = await Promise.all(before.map(sharedInodesOf));
@@ -125,7 +125,7 @@ test("a hot restart under load loses nothing: new, kept, and long connections", 
   await Promise.all(busy.map(({ ended }) => ended));
   expect(busy.map(({ isLost }) => isLost)).not.toContain(true);
   expect(busy.map(({ wasTold }) => wasTold)).not.toContain(false);
-  expect((await download).byteLength).toBe(SLOW_BYTES);
+  expect((await slow).byteLength).toBe(SLOW_BYTES);
   const answered = callers.map((caller) => caller.answered);
   await until("calls to the new workers", () =>
     callers.every((caller, index) => caller.answered > (answered[index] ?? 0) + 3) ? true : undefined,
