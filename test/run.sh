@@ -26,7 +26,8 @@ check types tsc
 echo "== tests"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-NO_COLOR=1 bun test 2>&1 | tee "$log"
+# Real programs start and end in many tests, on machines that may be busy: five seconds are too few for them.
+NO_COLOR=1 bun test --timeout 30000 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 
 # Bun ends with ` 12 pass`, ` 1 fail` and, for a file that did not load, ` 1 error`.
