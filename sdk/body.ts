@@ -23,8 +23,8 @@ export interface BufferedBody {
   replace(content: Content): void;
 }
 
-/** Of mode `stream`. */
-export interface StreamedBody {
+/** Of mode `stream`: piece by piece on its way, or whole as with `buffer`. */
+export interface StreamedBody extends BufferedBody {
   /** Each piece on its way goes through it, from now on. Once for each message. */
   transform(transform: BodyTransform): void;
 }
@@ -48,7 +48,7 @@ export class BodyTooLargeError extends Error {
 }
 
 /** Both modes; the types of `FilterRequest` and `FilterResponse` show what was declared. */
-export class MessageBody implements BufferedBody, StreamedBody {
+export class MessageBody implements StreamedBody {
   readonly #port: CallPort;
   #read: Promise<Uint8Array> | undefined = undefined;
   /** What the handler wants in the body's place. */

@@ -33,7 +33,7 @@ export type { FetchInit, UpstreamResponse } from "./fetch.ts";
 export type { HashAlgorithm } from "./hash.ts";
 export type { FilterHeaders } from "./headers.ts";
 export type { JsonSchema, SchemaProblem } from "./json-schema.ts";
-export type { LinearMatch, LinearRegExp } from "./linear-reg-exp.ts";
+export type { LinearMatch, LinearRegExp, TextSpan } from "./linear-reg-exp.ts";
 export type { Counter, Gauge, Histogram } from "./metric.ts";
 export type { OperationError } from "./port.ts";
 export type { Jwk, SignatureAlgorithm } from "./signature.ts";

@@ -10,6 +10,12 @@ export interface LinearMatch {
   readonly named: Readonly<Record<string, string | undefined>>;
 }
 
+/** A part of a text: `text.slice(start, end)`. */
+export interface TextSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** A pattern. All of its methods throw where it is none, or where it and a text are too large for each other. */
 export interface LinearRegExp {
   readonly source: string;
@@ -17,6 +23,8 @@ export interface LinearRegExp {
   test(text: string): boolean;
   /** The first match from there on. */
   exec(text: string, start?: number): LinearMatch | undefined;
+  /** Where all matches from there on are, in one call; those of no characters are left out. */
+  findAll(text: string, start?: number): readonly TextSpan[];
   /** With the first match replaced; `$&`, `$1`, `$<name>` and `$$` as in JavaScript. */
   replace(text: string, replacement: string): string;
   replaceAll(text: string, replacement: string): string;
@@ -36,6 +44,7 @@ export function linearRegExp(source: string, flags = ""): LinearRegExp {
     flags,
     test: (text) => ask("regex-test", "", text) === "1",
     exec: (text, start = 0) => parseMatch(ask("regex-exec", ` ${start}`, text)),
+    findAll: (text, start = 0) => parseSpans(ask("regex-all", ` ${start}`, text)),
     replace: (text, replacement) => replace(text, replacement, "first"),
     replaceAll: (text, replacement) => replace(text, replacement, "all"),
   };
@@ -50,4 +59,13 @@ function parseMatch(answer: string): LinearMatch | undefined {
   const groups = found.map((group) => group ?? undefined);
   const named = Object.fromEntries(Object.entries(names).map(([name, group]) => [name, groups[group]]));
   return { index, groups, named };
+}
+
+function parseSpans(answer: string): readonly TextSpan[] {
+  if (answer === "[]") return [];
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The proxy's own answer.
+  const places = JSON.parse(answer) as readonly number[];
+  const spans: TextSpan[] = [];
+  for (let at = 0; at < places.length; at += 2) spans.push({ start: places[at] ?? 0, end: places[at + 1] ?? 0 });
+  return spans;
 }

@@ -4,7 +4,7 @@ import { quote, refused, type HostAnswer, type HostFunction } from "./answer.ts"
 import { compress, decompress, OpenStreams } from "./compression.ts";
 import { equal, hash, hmac, random } from "./digests.ts";
 import { decodeUtf8, encodeUtf8 } from "./encodings.ts";
-import { execPattern, replacePattern, testPattern } from "./patterns.ts";
+import { execPattern, findPattern, replacePattern, testPattern } from "./patterns.ts";
 import { addSchema, validateDocument } from "./schemas.ts";
 import { createSharedFunctions } from "./shared-functions.ts";
 import type { SharedScope } from "./shared-state.ts";
@@ -23,6 +23,7 @@ const TEXT: ReadonlyMap<string, HostFunction<string>> = new Map<string, HostFunc
   ["equal", equal],
   ["json-schema", validateDocument],
   ["json-schema-compile", addSchema],
+  ["regex-all", findPattern],
   ["regex-exec", execPattern],
   ["regex-replace", replacePattern],
   ["regex-test", testPattern],

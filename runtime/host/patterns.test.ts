@@ -48,6 +48,10 @@ test("patterns match, find and replace as JavaScript's do", () => {
         match === null ? null : [match.index, Array.from(match, (group) => group ?? null)],
       );
       const all = new RegExp(source, `gu${flags === "-" ? "" : flags}`);
+      const places = [...text.matchAll(all)].filter(([whole]) => whole !== "");
+      expect(JSON.parse(valueOf(ask("all", source, " 0", text, flags)))).toEqual(
+        places.flatMap(({ index, 0: whole }) => [index, index + whole.length]),
+      );
       expect(replace(source, "<$&$1$$>", text, flags)).toBe(text.replaceAll(all, "<$&$1$$>"));
     }),
     { numRuns: 2000 },
@@ -59,6 +63,8 @@ test("groups have numbers and names", () => {
     '[2,["2026-11","2026","11",null],{"year":1}]',
   );
   expect(valueOf(ask("exec", "a", " 1", "ab"))).toBe("");
+  expect(valueOf(ask("all", "\\ba", " 1", "aa a ba"))).toBe("[3,4]");
+  expect(errorOf(ask("all", "a", " 3", "ab"))).toContain('text begins at "3", has 2 characters');
   expect(replace("(?<y>\\d+)-(\\d+)", "$2/$<y>/$3/$12/$<no>", "2026-11")).toBe("11/2026/$3/20262/");
   expect(replace("a", "$<n>", "a")).toBe("$<n>");
   expect(valueOf(ask("replace", "a", " 1 first", "baa"))).toBe("ba");

@@ -12,6 +12,7 @@ const CALL_NS = 3000;
 /** A character costs what the pattern makes of it: this, and some for each of its states. */
 const NS_PER_CHARACTER = 10;
 const NS_PER_STATE = 4;
+const NS_PER_PLACE = 100;
 
 /** What a request names, checked. */
 interface Search {
@@ -44,6 +45,26 @@ export function execPattern(request: string): HostAnswer<string> {
   if (!matcher.find(start)) return answered("", costNs);
   const groups = Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group));
   return answered(JSON.stringify([matcher.start(), groups, pattern.namedGroups()]), costNs);
+}
+
+/**
+ * `regex-all`: request = flags or `-` SP length-of-pattern SP where-to-begin LF pattern text. Answers JSON: a list of where each
+ * match begins and ends, one after the other, without those of no characters.
+ */
+export function findPattern(request: string): HostAnswer<string> {
+  const search = readSearch(request);
+  if (!search.ok) return refused(search.error);
+  const { pattern, rest, words, costNs } = search.value;
+  const start = readCount(words[2], 0, rest.length);
+  if (start === undefined) return refused(`text begins at ${quote(words[2])}, has ${rest.length} characters`);
+  const matcher = pattern.matcher(rest);
+  const places: number[] = [];
+  let isFound = matcher.find(start);
+  while (isFound) {
+    if (matcher.end() > matcher.start()) places.push(matcher.start(), matcher.end());
+    isFound = matcher.find();
+  }
+  return answered(JSON.stringify(places), costNs + places.length * NS_PER_PLACE);
 }
 
 /**
