@@ -36,7 +36,7 @@ const SPACE = 32;
 /** The static entries before it are all those of pseudo-header fields. */
 const STATIC_ORDINARY = 15;
 /** Copying fewer bytes one by one is faster than asking for it. */
-const COPIED_MIN_BYTES = 8;
+const COPIED_MIN_BYTES = 16;
 
 /** One direction of one connection. */
 export class HpackDecoder {
@@ -250,15 +250,15 @@ export class HpackDecoder {
       const nameStart = slots[slot] ?? 0;
       const nameEnd = position + (slots[slot + 1] ?? 0) - nameStart;
       if (length === 127 || valueAt + length > end || nameEnd + 2 * length + 8 > out.length) break;
-      if (isStatic) STATIC_BYTES.copy(out, position, nameStart, slots[slot + 1] ?? 0);
-      else table.bytes.copy(out, position, nameStart, slots[slot + 1] ?? 0);
+      copyShort(isStatic ? STATIC_BYTES : table.bytes, nameStart, slots[slot + 1] ?? 0, out, position);
       out[nameEnd] = COLON;
       out[nameEnd + 1] = SPACE;
       let valueEnd = nameEnd + 2 + length;
       if (head >= 128) {
         valueEnd = decodeHuffman(bytes, valueAt, valueAt + length, out, nameEnd + 2);
         if (valueEnd < 0) break;
-      } else if (isText(bytes, valueAt, valueAt + length)) bytes.copy(out, nameEnd + 2, valueAt, valueAt + length);
+      } else if (isText(bytes, valueAt, valueAt + length))
+        copyShort(bytes, valueAt, valueAt + length, out, nameEnd + 2);
       else break;
       const size = valueEnd - position - 2 + ENTRY_BYTES;
       if (!isTrimmed(out, nameEnd + 2, valueEnd) || sizeBytes + size > headMaxBytes) break;
@@ -537,7 +537,7 @@ export class HpackDecoder {
     const start = slots[slot] ?? 0;
     const length = (slots[slot + 1] ?? 0) - start;
     this.#head.reserve(length + 2);
-    source.copy(out, this.#head.position, start, start + length);
+    copyShort(source, start, start + length, out, this.#head.position);
     this.#head.position += length;
     return (slots[slot + 3] ?? 0) & ~BAD_VALUE;
   }
@@ -563,12 +563,17 @@ export class HpackDecoder {
     } else {
       this.#head.reserve(length + 2);
       this.#isOdd = !isText(bytes, at, at + length);
-      if (length >= COPIED_MIN_BYTES) bytes.copy(out, this.#head.position, at, at + length);
-      else for (let byte = 0; byte < length; byte++) out[this.#head.position + byte] = bytes[at + byte] ?? 0;
+      copyShort(bytes, at, at + length, out, this.#head.position);
       this.#head.position += length;
     }
     return at + length;
   }
+}
+
+/** Copies what mostly is short: a name, or a value. */
+function copyShort(from: Buffer, start: number, end: number, to: Buffer, at: number): void {
+  if (end - start >= COPIED_MIN_BYTES) from.copy(to, at, start, end);
+  else for (let byte = start; byte < end; byte++) to[at + byte - start] = from[byte] ?? 0;
 }
 
 const NO_FIELD = ["", ""] as const;
