@@ -139,6 +139,11 @@ apiVersion: vespid.dev/v1
 kind: Filter
 metadata: { name: doors }
 spec: { builtin: basic-auth, config: {} }
+---
+apiVersion: vespid.dev/v1
+kind: Filter
+metadata: { name: hush }
+spec: { builtin: redact, config: { rules: [{ patterns: [{ regex: "(a" }] }] } }
 `,
   });
   expect(reply.status).toBe(422);
@@ -148,6 +153,7 @@ spec: { builtin: basic-auth, config: {} }
     "[0].spec.config.maxAge: is 5, must be a string",
     "[0].spec.config.allowOrigin: is not a field that is known here",
     "[1].spec.config.users: is required",
+    expect.stringContaining("[2].spec.config.rules[0].patterns[0].regex: cannot be used: Error: regex-test: "),
   ]);
 });
 

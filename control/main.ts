@@ -2,8 +2,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { BUILTIN_FILTERS } from "../runtime/builtin-filters.ts";
 import { parseWith, type Problem } from "../runtime/contract/problem.ts";
+import { createNativeHost } from "../runtime/host/native-host.ts";
 import { checkConfig } from "../sdk/build/check-config.ts";
 import { deriveBundle } from "../sdk/build/derive.ts";
+import { installHost } from "../sdk/host.ts";
 import { createLog } from "./log.ts";
 import { startControl, type Control } from "./service.ts";
 import { openSqliteStore } from "./store/sqlite-store.ts";
@@ -55,6 +57,9 @@ function buildCommand(): Command {
 }
 
 const log = createLog(flags.logLevel, process.stderr.isTTY);
+
+// Built-in filters may ask for patterns and schemas while they read their configuration.
+installHost(createNativeHost());
 
 function start(): Control {
   const store = openSqliteStore(flags.store);

@@ -10,12 +10,25 @@ import headerRewrite from "../filters/header-rewrite/filter.ts";
 import ipList from "../filters/ip-list/filter.ts";
 import jwt from "../filters/jwt/filter.ts";
 import rateLimit from "../filters/rate-limit/filter.ts";
+import redact from "../filters/redact/filter.ts";
 import redisGuard from "../filters/redis-guard/filter.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
 export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
-  [apiKey, basicAuth, bodyLimit, compress, cors, extAuth, fault, headerRewrite, ipList, jwt, rateLimit, redisGuard].map(
-    (filter) => [filter.name, filter],
-  ),
+  [
+    apiKey,
+    basicAuth,
+    bodyLimit,
+    compress,
+    cors,
+    extAuth,
+    fault,
+    headerRewrite,
+    ipList,
+    jwt,
+    rateLimit,
+    redact,
+    redisGuard,
+  ].map((filter) => [filter.name, filter]),
 );

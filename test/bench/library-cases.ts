@@ -48,10 +48,8 @@ function signed(text: string): string {
 }
 
 const DOCUMENT = JSON.stringify(
-  Array.from({ length: 40 }, (_, id) => ({ id, name: `item ${id}`, price: id * 3.5, tags: ["a", "b"] })),
-)
-  .slice(0, 2048)
-  .padEnd(2048);
+  Array.from({ length: 35 }, (_, id) => ({ id, name: `item ${id}`, price: id * 3.5, tags: ["a", "b"] })),
+).padEnd(2048);
 
 export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
   "ip-list": {
@@ -106,6 +104,12 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     request: REQUEST,
     reply: { headers: { "content-type": "application/json", "content-length": "2048" }, body: DOCUMENT },
     note: "2 KB of JSON in gzip",
+  },
+  redact: {
+    config: { rules: [{ names: ["password", "tags"] }, { patterns: ["credit-card", "email"], mask: { keepLast: 4 } }] },
+    request: REQUEST,
+    reply: { headers: { "content-type": "application/json" }, body: DOCUMENT },
+    note: "2 KB of JSON, 35 members of which are hidden",
   },
   "body-limit": { config: { requestMaxBytes: 1000 }, request: REQUEST, note: "length told; request and reply" },
 };

@@ -89,6 +89,9 @@ const PURE_PARTS = [
 ];
 const COMPUTING = new Set(["node:buffer", "node:crypto", "node:path", "node:net"]);
 
+/** What the process edge of control takes from the rest of the tree. */
+const CONFIG_CHECKS = new Set(["runtime/builtin-filters.ts", "runtime/host/native-host.ts", "sdk/host.ts"]);
+
 /** The only files of the proxy that read the world's clock, dice and environment; they pass them down. */
 const AMBIENT_READERS = new Set(["runtime/main.ts", "runtime/run.ts", "runtime/bootstrap.ts", "runtime/proxy.ts"]);
 const AMBIENT = /\b(?:process\.env|Bun\.env|Date\.now|Math\.random|new Date\(\))/u;
@@ -192,8 +195,8 @@ function boundaryReason(from: string, target: string, isTest: boolean): string |
       if (inside("sdk/guest")) return "runtime never imports the guest side of the SDK";
       return undefined;
     case "control": {
-      // The process edge hands the built-in filters' configurations over, as the proxy's own map does.
-      if (from === "control/main.ts" && target === "runtime/builtin-filters.ts") return undefined;
+      // The process edge checks the built-in filters' configurations as the proxy does, host functions included.
+      if (from === "control/main.ts" && CONFIG_CHECKS.has(target)) return undefined;
       const fine =
         inside("control") || inside("runtime/contract") || inside("sdk/build") || inside("sdk/wit") || isTest;
       return fine ? undefined : "control imports only runtime/contract and sdk/build";
