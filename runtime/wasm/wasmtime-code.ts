@@ -7,6 +7,7 @@ import type { Result } from "../exchange/failure.ts";
 import { codePath, isCodeIntact } from "./code-file.ts";
 import type { LoadedFile } from "./engine.ts";
 import { NativeMemory, OUT } from "./native-memory.ts";
+import { REALLOCATE } from "./place-bytes.ts";
 import type { WasmtimeHost } from "./wasmtime-host.ts";
 import { readText, required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
 
@@ -14,7 +15,7 @@ const COMPILE_PROCESS = join(import.meta.dir, "wasmtime-compile.ts");
 /** The engine core of QuickJS takes 2 s of a processor. */
 const COMPILE_MAX_MS = 120_000;
 /** Changes when what is compiled, or how, does. */
-const FORMAT = "1";
+const FORMAT = "2";
 
 /** The functions of `handler`, in the order in which instances hold them. */
 export const HANDLER_FUNCTIONS = ["configure", "begin", "resume", "chunk", "cancel"] as const;
@@ -24,6 +25,8 @@ export interface WasmtimeCode {
   readonly component: Pointer;
   readonly linker: Pointer;
   readonly exports: readonly Pointer[];
+  /** What makes room in its memory; `undefined` where its bytes cross as lists. */
+  readonly reallocate: Pointer | undefined;
 }
 
 /** What loading needs. */
@@ -87,12 +90,13 @@ function openCode(path: string, parts: CodeParts): Result<WasmtimeCode, string> 
     refused === undefined ? api.wasmtime_component_linker_define_unknown_imports_as_traps(linker, component) : null;
   const reason = refused ?? (unknown === null ? undefined : takeMessage(wasmtime, unknown));
   const exports = reason === undefined ? exportsOf(wasmtime, component) : [];
+  const reallocate = exportOf(wasmtime, component, null, REALLOCATE) ?? undefined;
+  const code: WasmtimeCode = { component, linker, exports, reallocate };
   if (reason === undefined && exports.length === HANDLER_FUNCTIONS.length) {
-    const code: WasmtimeCode = { component, linker, exports };
-    freed.register(code, { api, component, linker, exports });
+    freed.register(code, { api, ...code });
     return { ok: true, value: code };
   }
-  free({ api, component, linker, exports });
+  free({ api, ...code });
   return { ok: false, error: reason ?? `does not export ${HANDLER_INTERFACE}` };
 }
 
@@ -111,17 +115,20 @@ function importsOf({ api, memory }: Wasmtime, engine: Pointer, component: Pointe
   return names;
 }
 
-function exportsOf({ api }: Wasmtime, component: Pointer): readonly Pointer[] {
-  const find = (parent: Pointer | null, name: string): Pointer | null => {
-    const bytes = Buffer.from(name);
-    const index = api.wasmtime_component_get_export_index(component, parent, bytes, bytes.length);
-    return index === null ? null : required(index);
-  };
-  const handler = find(null, HANDLER_INTERFACE);
+function exportsOf(wasmtime: Wasmtime, component: Pointer): readonly Pointer[] {
+  const handler = exportOf(wasmtime, component, null, HANDLER_INTERFACE);
   if (handler === null) return [];
-  const found = HANDLER_FUNCTIONS.map((name) => find(handler, name)).filter((index) => index !== null);
-  api.wasmtime_component_export_index_delete(handler);
+  const found = HANDLER_FUNCTIONS.map((name) => exportOf(wasmtime, component, handler, name)).filter(
+    (index) => index !== null,
+  );
+  wasmtime.api.wasmtime_component_export_index_delete(handler);
   return found;
+}
+
+function exportOf({ api }: Wasmtime, component: Pointer, parent: Pointer | null, name: string): Pointer | null {
+  const bytes = Buffer.from(name);
+  const index = api.wasmtime_component_get_export_index(component, parent, bytes, bytes.length);
+  return index === null ? null : required(index);
 }
 
 interface Handles extends WasmtimeCode {
@@ -130,8 +137,9 @@ interface Handles extends WasmtimeCode {
 
 const freed = new FinalizationRegistry<Handles>(free);
 
-function free({ api, component, linker, exports }: Handles): void {
-  for (const index of exports) api.wasmtime_component_export_index_delete(index);
+function free({ api, component, linker, exports, reallocate }: Handles): void {
+  for (const index of [...exports, ...(reallocate === undefined ? [] : [reallocate])])
+    api.wasmtime_component_export_index_delete(index);
   api.wasmtime_component_linker_delete(linker);
   api.wasmtime_component_delete(component);
 }

@@ -3,6 +3,7 @@
 import { JSCallback, type Pointer } from "bun:ffi";
 import { HOST_INTERFACE, SIDES, type LogLevel, type Side } from "../../sdk/wit/world.ts";
 import { HOST_CALL_FUEL, type BoundedHost } from "./bounded-host.ts";
+import type { LinearMemory } from "./linear-memories.ts";
 import { address, NativeMemory, OUT, type Returned } from "./native-memory.ts";
 import { required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
 import { Arguments, type Values } from "./wasmtime-values.ts";
@@ -11,6 +12,8 @@ import { Arguments, type Values } from "./wasmtime-values.ts";
 export interface RunningGuest {
   readonly host: BoundedHost;
   readonly spend: (units: number) => void;
+  /** Where its bytes lie; `undefined` while it is being linked. */
+  readonly memory: LinearMemory | undefined;
 }
 
 /** One import: what it takes, and its work, which makes the result where there is one. */
@@ -148,7 +151,7 @@ export class WasmtimeHost {
       if ((call.count ?? 0) !== definition.parameters || (call.resultCount ?? 0) !== (definition.hasResult ? 1 : 0))
         throw new Error("was called with another type than filter.wit says");
       guest.spend(HOST_CALL_FUEL);
-      definition.run(guest, this.#args.at(address(call.args)), address(call.context));
+      definition.run(guest, this.#args.at(address(call.args), guest.memory), address(call.context));
       if (definition.hasResult) this.#values.moveTo(address(call.results));
       return null;
     } catch (error) {

@@ -9,6 +9,7 @@ import type { LinearMemory } from "./linear-memories.ts";
 import { OUT, type NativeMemory } from "./native-memory.ts";
 import { HANDLER_FUNCTIONS, type WasmtimeCode } from "./wasmtime-code.ts";
 import type { WasmtimeParts } from "./wasmtime-engine.ts";
+import type { RunningGuest } from "./wasmtime-host.ts";
 import { required, takeMessage } from "./wasmtime-library.ts";
 import { ANSWER, ARGUMENTS } from "./wasmtime-values.ts";
 
@@ -25,6 +26,8 @@ const TABLES_MAX = 64;
 const MEMORIES_MAX = 2;
 const TABLE_ELEMENTS_MAX = 100_000;
 const PAGE_BYTES = 65_536;
+/** Where no bytes lie. */
+const NOWHERE = 1;
 /** `wasmtime_component_func_t`, and `wasmtime_component_instance_t`, in words of eight bytes. */
 const FUNCTION_WORDS = 4;
 const INSTANCE_WORDS = 3;
@@ -64,8 +67,10 @@ class WasmtimeInstance implements GuestInstance {
   readonly #parts: WasmtimeParts;
   readonly #handles: Handles;
   readonly #host: BoundedHost;
-  readonly #guest: { readonly host: BoundedHost; readonly spend: (units: number) => void };
+  readonly #guest: RunningGuest;
   readonly #functions: readonly BigUint64Array[];
+  /** Makes room for bytes; `undefined` where they cross as lists. */
+  #reallocate: BigUint64Array | undefined = undefined;
   #memories: readonly LinearMemory[] = [];
   #isRunning = false;
   #isStopped = false;
@@ -78,7 +83,14 @@ class WasmtimeInstance implements GuestInstance {
     this.#handles = handles;
     const spend = (units: number): void => this.#spend(units);
     this.#host = new BoundedHost(host, spend);
-    this.#guest = { host: this.#host, spend };
+    const memory = (): LinearMemory | undefined => this.#mainMemory;
+    this.#guest = {
+      host: this.#host,
+      spend,
+      get memory() {
+        return memory();
+      },
+    };
     this.#functions = HANDLER_FUNCTIONS.map(() => new BigUint64Array(FUNCTION_WORDS));
     abandoned.register(this, { api: parts.wasmtime.api, store: handles.store }, this);
   }
@@ -102,7 +114,18 @@ class WasmtimeInstance implements GuestInstance {
       if (!api.wasmtime_component_instance_get_func(instance, context, exported, found))
         return { kind: "trap", message: `does not export a function ${HANDLER_FUNCTIONS[index]}` };
     }
+    if (code.reallocate !== undefined) {
+      this.#reallocate = new BigUint64Array(FUNCTION_WORDS);
+      api.wasmtime_component_instance_get_func(instance, context, code.reallocate, this.#reallocate);
+    }
     return undefined;
+  }
+
+  /** Where its code works: the largest, since a component may bring one for something small. */
+  get #mainMemory(): LinearMemory | undefined {
+    let [main] = this.#memories;
+    for (const memory of this.#memories) if (memory.sizeBytes > (main?.sizeBytes ?? 0)) main = memory;
+    return main;
   }
 
   get memoryBytes(): number {
@@ -130,23 +153,23 @@ class WasmtimeInstance implements GuestInstance {
   }
 
   resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
-    const { values, wasmtime } = this.#parts;
-    wasmtime.memory.clearTexts();
-    values.argumentWord(0, call);
-    values.argumentWord(1, operation);
-    values.argumentText(2, outcome);
-    values.argumentBytes(3, payload);
-    return this.#call(RESUME, 4, () => values.takeAnswer());
+    const { values } = this.#parts;
+    return this.#callWith(payload, RESUME, 4, (place) => {
+      values.argumentWord(0, call);
+      values.argumentWord(1, operation);
+      values.argumentText(2, outcome);
+      this.#argumentBytes(3, payload, place);
+    });
   }
 
   chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault> {
-    const { values, wasmtime } = this.#parts;
-    wasmtime.memory.clearTexts();
-    values.argumentWord(0, call);
-    values.argumentName(1, this.#nameOf(source));
-    values.argumentBytes(2, bytes);
-    values.argumentBool(3, isEnd);
-    return this.#call(CHUNK, 4, () => values.takeAnswer());
+    const { values } = this.#parts;
+    return this.#callWith(bytes, CHUNK, 4, (place) => {
+      values.argumentWord(0, call);
+      values.argumentName(1, this.#nameOf(source));
+      this.#argumentBytes(2, bytes, place);
+      values.argumentBool(3, isEnd);
+    });
   }
 
   cancel(call: number): Result<undefined, GuestFault> {
@@ -167,15 +190,58 @@ class WasmtimeInstance implements GuestInstance {
     return false;
   }
 
-  /** Calls a function of the guest with the arguments that were placed, and takes its answer. */
-  #call<T>(index: number | undefined, count: number, take: () => T): Result<T, GuestFault> {
+  /** Calls a function of the guest that takes bytes, for which it makes room first. */
+  #callWith(
+    bytes: Uint8Array,
+    index: number | undefined,
+    count: number,
+    place: (at: number) => void,
+  ): Result<string, GuestFault> {
+    const { values, wasmtime } = this.#parts;
+    wasmtime.memory.clearTexts();
+    const made = this.#makeRoom(bytes);
+    if (!made.ok) return made;
+    const spent = made.value === NOWHERE ? 0 : this.fuelUsed;
+    place(made.value);
+    const called = this.#call(index, count, () => values.takeAnswer(), spent);
+    this.fuelUsed += spent;
+    return called;
+  }
+
+  /** Copies bytes to where the guest makes room for them; it frees what it is handed. */
+  #makeRoom(bytes: Uint8Array): Result<number, GuestFault> {
+    if (this.#reallocate === undefined || bytes.length === 0) return { ok: true, value: NOWHERE };
+    const { values, wasmtime } = this.#parts;
+    for (const [index, word] of [0, 0, 1, bytes.length].entries()) values.argumentWord(index, word);
+    const made = this.#call(this.#reallocate, 4, () => values.takeWord());
+    if (!made.ok) return made;
+    const memory = this.#mainMemory;
+    if (memory === undefined || made.value + bytes.length > memory.sizeBytes)
+      return { ok: false, error: { kind: "trap", message: "allocated beyond its memory" } };
+    wasmtime.memory.copyIn(memory.base + made.value, bytes);
+    return made;
+  }
+
+  #argumentBytes(index: number, bytes: Uint8Array, place: number): void {
+    const { values } = this.#parts;
+    if (this.#reallocate === undefined) values.argumentBytes(index, bytes);
+    else values.argumentPlace(index, place, bytes.length);
+  }
+
+  /** Calls a function of the guest with the arguments that were placed, and takes its answer. `spent` fuel is gone already. */
+  #call<T>(
+    callee: number | BigUint64Array | undefined,
+    count: number,
+    take: () => T,
+    spent = 0,
+  ): Result<T, GuestFault> {
     if (this.#isStopped || this.#isRunning) return { ok: false, error: { kind: "trap", message: "was stopped" } };
     const { wasmtime, host } = this.#parts;
     const { api, memory } = wasmtime;
     const { context } = this.#handles;
-    const called = this.#functions[index ?? 0] ?? null;
-    this.#host.beginCall();
-    this.#fill(this.fuelMax);
+    const called = callee instanceof BigUint64Array ? callee : (this.#functions[callee ?? 0] ?? null);
+    if (spent === 0) this.#host.beginCall();
+    this.#fill(this.fuelMax - spent);
     this.#isRunning = true;
     const failed = host.enter(this.#guest, () =>
       api.wasmtime_component_func_call(
@@ -184,12 +250,12 @@ class WasmtimeInstance implements GuestInstance {
         memory.at(ARGUMENTS),
         count,
         memory.at(ANSWER),
-        index === CANCEL ? 0 : 1,
+        callee === CANCEL ? 0 : 1,
       ),
     );
     this.#isRunning = false;
     try {
-      this.fuelUsed = this.fuelMax - Math.max(0, Math.floor(this.#instructionsLeft() / INSTRUCTIONS_PER_FUEL));
+      this.fuelUsed = this.fuelMax - spent - Math.max(0, Math.floor(this.#instructionsLeft() / INSTRUCTIONS_PER_FUEL));
       if (failed !== null) return { ok: false, error: this.#faultOf(failed) };
       return { ok: true, value: take() };
     } catch (error) {

@@ -1,6 +1,7 @@
 // Values of the component model as Wasmtime's C API lays them out: 32 bytes each, a kind and what it is of. A guest
 // chooses the types of what it imports, so a kind is looked at before anything behind it is read.
 import { read, type Pointer } from "bun:ffi";
+import type { LinearMemory } from "./linear-memories.ts";
 import { address, OUT, type NativeMemory } from "./native-memory.ts";
 import { readText, required, type WasmtimeApi } from "./wasmtime-library.ts";
 
@@ -28,18 +29,23 @@ export const ARGUMENTS = 0;
 export const ANSWER = 256;
 const MADE = 320;
 const SPARE = 384;
+/** The two values of an argument that is a place. */
+const PAIR = 448;
 
 /** Reads what a guest calls the host with. Throws where it is of another type than the agreement says. */
 export class Arguments {
   readonly #memory: NativeMemory;
   #pointer: Pointer = address(0);
+  #guest: LinearMemory | undefined;
 
   constructor(memory: NativeMemory) {
     this.#memory = memory;
   }
 
-  at(pointer: Pointer): this {
+  /** Those at `pointer`, of a guest whose bytes lie in `guest`. */
+  at(pointer: Pointer, guest: LinearMemory | undefined): this {
     this.#pointer = pointer;
+    this.#guest = guest;
     return this;
   }
 
@@ -58,19 +64,35 @@ export class Arguments {
     return readText(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
   }
 
+  /** A copy of bytes, which a guest hands over as a place in its memory or as a list. */
   bytes(index: number): Uint8Array {
-    const offset = this.#of(index, LIST);
+    const isPlace = read.u8(this.#pointer, index * VALUE_BYTES) === TUPLE;
+    const offset = this.#of(index, isPlace ? TUPLE : LIST);
     const size = read.u32(this.#pointer, offset);
     if (size === 0) return new Uint8Array();
-    const values = new Uint8Array(size * VALUE_BYTES);
-    this.#memory.copyOut(address(read.ptr(this.#pointer, offset + 8)), values);
+    const values = address(read.ptr(this.#pointer, offset + 8));
+    if (isPlace) return this.#bytesAt(values, size);
+    const copied = new Uint8Array(size * VALUE_BYTES);
+    this.#memory.copyOut(values, copied);
     const bytes = new Uint8Array(size);
-    for (let at = 0, from = OF; at < size; at++, from += VALUE_BYTES) bytes[at] = values[from] ?? 0;
+    for (let at = 0, from = OF; at < size; at++, from += VALUE_BYTES) bytes[at] = copied[from] ?? 0;
     return bytes;
   }
 
   resource(index: number): Pointer {
     return address(read.ptr(this.#pointer, this.#of(index, RESOURCE)));
+  }
+
+  /** A pair of a pointer and a length. */
+  #bytesAt(pair: Pointer, size: number): Uint8Array {
+    if (size !== 2 || read.u8(pair, 0) !== U32 || read.u8(pair, VALUE_BYTES) !== U32)
+      throw new Error("was called with another type than filter.wit says");
+    const start = read.u32(pair, OF);
+    const length = read.u32(pair, VALUE_BYTES + OF);
+    if (start + length > (this.#guest?.sizeBytes ?? 0)) throw new Error("points beyond its memory");
+    const bytes = new Uint8Array(length);
+    this.#memory.copyOut(address((this.#guest?.base ?? 0) + start), bytes);
+    return bytes;
   }
 
   #of(index: number, kind: number): number {
@@ -208,6 +230,27 @@ export class Values {
       values[to + OF] = bytes[at] ?? 0;
     }
     this.#memory.setVector(ARGUMENTS + index * VALUE_BYTES + OF, bytes.length, start);
+  }
+
+  /** Bytes that lie in the guest's memory. */
+  argumentPlace(index: number, start: number, length: number): void {
+    const words = this.#memory.words;
+    words[(ARGUMENTS + index * VALUE_BYTES) >>> WORD_SHIFT] = TUPLE;
+    this.#memory.setVector(ARGUMENTS + index * VALUE_BYTES + OF, 2, this.#memory.at(PAIR));
+    const pair = PAIR >>> WORD_SHIFT;
+    const second = pair + (VALUE_BYTES >>> WORD_SHIFT);
+    words[pair] = U32;
+    words[pair + 2] = start;
+    words[second] = U32;
+    words[second + 2] = length;
+  }
+
+  /** The number that a guest answered. Throws where it answered something else. */
+  takeWord(): number {
+    const index = ANSWER >>> WORD_SHIFT;
+    if (((this.#memory.words[index] ?? 0) & 0xff) === U32) return this.#memory.words[index + 2] ?? 0;
+    this.#dropAnswer();
+    throw new Error("answered with another type than filter.wit says");
   }
 
   /** The text that a guest answered, and lets go of it. Throws where it answered something else. */
