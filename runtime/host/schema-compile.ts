@@ -16,13 +16,35 @@ const UNSUPPORTED = ["$dynamicRef", "$recursiveRef", "unevaluatedProperties", "u
 const TYPES = new Set(["null", "boolean", "object", "array", "number", "string", "integer"]);
 const NO_COST = { spend: () => undefined };
 
+/** A schema, and those in it that somebody asks for. */
+export interface CompiledSchema {
+  readonly check: Check;
+  /** Of the part that a pointer (RFC 6901) leads to, compiled when it is asked for first. */
+  part(pointer: string): Result<Check, string>;
+  /** Schemas in it that are compiled. */
+  readonly compiledCount: number;
+}
+
 /** Compiles a schema's text, or says what is wrong with it. */
-export function compileSchema(text: string): Result<Check, string> {
+export function compileSchema(text: string): Result<CompiledSchema, string> {
   const schema = parseJson(text);
   if (!schema.ok) return { ok: false, error: `schema ${schema.error}` };
-  try {
+  return attempt(() => {
     const references = new References(schema.value);
-    return { ok: true, value: new Compiler(references).compile(schema.value) };
+    const compiler = new Compiler(references);
+    return {
+      check: compiler.compile(schema.value),
+      part: (pointer) => attempt(() => compiler.compile(references.follow(pointer))),
+      get compiledCount() {
+        return compiler.count;
+      },
+    };
+  });
+}
+
+function attempt<Value>(compile: () => Value): Result<Value, string> {
+  try {
+    return { ok: true, value: compile() };
   } catch (error) {
     if (error instanceof SchemaFault) return { ok: false, error: error.message };
     throw error;
@@ -35,6 +57,10 @@ class Compiler {
 
   constructor(references: References) {
     this.#references = references;
+  }
+
+  get count(): number {
+    return this.#compiled.size;
   }
 
   compile(part: unknown): Check {

@@ -3,16 +3,18 @@ import { isObject, SchemaFault } from "./schema-node.ts";
 
 const BASE = "https://schema.invalid/";
 const DEPTH_MAX = 64;
-const NODES_MAX = 20_000;
+const NODES_MAX = 50_000;
 
 /** The parts of one schema that have names. */
 export class References {
   readonly #named = new Map<string, unknown>();
   readonly #bases = new Map<object, string>();
+  readonly #root: unknown;
   #nodes = 0;
 
   /** Throws `SchemaFault` where the schema is too large or too deep. */
   constructor(root: unknown) {
+    this.#root = root;
     this.#named.set(BASE, root);
     this.#walk(root, BASE, 0);
   }
@@ -27,6 +29,13 @@ export class References {
     const found = fragment.startsWith("/") ? follow(named, fragment) : named;
     if (found === undefined)
       throw new SchemaFault(`$ref ${JSON.stringify(reference)} leads nowhere; other documents are not fetched`);
+    return found;
+  }
+
+  /** The part of the whole that a pointer leads to. Throws `SchemaFault` where there is none. */
+  follow(pointer: string): unknown {
+    const found = pointer === "" || pointer.startsWith("/") ? follow(this.#root, pointer) : undefined;
+    if (found === undefined) throw new SchemaFault(`part ${JSON.stringify(pointer.slice(0, 100))} is not there`);
     return found;
   }
 
@@ -51,6 +60,7 @@ export class References {
 
 function follow(node: unknown, pointer: string): unknown {
   let found = node;
+  if (pointer === "") return found;
   for (const part of pointer.slice(1).split("/")) {
     const key = part.replaceAll("~1", "/").replaceAll("~0", "~");
     if (typeof found !== "object" || found === null || !Object.hasOwn(found, key)) return undefined;

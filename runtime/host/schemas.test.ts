@@ -34,6 +34,20 @@ const USER = {
   $defs: { tag: { type: "string", pattern: "^[a-z]+$" }, animal: { $anchor: "pet", type: ["null", "boolean"] } },
 };
 
+test("a part is checked by its pointer, with references to the whole", () => {
+  const name = valueOf(
+    compile({ $defs: { a: { type: "integer" }, "b/c %": { items: { $ref: "#/$defs/a" } }, d: { type: "x" } } }),
+  );
+  const at = (pointer: string, document: string) =>
+    functions.text("json-schema", `${name} ${encodeURIComponent(pointer)}\n${document}`, NOTHING);
+  expect(valueOf(at("/$defs/b~1c %", "[1,2]"))).toBe("[]");
+  expect(valueOf(at("/$defs/b~1c %", '[1,"2"]'))).toBe('[["/1","must be integer, is string"]]');
+  expect(errorOf(at("/$defs/d", "1"))).toContain('type "x" is not known');
+  expect(errorOf(at("/$defs/e", "1"))).toContain('part "/$defs/e" is not there');
+  expect(errorOf(at("$defs/a", "1"))).toContain("is not there");
+  expect(errorOf(functions.text("json-schema", `${name} %\n1`, NOTHING))).toContain("is not percent-coded");
+});
+
 describe("what is wrong is told by pointer", () => {
   test.each<[unknown, readonly (readonly [string, string])[]]>([
     [{ name: "ada", age: 3, tags: ["a", "b"], kind: { b: [1] }, "x-a": null, pet: null }, []],
@@ -101,7 +115,7 @@ describe("what is no schema, or not supported, is an error", () => {
     [{ unevaluatedProperties: false }, "unevaluatedProperties is not supported"],
     [{ minLength: -1 }, "minLength must be a whole number"],
     [{ anyOf: [] }, "anyOf must be a list of schemas"],
-    ["x".repeat(128 * 1024), "schema is 131074 long"],
+    ["x".repeat(512 * 1024), "schema is 524290 long"],
   ])("%j", (schema, message) => {
     expect(errorOf(compile(schema))).toContain(message);
   });
