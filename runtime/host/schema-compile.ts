@@ -54,13 +54,15 @@ function attempt<Value>(compile: () => Value): Result<Value, string> {
 class Compiler {
   readonly #references: References;
   readonly #compiled = new Map<object, Check>();
+  #count = 0;
 
   constructor(references: References) {
     this.#references = references;
   }
 
+  /** Schemas that were compiled, however often. */
   get count(): number {
-    return this.#compiled.size;
+    return this.#count;
   }
 
   compile(part: unknown): Check {
@@ -69,10 +71,17 @@ class Compiler {
     if (!isObject(part)) throw new SchemaFault(`${JSON.stringify(part)?.slice(0, 64)} is not a schema`);
     const known = this.#compiled.get(part);
     if (known !== undefined) return known;
+    this.#count++;
     // A schema may be part of itself: what is compiled meanwhile calls what will be here.
     let check: Check | undefined = undefined;
     this.#compiled.set(part, (value, run, path) => check?.(value, run, path) ?? true);
-    check = this.#compileObject(part);
+    try {
+      check = this.#compileObject(part);
+    } catch (error) {
+      // What was compiled meanwhile may call a check that will never be here.
+      this.#compiled.clear();
+      throw error;
+    }
     this.#compiled.set(part, check);
     return check;
   }

@@ -43,6 +43,8 @@ test("a part is checked by its pointer, with references to the whole", () => {
   expect(valueOf(at("/$defs/b~1c %", "[1,2]"))).toBe("[]");
   expect(valueOf(at("/$defs/b~1c %", '[1,"2"]'))).toBe('[["/1","must be integer, is string"]]');
   expect(errorOf(at("/$defs/d", "1"))).toContain('type "x" is not known');
+  // Not only the first time.
+  expect(errorOf(at("/$defs/d", "1"))).toContain('type "x" is not known');
   expect(errorOf(at("/$defs/e", "1"))).toContain('part "/$defs/e" is not there');
   expect(errorOf(at("$defs/a", "1"))).toContain("is not there");
   expect(errorOf(functions.text("json-schema", `${name} %\n1`, NOTHING))).toContain("is not percent-coded");
