@@ -21,7 +21,9 @@ export interface CompiledSchema {
   readonly check: Check;
   /** Of the part that a pointer (RFC 6901) leads to, compiled when it is asked for first. */
   part(pointer: string): Result<Check, string>;
-  /** Schemas in it that are compiled. */
+  /** Schemas that were compiled when it was added, … */
+  readonly addedCount: number;
+  /** … and by now. */
   readonly compiledCount: number;
 }
 
@@ -32,8 +34,10 @@ export function compileSchema(text: string): Result<CompiledSchema, string> {
   return attempt(() => {
     const references = new References(schema.value);
     const compiler = new Compiler(references);
+    const check = compiler.compile(schema.value);
     return {
-      check: compiler.compile(schema.value),
+      check,
+      addedCount: compiler.count,
       part: (pointer) => attempt(() => compiler.compile(references.follow(pointer))),
       get compiledCount() {
         return compiler.count;
