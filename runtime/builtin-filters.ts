@@ -12,6 +12,7 @@ import jwt from "../filters/jwt/filter.ts";
 import rateLimit from "../filters/rate-limit/filter.ts";
 import redact from "../filters/redact/filter.ts";
 import redisGuard from "../filters/redis-guard/filter.ts";
+import requestValidate from "../filters/request-validate/filter.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
 
 /** Filters that a snapshot may name with `source: { kind: "builtin" }`. */
@@ -30,5 +31,6 @@ export const BUILTIN_FILTERS: ReadonlyMap<string, AnyFilter> = new Map(
     rateLimit,
     redact,
     redisGuard,
+    requestValidate,
   ].map((filter) => [filter.name, filter]),
 );

@@ -20,6 +20,8 @@ export const BUILTINS = {
   "rate-limit": { stage: "ratelimit", priority: 0 },
   fault: { stage: "transform", priority: 300 },
   compress: { stage: "transform", priority: 200 },
+  // What the service gets, once it is decompressed.
+  "request-validate": { stage: "transform", priority: 150 },
   // Behind what decompresses requests, and before what compresses replies.
   redact: { stage: "transform", priority: 100 },
   "header-rewrite": { stage: "transform", priority: 0 },

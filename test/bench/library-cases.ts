@@ -1,6 +1,8 @@
 // What each filter of the library is measured with: a common configuration and a request that passes.
 import { generateKeyPairSync, sign } from "node:crypto";
 import type { Callout } from "../../runtime/chain/callout.ts";
+import { bytesBody } from "../../runtime/exchange/body.ts";
+import { describeThings, makeThing } from "../fixtures/openapi/things.ts";
 import type { RequestInit } from "../../sdk/testing/exchange.ts";
 
 /** One filter's measurement. */
@@ -9,6 +11,8 @@ export interface LibraryCase {
   readonly request: RequestInit;
   readonly reply?: { readonly headers?: Readonly<Record<string, string>>; readonly body?: string };
   readonly upstreams?: readonly string[];
+  /** Of the sandboxed one. Default: as in a proxy. */
+  readonly fuel?: number;
   /** Answers calls at once: what the filter costs without the network. */
   readonly callout?: Callout;
   readonly note: string;
@@ -50,6 +54,7 @@ function signed(text: string): string {
 const DOCUMENT = JSON.stringify(
   Array.from({ length: 35 }, (_, id) => ({ id, name: `item ${id}`, price: id * 3.5, tags: ["a", "b"] })),
 ).padEnd(2048);
+const THING = makeThing();
 
 export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
   "ip-list": {
@@ -104,6 +109,17 @@ export const LIBRARY_CASES: Readonly<Record<string, LibraryCase>> = {
     request: REQUEST,
     reply: { headers: { "content-type": "application/json", "content-length": "2048" }, body: DOCUMENT },
     note: "2 KB of JSON in gzip",
+  },
+  "request-validate": {
+    config: { document: describeThings() },
+    request: {
+      method: "POST",
+      path: "/v1/things7",
+      headers: { ...HEADERS, "content-type": "application/json", "content-length": String(THING.length) },
+      body: bytesBody(Buffer.from(THING)),
+    },
+    fuel: 50_000_000,
+    note: "2 KB of JSON; 300 operations are described",
   },
   redact: {
     config: { rules: [{ names: ["password", "tags"] }, { patterns: ["credit-card", "email"], mask: { keepLast: 4 } }] },

@@ -31,6 +31,7 @@ export async function run({ isQuick, hasPart, progress }: BenchOptions): Promise
     const init = {
       name,
       config: given.config,
+      ...(given.fuel !== undefined && { limits: { fuel: given.fuel } }),
       upstreams: Object.fromEntries(
         (given.upstreams ?? []).map((upstream) => [upstream, { cluster: upstream, timeoutMs: 1000 }]),
       ),
