@@ -45,6 +45,8 @@ export type Identified =
 
 const METHODS = ["get", "put", "post", "delete", "options", "head", "patch", "trace"] as const;
 const PROBLEMS_MAX = 20;
+/** More than any template has. */
+const SEGMENTS_MAX = 256;
 
 /** Compiles a document, or says all that is wrong with it. */
 export function compileApi(
@@ -145,6 +147,7 @@ export function identify({ routes }: Api, method: string, target: string): Ident
   const [path = ""] = target.split(/[?#]/u, 1);
   if (!path.startsWith("/")) return { kind: "unknown_path" };
   const sent = path.slice(1).split("/");
+  if (sent.length > SEGMENTS_MAX) return { kind: "unknown_path" };
   const decoded = sent.map(decodePercent).filter((segment) => segment !== undefined);
   if (decoded.length < sent.length) return { kind: "malformed_path", detail: "path must be percent-coded UTF-8" };
   if (decoded.some(leadsElsewhere))

@@ -3,7 +3,7 @@ import type { JsonSchema } from "../../sdk/index.ts";
 import { child, DocumentFault, flagOf, isFields, members, textOf, type Document, type Node } from "./document.ts";
 import type { Finding } from "./findings.ts";
 import { kindOf, type MediaKind } from "./media.ts";
-import { decodeForm, parsePairs } from "./pairs.ts";
+import { countPairs, decodeForm, PAIRS_MAX, parsePairs } from "./pairs.ts";
 import { problemsOf } from "./problems.ts";
 import { propertiesOf, type Part, type Schemas } from "./schemas.ts";
 import { readPairs, type Pair, type Style } from "./styles.ts";
@@ -70,6 +70,8 @@ export function checkContent(media: Media, schemas: readonly JsonSchema[], bytes
 }
 
 function checkForm(media: Media, schemas: readonly JsonSchema[], text: string): readonly Finding[] {
+  if (countPairs(text, "&") > PAIRS_MAX)
+    return [{ in: "body", pointer: "", detail: `has more than ${PAIRS_MAX} fields` }];
   const pairs = parsePairs(text);
   const findings: Finding[] = [];
   const read: { readonly field: Style; readonly value: Read }[] = [];

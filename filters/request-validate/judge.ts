@@ -2,11 +2,10 @@
 import type { FilterHeaders, Verdict } from "../../sdk/index.ts";
 import { identify, replyContent, type Operation } from "./api.ts";
 import { checkContent, type Content } from "./body.ts";
+import { checkParameters } from "./check-parameters.ts";
 import type { Config } from "./config.ts";
 import { problemReply, type Finding } from "./findings.ts";
 import { parseMedia, pickMedia } from "./media.ts";
-import { parseCookies, parsePairs } from "./pairs.ts";
-import { checkParameters } from "./parameters.ts";
 
 /** How a message came out. */
 export type Outcome = "valid" | "invalid" | "unknown_path" | "unknown_method" | "media_type" | "unread";
@@ -69,8 +68,7 @@ function judgeOperation(
       ? []
       : checkParameters(operation.parameters, api.requestSchemas, {
           path,
-          query: parsePairs(at < 0 ? "" : target.slice(at + 1)),
-          cookie: parseCookies(headers.get("cookie")),
+          query: at < 0 ? "" : target.slice(at + 1),
           header: (name) => headers.get(name),
         });
   const { body } = operation;

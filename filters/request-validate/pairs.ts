@@ -16,6 +16,14 @@ export function decodePercent(raw: string): string | undefined {
   }
 }
 
+/** Names and values of one message: more are not looked at, and whoever sends them means no good. */
+export const PAIRS_MAX = 1000;
+
+/** How many pairs a text has, without taking it apart further. */
+export function countPairs(text: string, separator: "&" | ";"): number {
+  return text.split(separator).length;
+}
+
 /** Of a query or a form. A name that cannot be decoded is what was sent. */
 export function parsePairs(text: string): readonly Pair[] {
   if (text === "") return [];
@@ -28,8 +36,8 @@ export function parsePairs(text: string): readonly Pair[] {
 }
 
 /** Of a `Cookie` field (RFC 6265 §4.2). */
-export function parseCookies(field: string | null): readonly Pair[] {
-  return (field ?? "").split(";").flatMap((pair) => {
+export function parseCookies(field: string): readonly Pair[] {
+  return field.split(";").flatMap((pair) => {
     const equals = pair.indexOf("=");
     if (equals < 0) return [];
     const value = pair.slice(equals + 1).trim();

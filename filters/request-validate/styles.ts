@@ -23,6 +23,8 @@ export interface Pair {
 
 type Decode = (raw: string) => string | undefined;
 
+/** Of one parameter: a head holds some thirty thousand. */
+const ITEMS_MAX = 1000;
 const ABSENT: Deserialized = { kind: "absent" };
 const NOT_CODED: Deserialized = { kind: "wrong", detail: "must be percent-coded UTF-8" };
 /** Separators as they are sent; a pipe and a space may be coded. */
@@ -86,11 +88,13 @@ function oneOf(raw: string, decode: Decode): Deserialized {
 }
 
 function listOf(raws: readonly string[], decode: Decode): Deserialized {
+  if (raws.length > ITEMS_MAX) return { kind: "wrong", detail: `has more than ${ITEMS_MAX} items` };
   const texts = raws.map(decode).filter((text) => text !== undefined);
   return texts.length < raws.length ? NOT_CODED : { kind: "read", value: { kind: "list", texts } };
 }
 
 function assignments(parts: readonly string[], decode: Decode): Deserialized {
+  if (parts.length > ITEMS_MAX) return { kind: "wrong", detail: `has more than ${ITEMS_MAX} items` };
   if (!parts.every((part) => part.includes("="))) return { kind: "wrong", detail: "must be written as name=value" };
   return fieldsOf(
     parts.map((part) => [decode(part.slice(0, part.indexOf("="))), part.slice(part.indexOf("=") + 1)]),
@@ -99,6 +103,7 @@ function assignments(parts: readonly string[], decode: Decode): Deserialized {
 }
 
 function alternating(parts: readonly string[], decode: Decode): Deserialized {
+  if (parts.length > ITEMS_MAX) return { kind: "wrong", detail: `has more than ${ITEMS_MAX} items` };
   if (parts.length % 2 === 1) return { kind: "wrong", detail: "must be names and values in turn" };
   const pairs: (readonly [string | undefined, string])[] = [];
   for (let at = 0; at < parts.length; at += 2) pairs.push([decode(parts[at] ?? ""), parts[at + 1] ?? ""]);
