@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeForm, decodePercent, parseCookies, parsePairs } from "./pairs.ts";
-import { readPairs, readSimple, type Style } from "./styles.ts";
+import { readPairs, readSimple, type Deserialized, type Style } from "./styles.ts";
 import type { Shape } from "./values.ts";
 
 const NONE: ReadonlySet<string> = new Set();
@@ -20,16 +20,16 @@ function readerOf(kind: Shape["kind"]) {
     readPairs(styleOf(style, explode, kind), parsePairs(query), decodeForm);
 }
 
-const one = (text: string) => ({ kind: "read", value: { kind: "one", text } });
-const list = (...texts: readonly string[]) => ({ kind: "read", value: { kind: "list", texts } });
-const object = (...fields: readonly (readonly [string, string])[]) => ({
+const one = (text: string): Deserialized => ({ kind: "read", value: { kind: "one", text } });
+const list = (...texts: readonly string[]): Deserialized => ({ kind: "read", value: { kind: "list", texts } });
+const object = (...fields: readonly (readonly [string, string])[]): Deserialized => ({
   kind: "read",
   value: { kind: "object", fields },
 });
-const wrong = (detail: string) => ({ kind: "wrong", detail });
+const wrong = (detail: string): Deserialized => ({ kind: "wrong", detail });
 
 describe("a query", () => {
-  test.each<[Style["style"], boolean, Shape["kind"], string, object]>([
+  test.each<[Style["style"], boolean, Shape["kind"], string, Deserialized]>([
     ["form", true, "one", "p=a%20b+c", one("a b c")],
     ["form", true, "one", "p", one("")],
     ["form", true, "one", "P=a", { kind: "absent" }],
@@ -60,7 +60,7 @@ describe("a query", () => {
 });
 
 describe("a segment of a path", () => {
-  test.each<[boolean, Shape["kind"], string | undefined, object]>([
+  test.each<[boolean, Shape["kind"], string | undefined, Deserialized]>([
     [false, "one", "a,b%2F", one("a,b/")],
     [false, "list", "a,b", list("a", "b")],
     [false, "either", "a", one("a")],
