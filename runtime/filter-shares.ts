@@ -133,6 +133,9 @@ function alone(filter: Filter, stop: () => void): Filter {
     get fuelUsed() {
       return filter.fuelUsed;
     },
+    get wasKept() {
+      return filter.wasKept;
+    },
     stop,
   };
 }

@@ -21,6 +21,7 @@ export class CanaryFilter implements Filter {
   readonly connection?: Filter["connection"] & {};
   /** Of the version that answered last. */
   fuelUsed = 0;
+  wasKept: boolean | undefined = undefined;
   readonly #parts: TrialParts;
   readonly #health = new CandidateHealth();
   /** Exchanges that the candidate decides about. */
@@ -95,6 +96,7 @@ export class CanaryFilter implements Filter {
   #count(phase: TrialPhase, exchange: Exchange, verdict: Verdict, startedMs: number): void {
     const { candidate, watch, clock } = this.#parts;
     this.fuelUsed = candidate.fuelUsed;
+    this.wasKept = candidate.wasKept;
     if (isCancelled(verdict)) return;
     const nowMs = clock.monotonic();
     const failure = failureOf(verdict);
@@ -119,6 +121,7 @@ export class CanaryFilter implements Filter {
   #countLive(verdict: Verdict, startedMs: number): Verdict {
     const { live, watch, clock } = this.#parts;
     this.fuelUsed = live.fuelUsed;
+    this.wasKept = live.wasKept;
     if (!isCancelled(verdict)) watch.ran("live", failureOf(verdict) !== undefined, clock.monotonic() - startedMs);
     return verdict;
   }

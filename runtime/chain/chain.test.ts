@@ -25,6 +25,7 @@ function filterOf(
     priority: 0,
     failurePolicy: "closed",
     fuelUsed: 0,
+    wasKept: undefined,
     stop: () => undefined,
     request: () => {
       trace.push(`${name} down`);

@@ -1,6 +1,7 @@
 // A chain of filters as a layer of the request path: requests go down the list, replies come up. It is compiled once,
 // when configuration is applied; an exchange that no filter makes wait meets no `await`.
 import type { Answer, Clock, Exchange, Layer, Outcome, Service } from "../exchange/exchange.ts";
+import { charge } from "../exchange/filter-cost.ts";
 import type { Observer } from "../exchange/observer.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { continued, promised, type Step } from "../exchange/later.ts";
@@ -75,11 +76,11 @@ class Chain {
       if (pending instanceof Promise) {
         return pending.then(
           (verdict) =>
-            this.#decideDown(exchange, index, this.#tell(link, "request", startedMs, verdict)) ??
+            this.#decideDown(exchange, index, this.#tell(exchange, link, "request", startedMs, verdict)) ??
             promised(this.down(exchange, index + 1)),
         );
       }
-      const outcome = this.#decideDown(exchange, index, this.#tell(link, "request", startedMs, pending));
+      const outcome = this.#decideDown(exchange, index, this.#tell(exchange, link, "request", startedMs, pending));
       if (outcome !== undefined) return outcome;
     }
     if (!this.#hasResponses) return this.#next(exchange);
@@ -110,11 +111,11 @@ class Chain {
       if (pending instanceof Promise) {
         const seen = current;
         return pending.then((verdict) => {
-          const decided = decideUp(seen, this.#tell(link, "response", startedMs, verdict));
+          const decided = decideUp(seen, this.#tell(exchange, link, "response", startedMs, verdict));
           return decided.ok ? this.#up(exchange, decided.value, index - 1) : decided;
         });
       }
-      const verdict = this.#tell(link, "response", startedMs, pending);
+      const verdict = this.#tell(exchange, link, "response", startedMs, pending);
       if (verdict.kind === "proceed") continue;
       const decided = decideUp(current, verdict);
       if (!decided.ok) return decided;
@@ -133,16 +134,18 @@ class Chain {
         if (link.filter.log === undefined || !link.circuit.allows(exchange.endedMonoMs)) continue;
         const pending = link.filter.log(exchange);
         if (pending instanceof Promise)
-          void pending.then((verdict) => this.#tell(link, "log", exchange.endedMonoMs, verdict));
-        else this.#tell(link, "log", exchange.endedMonoMs, pending);
+          void pending.then((verdict) => this.#tell(exchange, link, "log", exchange.endedMonoMs, verdict));
+        else this.#tell(exchange, link, "log", exchange.endedMonoMs, pending);
       }
       before?.();
     };
   }
 
   /** Tells the observer how the call went, and applies the failure policy. */
-  #tell(link: Link, phase: Phase, startedMs: number, verdict: Verdict): Verdict {
+  #tell(exchange: Exchange, link: Link, phase: Phase, startedMs: number, verdict: Verdict): Verdict {
     const { filter } = link;
+    const isResting = verdict === link.resting;
+    const fuel = isResting ? 0 : filter.fuelUsed;
     const nowMs = this.#clock.monotonic();
     this.#toldAtMs = nowMs;
     const failure = verdict.kind === "failed" ? verdict.failure : undefined;
@@ -152,10 +155,12 @@ class Chain {
       phase,
       outcome: isCancelled ? "cancelled" : verdict.kind,
       failure,
-      fuel: filter.fuelUsed,
+      kept: isResting ? undefined : filter.wasKept,
+      fuel,
       tookMs: nowMs - startedMs,
     });
-    if (verdict !== link.resting) this.#count(link, isCancelled ? undefined : failure !== undefined, nowMs);
+    if (fuel > 0) charge(exchange, filter.name, fuel, nowMs - startedMs);
+    if (!isResting) this.#count(link, isCancelled ? undefined : failure !== undefined, nowMs);
     return applyFailurePolicy(filter, verdict);
   }
 

@@ -30,6 +30,8 @@ export interface Filter {
   readonly connection?: (session: TcpSession) => ConnectionRun;
   /** Fuel that the call which just answered used; `0` for native filters. Read it before the next call begins. */
   readonly fuelUsed: number;
+  /** Whether the call which just answered had its decision from memory; `undefined` where none is kept. Read as `fuelUsed`. */
+  readonly wasKept: boolean | undefined;
   /** Lets go of instances; called when its generation has drained. */
   stop(): void;
 }

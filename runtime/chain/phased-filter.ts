@@ -74,7 +74,8 @@ export class PhasedFilter implements Filter {
   readonly response?: Filter["response"] & {};
   readonly log?: Filter["log"] & {};
   readonly connection?: Filter["connection"] & {};
-  readonly cache: VerdictCache<Decided> | undefined;
+  wasKept: boolean | undefined;
+  readonly #cache: VerdictCache<Decided> | undefined;
   readonly #runner: HandlerRunner;
   readonly #head: Head;
   readonly #permissions: (phase: Phase) => Permissions;
@@ -86,7 +87,7 @@ export class PhasedFilter implements Filter {
     this.failurePolicy = use.failurePolicy;
     this.#runner = runner;
     const { phases, reads, body, cacheable } = declared;
-    this.cache = cacheable ? new VerdictCache(clock) : undefined;
+    this.#cache = cacheable ? new VerdictCache(clock) : undefined;
     this.#head = runner.needsHead || cacheable ? compileHead(reads) : NO_HEAD;
     const request: Permissions = { phase: "request", writes, body: body.request };
     const response: Permissions = { phase: "response", writes, body: body.response };
@@ -116,7 +117,7 @@ export class PhasedFilter implements Filter {
   }
 
   get fuelUsed(): number {
-    return this.#runner.fuelUsed;
+    return this.wasKept === true ? 0 : this.#runner.fuelUsed;
   }
 
   stop(): void {
@@ -126,8 +127,11 @@ export class PhasedFilter implements Filter {
   #decide(permissions: Permissions, exchange: Exchange, reply: Reply | undefined): Verdict | Promise<Verdict> {
     const { phase, body } = permissions;
     const head = reply === undefined ? this.#head.request(exchange) : this.#head.response(exchange, reply);
-    const kept = this.cache?.get(head);
-    if (kept !== undefined) return this.#verdictOf(kept, permissions, exchange, reply);
+    if (this.#cache !== undefined) {
+      const kept = this.#cache.get(head);
+      this.wasKept = kept !== undefined;
+      if (kept !== undefined) return this.#verdictOf(kept, permissions, exchange, reply);
+    }
     const whole = exchange.upgrade === "" ? (reply ?? exchange) : TUNNEL;
     const message = body === "none" ? undefined : whole;
     const decided = this.#runner.run({ phase, head, exchange, fields: reply, message });
@@ -142,7 +146,11 @@ export class PhasedFilter implements Filter {
     exchange: Exchange,
     reply: Reply | undefined,
   ): Verdict {
-    if (this.cache !== undefined && mayBeKept(decided)) this.cache.set(head, decided, decided.cacheMs);
+    if (this.#cache !== undefined) {
+      // Others may have been answered while this one waited.
+      this.wasKept = false;
+      if (mayBeKept(decided)) this.#cache.set(head, decided, decided.cacheMs);
+    }
     return this.#verdictOf(decided, permissions, exchange, reply);
   }
 

@@ -91,6 +91,10 @@ export class ShadowedFilter implements Filter {
     return this.#parts.live.fuelUsed;
   }
 
+  get wasKept(): boolean | undefined {
+    return this.#parts.live.wasKept;
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#waiting.length = 0;

@@ -54,6 +54,10 @@ export class TappedFilter implements Filter {
     return this.#filter.fuelUsed;
   }
 
+  get wasKept(): boolean | undefined {
+    return this.#filter.wasKept;
+  }
+
   /** From the next call on; `undefined` for nobody. */
   watch(watcher: CallWatcher | undefined): void {
     const { request, response, log } = this.#filter;

@@ -4,6 +4,7 @@ import type { Side } from "../../sdk/wit/world.ts";
 import type { Clock } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import type { FilterRun } from "../exchange/observer.ts";
+import { charge } from "../exchange/filter-cost.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
 import type { RunObserver } from "./chain.ts";
 import { Circuit } from "./circuit.ts";
@@ -67,6 +68,7 @@ export class TcpStage {
   readonly #clock: Clock;
   readonly #observer: RunObserver;
   readonly #run: ConnectionRun;
+  readonly #session: TcpSession;
   #state: "resting" | "beginning" | "sniffing" | "streaming" | "stopped" = "resting";
   #isThinking = false;
   readonly #reads: Record<Side, boolean> = { downstream: false, upstream: false };
@@ -85,6 +87,7 @@ export class TcpStage {
     this.#line = line;
     this.#clock = clock;
     this.#observer = observer;
+    this.#session = session;
     this.#run = link.connect(session);
   }
 
@@ -304,14 +307,16 @@ export class TcpStage {
     const nowMs = this.#clock.monotonic();
     const hasFailed = verdict.kind === "failed";
     const isCancelled = hasFailed && this.#state === "stopped" && phase !== "log";
+    const fuel = verdict === this.link.resting ? 0 : this.#run.fuelUsed;
     this.#observer.filterRan({
       filter: filter.name,
       phase,
       outcome: isCancelled ? "cancelled" : verdict.kind,
       failure: hasFailed ? verdict.failure : undefined,
-      fuel: this.#run.fuelUsed,
+      fuel,
       tookMs: nowMs - startedMs,
     });
+    if (fuel > 0) charge(this.#session, filter.name, fuel, nowMs - startedMs);
     if (verdict === this.link.resting) return verdict;
     const changed = isCancelled ? circuit.forget() : circuit.record(hasFailed, nowMs);
     if (changed !== undefined) this.#observer.circuitChanged(filter.name, changed);

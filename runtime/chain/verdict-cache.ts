@@ -17,8 +17,6 @@ export class VerdictCache<Value> {
   readonly #clock: Clock;
   /** The oldest first. */
   readonly #entries = new Map<string, Entry<Value>>();
-  hits = 0;
-  misses = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -26,17 +24,10 @@ export class VerdictCache<Value> {
 
   get(head: string): Value | undefined {
     const entry = this.#entries.get(head);
-    if (entry === undefined) {
-      this.misses++;
-      return undefined;
-    }
+    if (entry === undefined) return undefined;
     this.#entries.delete(head);
-    if (entry.endsAtMs <= this.#clock.monotonic()) {
-      this.misses++;
-      return undefined;
-    }
+    if (entry.endsAtMs <= this.#clock.monotonic()) return undefined;
     this.#entries.set(head, entry);
-    this.hits++;
     return entry.value;
   }
 

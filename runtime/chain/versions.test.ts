@@ -168,6 +168,7 @@ describe("a canary", () => {
       priority: 0,
       failurePolicy: "closed",
       fuelUsed: 0,
+      wasKept: undefined,
       request: () => ({ kind: "failed", failure: failure("downstream_closed", "left") }),
       stop: () => undefined,
     };
@@ -281,6 +282,7 @@ describe("a shadow", () => {
     const slow: Filter = {
       ...trial.filter,
       fuelUsed: 0,
+      wasKept: undefined,
       stop: () => undefined,
       request: () => {
         trial.clock.advance(10);

@@ -74,6 +74,9 @@ export function witnessFilter(filter: Filter, tell: Witness, nowMs: () => number
     get fuelUsed() {
       return filter.fuelUsed;
     },
+    get wasKept() {
+      return filter.wasKept;
+    },
     stop: () => filter.stop(),
   };
 }

@@ -1,6 +1,7 @@
 // One request and its reply, and the two words that every stage of the request path is made of.
 import type { Body } from "./body.ts";
 import type { Failure, Result } from "./failure.ts";
+import type { FilterCost } from "./filter-cost.ts";
 import type { HeaderMap } from "./headers.ts";
 import type { Later } from "./later.ts";
 import type { Reply, ResponseFlags } from "./reply.ts";
@@ -138,6 +139,7 @@ export class Exchange {
 
   /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
   metadata: Map<string, string> | undefined = undefined;
+  filterCosts: FilterCost[] | undefined = undefined;
 
   /** What the checks and quotas of rules made of it; `undefined` where none was asked. */
   checked: Checked | undefined = undefined;

@@ -13,6 +13,8 @@ export interface FilterRun {
   readonly outcome: "proceed" | "reply" | "close" | "failed" | "cancelled";
   /** Why it failed or was cancelled, whatever its failure policy makes of it. */
   readonly failure: Failure | undefined;
+  /** The decision was one that the filter kept; `undefined` where it keeps none. */
+  readonly kept?: boolean | undefined;
   /** Fuel that the call used; `0` for native filters. */
   readonly fuel: number;
   /** Milliseconds, fractions included. */

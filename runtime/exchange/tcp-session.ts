@@ -1,5 +1,6 @@
 // One downstream connection whose bytes are passed on as they are, and what is told of it when it ends.
 import type { Clock, Downstream } from "./exchange.ts";
+import type { FilterCost } from "./filter-cost.ts";
 
 /** Envoy's response flags that a TCP session can end with: `UAEX` where a filter ended it, `LR` where one failed. */
 export type TcpFlags = "-" | "UAEX" | "LR" | "UF,URX" | "UH" | "UO" | "NR" | "NC" | "UC" | "DC";
@@ -24,8 +25,9 @@ export class TcpSession {
   flags: TcpFlags = "-";
   /** Why the proxy itself ended it: Envoy's connection termination details. */
   details = "";
-  /** What filters left for later ones, by names without `metadata.`; `undefined` where none did. */
+  /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
   metadata: Map<string, string> | undefined = undefined;
+  filterCosts: FilterCost[] | undefined = undefined;
   /** Monotonic; 0 while it is open. Set for filters that look at it. */
   endedMonoMs = 0;
   /** From the downstream, and to it. */

@@ -48,6 +48,18 @@ test("a proxied exchange is Istio's default line", () => {
   );
 });
 
+test("what filters add stands behind, and the next line is none of it", () => {
+  const plain = new Exchange(downstream, "GET", "/", "reviews", "HTTP/1.1", new HeaderMap(), EMPTY_BODY, clock);
+  const filtered = new Exchange(downstream, "GET", "/", "reviews", "HTTP/1.1", new HeaderMap(), EMPTY_BODY, clock);
+  filtered.filterCosts = [{ filter: "default/jwt", fuel: 1520, tookMs: 0.0124 }];
+  filtered.metadata = new Map([["user", "ada"]]);
+  const line = new LineBuffer(4096);
+  for (const exchange of [plain, filtered, plain, plain]) writeAccessLine(line, exchange, 105);
+  const [first = "", second = "", ...others] = line.bytes.latin1Slice(0, line.at).split("\n");
+  expect(second).toBe(`${first} {"filters":{"default/jwt":{"us":12,"fuel":1520}},"metadata":{"user":"ada"}}`);
+  expect(others).toEqual([first, first, ""]);
+});
+
 test("what is not known is a dash", () => {
   const exchange = new Exchange(downstream, "-", "-", "-", "HTTP/1.1", new HeaderMap(), EMPTY_BODY, clock);
   Object.assign(exchange, { status: 400, flags: "DPE", details: "http1.codec_error" });

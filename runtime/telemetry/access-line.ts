@@ -2,6 +2,7 @@
 // its twenty parts would be as many strings, and they cost more than most stages of the request path.
 import type { Exchange } from "../exchange/exchange.ts";
 import { matchesName, type HeaderMap } from "../exchange/headers.ts";
+import { renderTail } from "./access-tail.ts";
 import { Kept, LineBuffer } from "./line-buffer.ts";
 
 const LARGE_BYTES = 64 * 1024;
@@ -31,7 +32,7 @@ const last = {
   routeName: "",
 };
 
-/** Istio's `EnvoyTextLogFormat`; a value that is not there is `-`. False, and nothing is written, where there is no room. */
+/** Istio's `EnvoyTextLogFormat` and what filters add to it; a value that is not there is `-`. False, and nothing is written, where there is no room. */
 export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs: number): boolean {
   const start = line.at;
   line.isShort = false;
@@ -49,7 +50,9 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   const isSameEnding = recallEnding(exchange);
   const isSameClient = recallClient(exchange);
   const isSameWay = recallWay(exchange);
+  const tail = renderTail(exchange);
   if (
+    tail === "" &&
     isSameInstant &&
     isSameEnding &&
     isSameClient &&
@@ -95,9 +98,10 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   line.orDash(serverName);
   line.byte(SPACE);
   line.orDash(routeName);
+  if (tail !== "") line.text(tail);
   line.byte(LF);
   last.line = line;
-  last.cycle = line.isShort ? NONE : line.cycle;
+  last.cycle = line.isShort || tail !== "" ? NONE : line.cycle;
   last.start = start;
   last.end = line.at;
   last.pathLength = path.length;

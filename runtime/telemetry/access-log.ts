@@ -4,6 +4,7 @@ import { closeSync, fstatSync, openSync, write, writeSync } from "node:fs";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { TcpSession } from "../exchange/tcp-session.ts";
 import { renderAccessLine, renderInstant, writeAccessLine } from "./access-line.ts";
+import { renderTail } from "./access-tail.ts";
 import { LineBuffer } from "./line-buffer.ts";
 
 /** Lines are written when this much has gathered, or after `FLUSH_AFTER_MS`. */
@@ -149,7 +150,7 @@ export class AccessLog {
   }
 }
 
-/** Istio's default format for a connection that was passed on, as Envoy fills it in. */
+/** Istio's default format for a connection that was passed on, as Envoy fills it in, and what filters add to it. */
 export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
   const { downstream, flags } = session;
   const serverName = session.serverName === "" ? downstream.tls?.serverName : session.serverName;
@@ -157,7 +158,7 @@ export function renderTcpLine(session: TcpSession, nowMonoMs: number): string {
     `[${renderInstant(session.startedAtMs)}] "- - -" 0 ${flags} - ${orDash(session.details)} "${orDash(session.upstreamFailure)}" ` +
     `${session.bytesReceived} ${session.bytesSent} ${Math.round(nowMonoMs - session.startedMonoMs)} - "-" "-" "-" "-" ` +
     `"${orDash(session.upstreamHost)}" ${orDash(session.cluster)} ${orDash(session.upstreamLocalAddress)} ` +
-    `${downstream.localAddress} ${downstream.remoteAddress} ${orDash(serverName)} ${orDash(session.routeName)}\n`
+    `${downstream.localAddress} ${downstream.remoteAddress} ${orDash(serverName)} ${orDash(session.routeName)}${renderTail(session)}\n`
   );
 }
 

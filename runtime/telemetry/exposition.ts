@@ -105,6 +105,13 @@ function pushFilters(lines: string[], metrics: Metrics): void {
     "# TYPE vespid_filter_runs_total counter",
     ...all.map((series) => `vespid_filter_runs_total{${filterLabels(series)}} ${series.runs}`),
   );
+  const keeping = all.filter(({ hits, misses }) => hits + misses > 0);
+  lines.push(
+    "# TYPE vespid_filter_cache_hits_total counter",
+    ...keeping.map((series) => `vespid_filter_cache_hits_total{${filterLabels(series)}} ${series.hits}`),
+    "# TYPE vespid_filter_cache_misses_total counter",
+    ...keeping.map((series) => `vespid_filter_cache_misses_total{${filterLabels(series)}} ${series.misses}`),
+  );
   lines.push(
     "# TYPE vespid_filter_fuel_total counter",
     ...all.map((series) => `vespid_filter_fuel_total{${filterLabels(series)}} ${series.fuel}`),

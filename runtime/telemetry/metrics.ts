@@ -52,6 +52,9 @@ export interface FilterSeries extends Readonly<Total> {
 
 interface Total {
   runs: number;
+  /** Of filters that keep decisions: runs that had theirs from memory, and that had not. */
+  hits: number;
+  misses: number;
   fuel: number;
   tookMs: number;
 }
@@ -61,7 +64,7 @@ type Outcomes = Readonly<Record<FilterRun["outcome"], Total>>;
 type FilterTotals = Partial<Record<FilterRun["phase"], Outcomes>>;
 
 function newOutcomes(): Outcomes {
-  const zero: Total = { runs: 0, fuel: 0, tookMs: 0 };
+  const zero: Total = { runs: 0, hits: 0, misses: 0, fuel: 0, tookMs: 0 };
   return { proceed: { ...zero }, reply: { ...zero }, close: { ...zero }, failed: { ...zero }, cancelled: { ...zero } };
 }
 
@@ -158,6 +161,8 @@ export class Metrics implements Observer {
     }
     const series = (all[run.phase] ??= newOutcomes())[run.outcome];
     series.runs++;
+    if (run.kept === true) series.hits++;
+    else if (run.kept === false) series.misses++;
     series.fuel += run.fuel;
     series.tookMs += run.tookMs;
   }

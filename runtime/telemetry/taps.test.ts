@@ -14,6 +14,7 @@ const makeFilter = (verdict: Verdict = PROCEED): Filter => ({
   priority: 0,
   failurePolicy: "closed",
   fuelUsed: 7,
+  wasKept: undefined,
   request: () => verdict,
   stop: () => undefined,
 });

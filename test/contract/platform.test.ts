@@ -5,6 +5,7 @@ import type { Callout, CalloutReply, CalloutRequest } from "../../runtime/chain/
 import { compileChain } from "../../runtime/chain/chain.ts";
 import type { Filter } from "../../runtime/chain/filter.ts";
 import type { Body } from "../../runtime/exchange/body.ts";
+import type { FilterRun } from "../../runtime/exchange/observer.ts";
 import type { Exchange, Outcome } from "../../runtime/exchange/exchange.ts";
 import { failure, type Result } from "../../runtime/exchange/failure.ts";
 import { HeaderMap } from "../../runtime/exchange/headers.ts";
@@ -107,10 +108,11 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     upstream: (exchange: Exchange) => Reply = () => localReply(200, "ok", "via_upstream"),
   ) {
     const exchange = makeExchange(init, clock);
+    const runs: FilterRun[] = [];
     let forwarded: { readonly body: string; readonly trailers: Record<string, string> | undefined } | undefined;
     const run = compileChain(
       [filter],
-      { filterRan: () => undefined, circuitChanged: () => undefined },
+      { filterRan: (ran) => runs.push(ran), circuitChanged: () => undefined },
       clock,
     )(async (seen): Promise<Outcome> => {
       const { text, trailers } = await collect(seen.body);
@@ -118,7 +120,7 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
       return { ok: true, value: upstream(seen) };
     });
     const outcome = await settled(promised(run(exchange)));
-    return { exchange, forwarded, outcome, request: fieldsOf(exchange.headers) };
+    return { exchange, forwarded, outcome, runs, request: fieldsOf(exchange.headers) };
   }
 
   /** What a promise resolves to; while it waits, time passes. */
@@ -356,8 +358,11 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
   });
 
   test("a verdict is kept for the same head, for as long as it said, and for no other", async () => {
-    expect((await send(asks("cache"))).request["x-a"]).toBe("kept");
-    expect((await send(asks("cache"))).request["x-a"]).toBe("kept");
+    const [first, second] = [await send(asks("cache")), await send(asks("cache"))];
+    for (const { request } of [first, second]) expect(request["x-a"]).toBe("kept");
+    // What was decided before costs nothing, and counts as such.
+    expect(first.runs).toMatchObject([{ phase: "request", kept: false }, { phase: "response" }]);
+    expect(second.runs).toMatchObject([{ phase: "request", kept: true, fuel: 0 }, { phase: "response" }]);
     expect(askedLine(metrics, "cache")).toEndWith(" 1");
     expect((await send({ path: "/other", ...asks("cache") })).request["x-a"]).toBe("kept");
     expect(askedLine(metrics, "cache")).toEndWith(" 2");

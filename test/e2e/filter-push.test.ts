@@ -5,6 +5,7 @@ import { runWrk } from "../bench/load.ts";
 import { builtPeer } from "../harness/built-peers.ts";
 import { startControl } from "../harness/control.ts";
 import { startNginxUpstream } from "../harness/peers.ts";
+import { until } from "../harness/until.ts";
 import { startProxy } from "../harness/proxy.ts";
 import { tamperCode } from "../harness/tamper.ts";
 import { makeTempFolder, type TempFolder } from "../harness/temp-folder.ts";
@@ -80,6 +81,12 @@ test.each([
   const report = await load;
   expect(report.requests).toBeGreaterThan(500);
   expect(report.failed).toBe(0);
+  // Lines reach the file a moment later. What the filter took stands behind Istio's own fields.
+  const tail = await until("a line that tells what the filter took", async () => {
+    const lines = await Bun.file(folder.file("access.log")).text();
+    return /"GET \/ HTTP\/1\.1" 200 .* default \{"filters":(\{.*\})\}$/mu.exec(lines)?.[1];
+  });
+  expect(JSON.parse(tail)).toEqual({ "default/mark": { us: expect.any(Number), fuel: expect.any(Number) } });
 });
 
 test("a filter that never ends costs its request, 503 when closed, skipped when open, and the proxy goes on", async () => {

@@ -14,7 +14,7 @@ PEERS="${VESPID_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/vespid/peers}"
 declare -A package_of=(
   [nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [nghttp]=nghttp2-client [nghttpd]=nghttp2-server
   [curl]=curl [openssl]=openssl [slowhttptest]=slowhttptest [ip]=iproute2 [iptables]=iptables [python3]=python3
-  [socat]=socat [redis-server]=redis-server
+  [socat]=socat [redis-server]=redis-server [prometheus]=prometheus
 )
 # nginx, haproxy, iptables and ip live in sbin, which the PATH of a plain user leaves out.
 PATH="$PATH:/usr/sbin:/sbin"
