@@ -4,6 +4,7 @@ import { durationMs } from "./duration.ts";
 import { FilterUse } from "./filter.ts";
 import { Http2Server } from "./http2.ts";
 import { AuthorityRewrite, VirtualHost } from "./route.ts";
+import { Rule } from "./rule.ts";
 import { OutboundPolicy, Port, ProxyProtocolIn, TcpRoute } from "./tcp.ts";
 import { ServerTls } from "./tls.ts";
 
@@ -87,6 +88,8 @@ const Sidecar = z.strictObject({
   virtualHosts: z.array(VirtualHost).max(10_000).default([]),
   /** In any order; they run by stage, priority and name. */
   filters: z.array(FilterUse).max(100).default([]),
+  /** What is asked of adapters before a request goes on, between filters of authz and ratelimit, and told of it at its end. */
+  rules: z.array(Rule).max(1000).default([]),
   limits: ListenerLimits,
   http: ListenerHttp,
   /** What ports speak; one that is not here is `auto`. */

@@ -1,8 +1,10 @@
 // Everything one proxy should run, as control sends it or as a file says it. Immutable; named by its content.
 import { z } from "zod";
+import { Adapter, upstreamsOf } from "./adapter.ts";
 import { Cluster } from "./cluster.ts";
 import { Listener, OutboundListener } from "./listener.ts";
 import { parseWith, renderPath, type Parsed, type Problem } from "./problem.ts";
+import { checkRule } from "./rule.ts";
 import { Identity } from "./tls.ts";
 
 /** Names a snapshot by what it says: the first 16 hex digits of the SHA-256 of its canonical JSON. */
@@ -18,6 +20,8 @@ export const Snapshot = z.strictObject({
   inbound: Listener,
   outbound: OutboundListener,
   clusters: z.array(Cluster).max(10_000).default([]),
+  /** What rules lead to. */
+  adapters: z.array(Adapter).max(100).default([]),
 });
 export type Snapshot = z.infer<typeof Snapshot>;
 
@@ -46,6 +50,7 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
       message: "ISTIO_MUTUAL needs an identity in the snapshot",
     });
   });
+  problems.push(...checkAdapters(snapshot, clusters, `${root}adapters`));
   for (const direction of ["inbound", "outbound"] as const) {
     const { virtualHosts, filters } = snapshot[direction];
     const domains = new Set<string>();
@@ -72,6 +77,7 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
       });
     });
     problems.push(...checkTransport(snapshot, direction, clusters, `${root}${direction}`));
+    problems.push(...checkRules(snapshot, direction, `${root}${direction}.rules`));
     const names = new Set<string>();
     filters.forEach(({ name }, index) => {
       if (names.has(name))
@@ -96,6 +102,36 @@ export function checkSnapshot(snapshot: Snapshot, at = ""): readonly Problem[] {
     });
   }
   return problems;
+}
+
+function checkAdapters({ adapters }: Snapshot, clusters: ReadonlySet<string>, path: string): readonly Problem[] {
+  const problems = namesTwice(adapters, path);
+  adapters.forEach(({ backend }, index) => {
+    for (const [field, { cluster }] of upstreamsOf(backend)) {
+      if (clusters.has(cluster)) continue;
+      const message = `${JSON.stringify(cluster)} is not a cluster of this snapshot`;
+      problems.push({ path: `${path}[${index}].backend.${field}.cluster`, message });
+    }
+  });
+  return problems;
+}
+
+function checkRules(snapshot: Snapshot, direction: "inbound" | "outbound", path: string): readonly Problem[] {
+  const { rules } = snapshot[direction];
+  const adapters = new Map(snapshot.adapters.map((adapter) => [adapter.name, adapter]));
+  return [
+    ...namesTwice(rules, path),
+    ...rules.flatMap((rule, index) => checkRule(rule, adapters, `${path}[${index}]`)),
+  ];
+}
+
+function namesTwice(items: readonly { readonly name: string }[], path: string): Problem[] {
+  const names = items.map(({ name }) => name);
+  return names.flatMap((name, index) =>
+    names.indexOf(name) === index
+      ? []
+      : [{ path: `${path}[${index}].name`, message: `${JSON.stringify(name)} is used twice` }],
+  );
 }
 
 /** TLS and TCP of one direction. */

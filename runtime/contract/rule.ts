@@ -1,0 +1,136 @@
+// Which exchanges an adapter hears of, and what of them: Mixer's rules, with its instances written where they are used.
+import { z } from "zod";
+import { phasesOf, type Adapter, type AdapterPhase } from "./adapter.ts";
+import { attributesIn, parseExpression } from "./expression.ts";
+import type { Problem } from "./problem.ts";
+import { VOCABULARY, type ValueType } from "./vocabulary.ts";
+
+/** Text of an expression; a number or a boolean of YAML stands for itself. */
+export const ExpressionText = z
+  .union([z.string(), z.number(), z.boolean()])
+  .transform((value) => String(value))
+  .superRefine((text, context) => {
+    const parsed = parseExpression(text);
+    if (!parsed.ok) context.addIssue({ code: "custom", message: parsed.error });
+  });
+
+/** What one adapter is told of an exchange. */
+export const Action = z.strictObject({
+  /** Name of an adapter of the snapshot. */
+  adapter: z.string().min(1),
+  /** Needed where the adapter, a filter, is for several. */
+  phase: z.enum(["check", "quota", "report"]).optional(),
+  /** Name of the instance: the metric, the quota, the log. Default: the rule's. */
+  name: z.string().min(1).max(200).optional(),
+  /** What is looked up in a list, measured, or charged. Default `1` where it is a number. */
+  value: ExpressionText.optional(),
+  /** What else is told: dimensions, labels, fields of a log, a policy's input. What is absent of an exchange is left out. */
+  attributes: z.record(z.string().min(1).max(200), ExpressionText).default({}),
+  /** Of a quota: as much as there is will do, where the whole amount is not there. Default `false`. */
+  bestEffort: z.boolean().default(false),
+});
+export type Action = z.infer<typeof Action>;
+
+/** Exchanges that match, and who is told of them. */
+export const Rule = z.strictObject({
+  /** Unique in its direction. */
+  name: z.string().min(1).max(320),
+  /** A boolean expression. Default: every exchange. One whose attributes are absent does not match. */
+  match: ExpressionText.optional(),
+  /** Checks and quotas run in this order, the first refusal ends it. */
+  actions: z.array(Action).min(1).max(50),
+});
+export type Rule = z.infer<typeof Rule>;
+
+/** The phase in which an action runs; `undefined` where the adapter leaves a choice that the action does not make. */
+export function phaseOf({ phase }: Action, adapter: Adapter): AdapterPhase | undefined {
+  const phases = phasesOf(adapter);
+  if (phase !== undefined) return phases.includes(phase) ? phase : undefined;
+  return phases.length === 1 ? phases[0] : undefined;
+}
+
+const NUMBERS: readonly ValueType[] = ["int", "double", "duration"];
+/** Of what types the value of each kind may be; a kind that is not here has none. */
+const VALUES: Readonly<Partial<Record<Adapter["backend"]["kind"], readonly ValueType[]>>> = {
+  list: ["string", "ip", "dns_name", "email", "uri"],
+  redis_quota: ["int"],
+  statsd: NUMBERS,
+  otlp: NUMBERS,
+  stdout: [...NUMBERS, "string", "bool"],
+  fluentd: [...NUMBERS, "string", "bool"],
+  filter: [...NUMBERS, "string", "bool", "ip"],
+};
+
+/** What a rule's schema cannot say: that its adapters are there, and that types and times fit. Paths begin with `path`. */
+export function checkRule(rule: Rule, adapters: ReadonlyMap<string, Adapter>, path: string): readonly Problem[] {
+  const problems: Problem[] = [];
+  const at = (field: string) => (path === "" ? field : `${path}.${field}`);
+  const matchType = rule.match === undefined ? "bool" : typeOf(rule.match);
+  if (matchType !== "bool") problems.push({ path: at("match"), message: `is of type ${matchType}, must be bool` });
+  let isBefore = false;
+  rule.actions.forEach((action, index) => {
+    const own = at(`actions[${index}]`);
+    const adapter = adapters.get(action.adapter);
+    if (adapter === undefined) {
+      problems.push({ path: `${own}.adapter`, message: `there is no adapter ${JSON.stringify(action.adapter)}` });
+      return;
+    }
+    const phase = phaseOf(action, adapter);
+    if (phase === undefined) {
+      const phases = phasesOf(adapter);
+      const message =
+        phases.length === 0
+          ? `${adapter.name} is a filter without a handler for check, quota or report`
+          : `${JSON.stringify(action.adapter)} is for ${phases.join(", ")}: say which`;
+      problems.push({ path: phases.length === 0 ? `${own}.adapter` : `${own}.phase`, message });
+      return;
+    }
+    problems.push(...checkAction(action, adapter, own));
+    if (phase === "report") return;
+    isBefore = true;
+    for (const [field, text] of expressionsOf(action)) problems.push(...checkKnown(text, `${own}.${field}`));
+  });
+  if (isBefore && rule.match !== undefined) problems.push(...checkKnown(rule.match, at("match")));
+  return problems;
+}
+
+function checkAction(action: Action, { backend }: Adapter, path: string): readonly Problem[] {
+  const { value, bestEffort, name } = action;
+  const problems: Problem[] = [];
+  const takes = VALUES[backend.kind];
+  if (value === undefined) {
+    if (backend.kind === "list") problems.push({ path: `${path}.value`, message: "is required: it is looked up" });
+  } else if (takes === undefined) {
+    problems.push({ path: `${path}.value`, message: `is not used by ${backend.kind}` });
+  } else if (!takes.includes(typeOf(value))) {
+    problems.push({ path: `${path}.value`, message: `is of type ${typeOf(value)}, must be ${takes.join(" or ")}` });
+  }
+  if (backend.kind === "redis_quota" && (name === undefined || !Object.hasOwn(backend.quotas, name))) {
+    const message = `must be the name of one of its quotas: ${Object.keys(backend.quotas).join(", ")}`;
+    problems.push({ path: `${path}.name`, message });
+  }
+  if (bestEffort && backend.kind !== "redis_quota" && backend.kind !== "filter")
+    problems.push({ path: `${path}.bestEffort`, message: "is for quotas" });
+  return problems;
+}
+
+/** Before the request goes on nothing of its end is known. */
+function checkKnown(text: string, path: string): readonly Problem[] {
+  const parsed = parseExpression(text);
+  if (!parsed.ok) return [];
+  return attributesIn(parsed.value.expression)
+    .filter((name) => VOCABULARY.get(name)?.known === "end")
+    .map((name) => ({ path, message: `${name} is not known before the request goes on, when checks and quotas run` }));
+}
+
+function expressionsOf({ value, attributes }: Action): readonly (readonly [string, string])[] {
+  const named = Object.entries(attributes).map(
+    ([name, text]) => [`attributes[${JSON.stringify(name)}]`, text] as const,
+  );
+  return value === undefined ? named : [["value", value], ...named];
+}
+
+function typeOf(text: string): ValueType {
+  const parsed = parseExpression(text);
+  return parsed.ok ? parsed.value.type : "string";
+}
