@@ -2,6 +2,7 @@
 // and who asks about it (the admin port, a supervisor) are given in, so that a lone proxy and a worker serve alike.
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
+import { Adapters } from "./adapters/adapters.ts";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { BUILTIN_FILTERS } from "./builtin-filters.ts";
@@ -29,6 +30,7 @@ import { reasonOf } from "./reason.ts";
 import { stateDirOf } from "./source.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
+import { AdapterMetrics, watchAdapters } from "./telemetry/adapter-metrics.ts";
 import { renderExposition } from "./telemetry/exposition.ts";
 import { FilterFailures } from "./telemetry/filter-failures.ts";
 import { Metrics } from "./telemetry/metrics.ts";
@@ -199,7 +201,22 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     clock,
     schedule,
   );
+  const { service, namespace, labels } = bootstrap;
+  const own = { service, namespace, labels };
+  const adapterMetrics = new AdapterMetrics();
+  const adapterFailures = new FilterFailures(clock, ({ filter: adapter, phase, reason, leftOut }) =>
+    log.warn({ adapter, phase, reason, ...(leftOut === undefined ? {} : { leftOut }) }, "an adapter failed"),
+  );
+  const adapters = new Adapters({
+    clock: clock.exact,
+    schedule,
+    callout,
+    own,
+    observer: watchAdapters(adapterMetrics, (run) => adapterFailures.filterRan(run)),
+  });
   const deps: GenerationDeps = {
+    adapters,
+    own,
     applications: bootstrap.inbound,
     observe: observe(() => crypto.randomUUID()),
     watchTrial: (use) => trials.watch(use),
@@ -249,7 +266,9 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
         vespid_process_uptime_seconds: Math.round((clock.now() - startedAtMs) / 1000),
         vespid_shared_counters_displaced: shared.displaced,
         vespid_access_log_dropped_lines: accessLog?.droppedLines ?? 0,
-      }) + trials.render(),
+      }) +
+      trials.render() +
+      adapterMetrics.render(),
     stop: () => {
       clearInterval(sweep);
       serving.stop();

@@ -1,6 +1,8 @@
 // One applied snapshot, compiled. It is built whole before anything of it serves, swapped in at once, and lets go of what
 // it holds when the last exchange that it served has ended. What did not change is shared with the one before, so that a
 // push drops no connection and restarts no filter.
+import { buildRules, discardAdapters, type AdapterShares, type AdapterSharesDeps } from "./adapter-shares.ts";
+import type { CompiledRules } from "./adapters/rules.ts";
 import type { Filter } from "./chain/filter.ts";
 import type { StartFiltered, TcpChain } from "./chain/tcp-chain.ts";
 import { LiveCluster } from "./cluster/cluster.ts";
@@ -49,7 +51,7 @@ export interface Application {
 }
 
 /** What building a generation needs from the proxy. */
-export interface GenerationDeps extends FilterSharesDeps {
+export interface GenerationDeps extends FilterSharesDeps, AdapterSharesDeps {
   readonly applications: readonly Application[];
   /** Outermost layer: request ids and what is told of each exchange. */
   readonly observe: Layer;
@@ -96,6 +98,7 @@ export interface Generation {
 interface Shares {
   readonly targets: Map<string, Shared<Target>>;
   readonly filters: FilterShares;
+  readonly adapters: AdapterShares;
   readonly contexts: ContextCache;
 }
 
@@ -108,17 +111,44 @@ export async function buildGeneration(
 ): Promise<Parsed<Generation>> {
   const filters = await buildFilters(snapshot, deps, previous?.shares.filters);
   if (!filters.ok) return filters;
-  const { shares, chains } = filters.value;
+  const rules = await buildRules(snapshot, deps, previous?.shares.adapters);
+  if (!rules.ok) {
+    discardFilters(filters.value.shares);
+    return rules;
+  }
   const transport = buildTransport(snapshot, deps, previous);
   if (!transport.ok) {
-    discardFilters(shares);
+    discardFilters(filters.value.shares);
+    discardAdapters(rules.value.shares, deps.adapters);
     return transport;
   }
   const { targets, contexts, receptions } = transport.value;
-  return {
-    ok: true,
-    value: assemble(snapshot, version, deps, { targets, filters: shares, contexts }, chains, receptions),
+  const shares = { targets, filters: filters.value.shares, adapters: rules.value.shares, contexts };
+  const ways = waysOf(filters.value.chains, rules.value.rules);
+  return { ok: true, value: assemble(snapshot, version, deps, shares, ways, receptions) };
+}
+
+/** What stands in the way of a direction's requests. */
+interface Way {
+  readonly chain: readonly Filter[];
+  readonly reports: readonly Layer[];
+}
+
+type Ways = Readonly<Record<"inbound" | "outbound", Way>>;
+
+/** Rules that ask are one more filter of the chain. */
+function waysOf(
+  chains: Readonly<Record<"inbound" | "outbound", readonly Filter[]>>,
+  rules: Readonly<Record<"inbound" | "outbound", CompiledRules>>,
+): Ways {
+  const wayOf = (direction: "inbound" | "outbound"): Way => {
+    const { dispatch, reports } = rules[direction];
+    return {
+      chain: dispatch === undefined ? chains[direction] : [...chains[direction], dispatch],
+      reports: reports === undefined ? [] : [reports],
+    };
   };
+  return { inbound: wayOf("inbound"), outbound: wayOf("outbound") };
 }
 
 type Receptions = Readonly<Record<"inbound" | "outbound", (application: string | undefined) => Reception>>;
@@ -170,11 +200,12 @@ function assemble(
   version: Version,
   deps: GenerationDeps,
   shares: Shares,
-  chains: Readonly<Record<"inbound" | "outbound", readonly Filter[]>>,
+  ways: Ways,
   receptions: Receptions,
 ): Generation {
   for (const shared of shares.targets.values()) shared.holders++;
   for (const shared of shares.filters.values()) shared.holders++;
+  for (const shared of shares.adapters.values()) shared.holders++;
   const targets = new Map([...shares.targets.values()].map(({ value }) => [value.cluster.name, value]));
   const forward = compileForward(
     targets,
@@ -187,6 +218,7 @@ function assemble(
   function letGo(): void {
     for (const shared of shares.targets.values()) if (--shared.holders === 0) shared.value.pool.drain();
     for (const shared of shares.filters.values()) if (--shared.holders === 0) shared.value.stop();
+    for (const shared of shares.adapters.values()) if (--shared.holders === 0) deps.adapters.stop(shared.value.live);
   }
   function ended(): void {
     exchanges--;
@@ -200,8 +232,8 @@ function assemble(
     };
   };
   const tcpChains = {
-    inbound: deps.compileTcpChain(chains.inbound),
-    outbound: deps.compileTcpChain(chains.outbound),
+    inbound: deps.compileTcpChain(ways.inbound.chain),
+    outbound: deps.compileTcpChain(ways.outbound.chain),
   };
   /** Connections keep the filters that they began with, and those their instances. */
   function trackFiltered(chain: TcpChain, reception: Reception): StartFiltered {
@@ -216,7 +248,7 @@ function assemble(
     virtualHosts: readonly VirtualHost[],
     fallback: Fallback,
   ): Service {
-    const filters = chains[direction].filter((filter) => looksAtHttp(filter));
+    const filters = ways[direction].chain.filter((filter) => looksAtHttp(filter));
     const hasFilters = filters.length > 0;
     const webPorts = new Set(
       snapshot[direction].ports.filter(({ protocol }) => protocol === "grpc-web").map(({ port }) => port),
@@ -224,6 +256,7 @@ function assemble(
     return compose(
       [
         track,
+        ...ways[direction].reports, // rules that tell of its end    adapters/report.ts
         deps.observe, //                                             telemetry/observe.ts
         answerGrpc, // what the proxy says to gRPC, in gRPC          grpc/local-reply.ts
         cleanReply, //                                               reply/hygiene.ts
@@ -250,7 +283,7 @@ function assemble(
     version,
     snapshot,
     targets,
-    filters: [...chains.inbound, ...chains.outbound],
+    filters: [...ways.inbound.chain, ...ways.outbound.chain],
     inbound: (port) => inbound.get(port) ?? outbound,
     captured,
     outbound,

@@ -47,6 +47,8 @@ interface OpenDoor {
 
 /** How often connections are looked at while they drain. */
 const DRAIN_POLL_MS = 20;
+/** What adapters get to send their last where the connections took all of the time. */
+const FLUSH_MIN_MS = 500;
 
 /** What one proxy serves. */
 export class Serving {
@@ -145,13 +147,17 @@ export class Serving {
     }
   }
 
-  /** Resolves once every connection has finished, or `timeMs` is over. */
+  /** Resolves once every connection has finished and adapters have sent what they were told, or `timeMs` is over. */
   async drained(timeMs: number): Promise<void> {
     const deadlineMs = this.#clock.monotonic() + timeMs;
     const isBusy = (): boolean => this.#open.some(({ listener }) => listener.connections.size > 0);
     while (isBusy() && this.#clock.monotonic() < deadlineMs) {
       await Bun.sleep(DRAIN_POLL_MS);
     }
+    const { promise: late, resolve: giveUp } = Promise.withResolvers<undefined>();
+    const timer = setTimeout(giveUp, Math.max(FLUSH_MIN_MS, deadlineMs - this.#clock.monotonic()));
+    await Promise.race([this.#deps.adapters.flush(), late]);
+    clearTimeout(timer);
   }
 
   /** Closes everything now. */

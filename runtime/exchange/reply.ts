@@ -17,7 +17,9 @@ export type ResponseFlags =
   | "SI"
   | "DC"
   | "DR"
-  | "DPE";
+  | "DPE"
+  | "RL"
+  | "UAEX";
 
 /** A reply whose head may still be edited and whose body flows once somebody pipes it. */
 export class Reply {

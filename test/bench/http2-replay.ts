@@ -1,5 +1,6 @@
 // What does JavaScript alone cost for one HTTP/2 request? Captured bytes are replayed through transports that only count:
 // the whole proxy between them, both codecs, every layer, metrics and the access log, and no kernel.
+import { noAdapters } from "../harness/no-adapters.ts";
 import { NO_FILTERS } from "../harness/no-filters.ts";
 import { ChunkClock } from "../../runtime/codec/chunk-clock.ts";
 import { feedChunk } from "../../runtime/codec/chunk.ts";
@@ -120,6 +121,7 @@ async function buildPath(): Promise<Path> {
       applications: [],
       observe: observe(() => crypto.randomUUID()),
       ...NO_FILTERS,
+      ...noAdapters(CLOCK),
       originalDestinations: new OriginalDestinations<Target>({
         build: (config, sourceAddress) => buildTarget(config, undefined, Math.random, sourceAddress),
         hasAddress: () => false,

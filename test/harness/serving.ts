@@ -1,4 +1,5 @@
 // A proxy inside the test's own process: one snapshot, real sockets, and what it told of each exchange.
+import { noAdapters } from "./no-adapters.ts";
 import { NO_FILTERS } from "./no-filters.ts";
 import { versionOf } from "../../runtime/contract/version.ts";
 import { parseSnapshot } from "../../runtime/contract/snapshot.ts";
@@ -61,6 +62,7 @@ export async function startServing(
       applications: inbound === undefined ? [] : [inbound],
       observe: (next) => observe(() => crypto.randomUUID())(chain(next)),
       ...NO_FILTERS,
+      ...noAdapters(clock),
       buildFilter,
       originalDestinations: new OriginalDestinations<Target>({
         build: (config, sourceAddress) => buildTarget(config, undefined, Math.random, sourceAddress),
