@@ -7,7 +7,7 @@ import type { Reply } from "../exchange/reply.ts";
 import { continued, promised, type Step } from "../exchange/later.ts";
 import type { Phase } from "../contract/bundle.ts";
 import { Circuit } from "./circuit.ts";
-import type { Filter, Verdict } from "./filter.ts";
+import { fuelOf, type Filter, type Verdict } from "./filter.ts";
 import { applyFailurePolicy, failedVerdict } from "./on-failure.ts";
 import { orderFilters } from "./stage.ts";
 
@@ -145,7 +145,7 @@ class Chain {
   #tell(exchange: Exchange, link: Link, phase: Phase, startedMs: number, verdict: Verdict): Verdict {
     const { filter } = link;
     const isResting = verdict === link.resting;
-    const fuel = isResting ? 0 : filter.fuelUsed;
+    const fuel = isResting ? 0 : fuelOf(filter, verdict);
     const nowMs = this.#clock.monotonic();
     this.#toldAtMs = nowMs;
     const failure = verdict.kind === "failed" ? verdict.failure : undefined;

@@ -7,10 +7,14 @@ import type { TcpSession } from "../exchange/tcp-session.ts";
 import type { ConnectionRun } from "./connection.ts";
 
 /** What a filter decided. Edits, of heads and of bodies, were applied to the exchange already. */
-export type Verdict =
+export type Verdict = (
   | { readonly kind: "proceed" }
   | { readonly kind: "reply"; readonly reply: Reply }
-  | { readonly kind: "failed"; readonly failure: Failure };
+  | { readonly kind: "failed"; readonly failure: Failure }
+) & {
+  /** Of a sandboxed call that waited: the fuel of all of its entries, since others ran meanwhile. */
+  readonly fuel?: number;
+};
 
 export const PROCEED: Verdict = { kind: "proceed" };
 
@@ -28,10 +32,15 @@ export interface Filter {
   readonly log?: (exchange: Exchange) => Verdict | Promise<Verdict>;
   /** A connection whose bytes are not HTTP. */
   readonly connection?: (session: TcpSession) => ConnectionRun;
-  /** Fuel that the call which just answered used; `0` for native filters. Read it before the next call begins. */
+  /** Fuel that the call which just answered at once used; `0` for native filters. Read it before the next call begins. */
   readonly fuelUsed: number;
   /** Whether the call which just answered had its decision from memory; `undefined` where none is kept. Read as `fuelUsed`. */
   readonly wasKept: boolean | undefined;
   /** Lets go of instances; called when its generation has drained. */
   stop(): void;
+}
+
+/** Fuel of the call that answered with this verdict. */
+export function fuelOf({ fuelUsed }: Pick<Filter, "fuelUsed">, { fuel }: Verdict): number {
+  return fuel ?? fuelUsed;
 }

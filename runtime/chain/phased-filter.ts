@@ -19,8 +19,10 @@ import { TrailedBody } from "./transformed-body.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 import type { Message } from "./whole-body.ts";
 
-/** What a handler decided. */
-export type Decided =
+/** What a handler decided, and, where it waited, the fuel of all of the call. */
+export type Decided = Outcome & { readonly fuel?: number };
+
+type Outcome =
   | { readonly kind: "proceed"; readonly changes: Changes; readonly cacheMs: number }
   | { readonly kind: "reply"; readonly parts: ReplyParts; readonly cacheMs: number }
   /** The message is for logs. */
@@ -54,7 +56,7 @@ export interface HandlerRunner {
   run(call: HandlerCall): Decided | WaitingDecision;
   /** Calls about one connection, which none has begun yet. */
   connect(): ConnectionCalls;
-  /** Fuel of the call that ended last. */
+  /** Fuel of the call that ended last at once. */
   readonly fuelUsed: number;
   stop(): void;
 }
@@ -136,7 +138,9 @@ export class PhasedFilter implements Filter {
     const message = body === "none" ? undefined : whole;
     const decided = this.#runner.run({ phase, head, exchange, fields: reply, message });
     if ("kind" in decided) return this.#settle(decided, head, permissions, exchange, reply);
-    return waitFor(decided, exchange).then((late) => this.#settle(late, head, permissions, exchange, reply));
+    return waitFor(decided, exchange).then((late) =>
+      withFuel(this.#settle(late, head, permissions, exchange, reply), late.fuel),
+    );
   }
 
   #settle(
@@ -213,8 +217,12 @@ export class PhasedFilter implements Filter {
     const decided = this.#runner.run({ phase: "log", head, exchange, fields, message: undefined });
     const apply = (settled: Decided): Verdict =>
       settled.kind === "failed" ? failedVerdict(this.name, settled.message) : PROCEED;
-    return "kind" in decided ? apply(decided) : decided.done.then(apply);
+    return "kind" in decided ? apply(decided) : decided.done.then((late) => withFuel(apply(late), late.fuel));
   }
+}
+
+function withFuel(verdict: Verdict, fuel: number | undefined): Verdict {
+  return fuel === undefined ? verdict : { ...verdict, fuel };
 }
 
 const NO_FIELDS = new HeaderMap();

@@ -3,7 +3,7 @@
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Reply } from "../exchange/reply.ts";
 import { CanaryFilter } from "./canary.ts";
-import type { Filter, Verdict } from "./filter.ts";
+import { fuelOf, type Filter, type Verdict } from "./filter.ts";
 import type { TrialPhase } from "./trial.ts";
 
 /** One call of a handler, before it is made. */
@@ -95,7 +95,7 @@ function asking(filter: Filter, watcher: CallWatcher): Ask {
     if (end === undefined) return run();
     const ended = (verdict: Verdict): Verdict => {
       const version = filter instanceof CanaryFilter ? filter.decidedBy(exchange) : "live";
-      end({ phase, exchange, reply, verdict, version, fuel: filter.fuelUsed });
+      end({ phase, exchange, reply, verdict, version, fuel: fuelOf(filter, verdict) });
       return verdict;
     };
     watcher.entered(exchange);

@@ -4,7 +4,7 @@ import type { Phase } from "../contract/bundle.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
 import type { Reply } from "../exchange/reply.ts";
-import type { Filter, Verdict } from "./filter.ts";
+import { fuelOf, type Filter, type Verdict } from "./filter.ts";
 import { TransformedBody } from "./transformed-body.ts";
 
 /** One change that a filter made to a head. */
@@ -53,7 +53,7 @@ export function witnessFilter(filter: Filter, tell: Witness, nowMs: () => number
       const edits = compare(before, pictureOf(exchange, reply));
       let body: Witnessed["body"] = message.body === bodyBefore ? "kept" : "touched";
       if (body !== "kept" && message.body instanceof TransformedBody) body = "transformed";
-      tell({ filter: filter.name, phase, exchange, verdict, edits, body, fuel: filter.fuelUsed, tookMs });
+      tell({ filter: filter.name, phase, exchange, verdict, edits, body, fuel: fuelOf(filter, verdict), tookMs });
       return verdict;
     };
     const verdict = run();

@@ -48,12 +48,12 @@ export class GuestConnection implements ConnectionCalls {
   }
 
   #decided(instance: LiveInstance, result: CallResult | WaitingCall): ConnectionDecided | Promise<ConnectionDecided> {
-    if (!("kind" in result)) return result.done.then((late) => this.#read(instance, late));
-    return this.#read(instance, result);
+    if (!("kind" in result)) return result.done.then((late) => this.#read(instance, late, late.fuel));
+    return this.#read(instance, result, instance.fuelUsed);
   }
 
-  #read(instance: LiveInstance, result: CallResult): ConnectionDecided {
-    this.fuelUsed = instance.fuelUsed;
+  #read(instance: LiveInstance, result: CallResult, fuel: number): ConnectionDecided {
+    this.fuelUsed = fuel;
     switch (result.kind) {
       case "faulted":
         return { kind: "failed", message: result.message };

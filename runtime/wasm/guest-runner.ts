@@ -52,10 +52,8 @@ export class GuestRunner implements HandlerRunner {
   }
 
   #later(waiting: WaitingCall, instance: LiveInstance, phase: HandlerCall["phase"]): Promise<Decided> {
-    return waiting.done.then((result) => {
-      this.fuelUsed = instance.fuelUsed;
-      return this.#decided(result, instance, phase);
-    });
+    // Others may have ended in the same entry: each brings its own.
+    return waiting.done.then((result) => ({ ...this.#decided(result, instance, phase), fuel: result.fuel }));
   }
 
   /** There is no instance yet: one is being set up. */
@@ -65,7 +63,7 @@ export class GuestRunner implements HandlerRunner {
     const done = acquired.then((ready): Decided | Promise<Decided> => {
       if (cause !== undefined) return { kind: "lost", cause };
       const decided = this.#runIn(ready, call);
-      if ("kind" in decided) return decided;
+      if ("kind" in decided) return { ...decided, fuel: this.fuelUsed };
       begun = decided;
       return decided.done;
     });

@@ -35,9 +35,12 @@ export interface ConnectionCall {
   readonly begun: CallResult | WaitingCall;
 }
 
+/** How a call ended that waited, and the fuel of all of its entries. */
+export type LateResult = CallResult & { readonly fuel: number };
+
 /** A call that waits. */
 export interface WaitingCall {
-  readonly done: Promise<CallResult>;
+  readonly done: Promise<LateResult>;
   /** Its client left. */
   cancel(cause: Failure): void;
 }
@@ -74,8 +77,10 @@ class Call {
   /** It emitted more than it may. */
   isOverflown = false;
   started = 0;
+  /** Of its entries so far. */
+  fuel = 0;
   /** Set while it waits. */
-  settle: ((result: CallResult) => void) | undefined = undefined;
+  settle: ((result: LateResult) => void) | undefined = undefined;
   stopDeadline: (() => void) | undefined = undefined;
 }
 
@@ -102,7 +107,7 @@ export class LiveInstance {
   #isStopped = false;
   /** Calls that it began. */
   calls = 0;
-  /** Fuel of the call that ended last. */
+  /** Fuel of the call that ended last at once; one that waited tells its own. */
   fuelUsed = 0;
 
   constructor(parts: InstanceParts) {
@@ -245,6 +250,7 @@ export class LiveInstance {
     call.emittedBytes = 0;
     call.isOverflown = false;
     call.started = 0;
+    call.fuel = 0;
     this.#current = call;
     if (this.#guest !== undefined) this.#guest.fuelMax = this.#parts.governor.limit;
     const result = this.#left(call, enter());
@@ -259,6 +265,7 @@ export class LiveInstance {
     this.#lastNumber = (this.#lastNumber % CALL_MAX) + 1;
     call.number = this.#lastNumber;
     call.message = message;
+    call.fuel = 0;
     this.#current = call;
     this.calls++;
     return call;
@@ -268,6 +275,7 @@ export class LiveInstance {
   #left(call: Call, entered: Result<string, GuestFault>): CallResult | undefined {
     this.#current = undefined;
     this.fuelUsed = this.#guest?.fuelUsed ?? 0;
+    call.fuel += this.fuelUsed;
     if (!entered.ok) return this.#faulted(entered.error);
     this.#parts.governor.spent(this.fuelUsed);
     const answer = parseAnswer(entered.value, this.#parts.meter);
@@ -293,7 +301,7 @@ export class LiveInstance {
 
   #wait(call: Call): WaitingCall {
     const { limits, schedule } = this.#parts;
-    const done = new Promise<CallResult>((resolve) => {
+    const done = new Promise<LateResult>((resolve) => {
       call.settle = resolve;
     });
     this.#waiting.set(call.number, call);
@@ -392,13 +400,13 @@ export class LiveInstance {
     guest.fuelMax = this.#parts.governor.limit;
     const resumed = guest.resume(call.number, operation, outcome, payload);
     this.#current = undefined;
-    this.fuelUsed = guest.fuelUsed;
+    call.fuel += guest.fuelUsed;
     if (!resumed.ok) {
       if (this.#waiting.delete(call.number)) endWait(call, { kind: "faulted", message: resumed.error.message });
       this.#faulted(resumed.error);
       return;
     }
-    this.#parts.governor.spent(this.fuelUsed);
+    this.#parts.governor.spent(guest.fuelUsed);
     this.#finish(call.number, resumed.value);
     this.#afterEntry();
   }
@@ -431,7 +439,7 @@ function endWait(call: Call, result: CallResult): void {
   call.stopDeadline = undefined;
   const { settle } = call;
   call.settle = undefined;
-  settle?.(result);
+  settle?.({ ...result, fuel: call.fuel });
 }
 
 function failedResult({ number }: Call, message: string): CallResult {

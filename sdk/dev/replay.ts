@@ -1,6 +1,6 @@
 // A recording run through a version of a filter: each message again, as the proxy showed it to the filter, in this process.
 // Nobody is called, nothing is sent; the clock shows the time of the recording.
-import type { Filter, Verdict } from "../../runtime/chain/filter.ts";
+import { fuelOf, type Filter, type Verdict } from "../../runtime/chain/filter.ts";
 import { Redactor, REDACTED, Secrets } from "../../runtime/chain/secrets.ts";
 import { describeVerdict, showAll } from "../../runtime/chain/seen-verdict.ts";
 import { pictureOf } from "../../runtime/chain/witness.ts";
@@ -148,7 +148,7 @@ async function watch(
   const described = describeVerdict(verdict, before, pictureOf(exchange, reply), { before: body, after: message.body });
   const { edits, ...seen } = showAll(described);
   const shown = edits.map(({ kind, name, value }) => ({ kind, name, value: REDACTOR.written(name, value) }));
-  return { phase, seen: { ...seen, edits: shown }, tookMs, fuel: filter.fuelUsed };
+  return { phase, seen: { ...seen, edits: shown }, tookMs, fuel: fuelOf(filter, verdict) };
 }
 
 /** Fields that carry credentials are not printed here either. */

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:te
 import { join } from "node:path";
 import type { Callout, CalloutReply, CalloutRequest } from "../../runtime/chain/callout.ts";
 import { compileChain } from "../../runtime/chain/chain.ts";
-import type { Filter } from "../../runtime/chain/filter.ts";
+import { fuelOf, type Filter } from "../../runtime/chain/filter.ts";
 import type { Body } from "../../runtime/exchange/body.ts";
 import type { FilterRun } from "../../runtime/exchange/observer.ts";
 import type { Exchange, Outcome } from "../../runtime/exchange/exchange.ts";
@@ -123,6 +123,12 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     return { exchange, forwarded, outcome, runs, request: fieldsOf(exchange.headers) };
   }
 
+  /** Fuel of one call. */
+  async function fuelOfAsk(what: string, headers: Readonly<Record<string, string>> = {}): Promise<number> {
+    const verdict = await settled(filter.request?.(makeExchange(asks(what, headers), clock)));
+    return verdict === undefined ? 0 : fuelOf(filter, verdict);
+  }
+
   /** What a promise resolves to; while it waits, time passes. */
   async function settled<T>(pending: T | Promise<T>): Promise<T> {
     const wait = { isOver: false };
@@ -211,7 +217,7 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
     await new Promise<void>((resolve) => setImmediate(resolve));
     const gone = failure("downstream_closed", "the client left");
     exchange.waiter?.aborted(gone);
-    expect(await pending).toEqual({ kind: "failed", failure: gone });
+    expect(await pending).toMatchObject({ kind: "failed", failure: gone });
     await new Promise<void>((resolve) => setImmediate(resolve));
     expect(upstreams.abandoned).toBe(1);
     expect(logs.map(({ message }) => message).toSorted()).toEqual(["caught AbortError true", "left"]);
@@ -250,6 +256,28 @@ describe.each(SUBJECTS.map((subject) => [subject.engine, subject] as const))("in
 
   test("async generators and for await work", async () => {
     expect((await send(asks("iterate"))).request["x-a"]).toBe("a,b");
+  });
+
+  test("a call that waits tells the fuel of all of its entries, and of no other's", async () => {
+    await fuelOfAsk("laps", { "x-a": "1" });
+    const short = await fuelOfAsk("laps", { "x-a": "2" });
+    const long = await fuelOfAsk("laps", { "x-a": "5" });
+    if (engine === "native") return expect([short, long]).toEqual([0, 0]);
+    // Three pieces of work, and six.
+    expect(long / short).toBeGreaterThan(1.8);
+    expect(long / short).toBeLessThan(2.2);
+    // They end in the same entry of the guest, or in turn: each with its own.
+    const together = await Promise.all([
+      fuelOfAsk("laps", { "x-a": "5" }),
+      fuelOfAsk("wake"),
+      fuelOfAsk("laps", { "x-a": "5" }),
+      fuelOfAsk("waker"),
+    ]);
+    for (const [index, most] of [long, short / 2, long, short / 2].entries()) {
+      expect(together[index]).toBeGreaterThan(0);
+      expect(together[index]).toBeLessThan(most * 1.2);
+    }
+    return expect(together[0]).toBeGreaterThan(long * 0.8);
   });
 
   test("one that throws after it has waited fails the call, and none of its edits apply", async () => {
