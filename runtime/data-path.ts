@@ -20,7 +20,7 @@ import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.
 import type { Tap } from "./contract/tap.ts";
 import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Exchange, Random, Schedule } from "./exchange/exchange.ts";
-import type { Result } from "./exchange/failure.ts";
+import { failure, type Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
 import { createNativeHost } from "./host/native-host.ts";
@@ -28,6 +28,7 @@ import { SharedState } from "./host/shared-state.ts";
 import { PrivateMemory, type SharedMemory } from "./host/shared-memory.ts";
 import { reasonOf } from "./reason.ts";
 import { stateDirOf } from "./source.ts";
+import { readStray, type WatchStrays } from "./strays.ts";
 import { Serving, type Prepared } from "./serving.ts";
 import { AccessLog } from "./telemetry/access-log.ts";
 import { AdapterMetrics, watchAdapters } from "./telemetry/adapter-metrics.ts";
@@ -59,6 +60,8 @@ const COLLECT_AFTER_MS = 500;
 export interface Ambient {
   readonly clock: Clock;
   readonly random: Random;
+  /** Tells of promises that nobody awaits. Default: nobody does, and such a one ends the process, as it does of itself. */
+  readonly watchStrays?: WatchStrays;
 }
 
 /** The proxy's log: a line of fields and a message at a level. */
@@ -149,6 +152,20 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     metrics.filterRan(run);
     filterFailures.filterRan(run);
   }
+  const stopWatching = options.watchStrays?.((thrown) => {
+    const { filter, reason } = readStray(thrown, builtins);
+    const message = `unhandled rejection: ${reason}`;
+    if (filter === undefined) log.error({ reason }, "a promise was rejected that nobody awaits");
+    else
+      filterRan({
+        filter,
+        phase: "stray",
+        outcome: "failed",
+        failure: failure("filter_failed", message),
+        fuel: 0,
+        tookMs: 0,
+      });
+  });
   function circuitChanged(filter: string, openForMs: number): void {
     metrics.circuitChanged(filter, openForMs);
     if (openForMs > 0) log.warn({ filter, openForMs }, "a filter keeps failing, and is not asked for a while");
@@ -271,6 +288,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
       adapterMetrics.render(),
     stop: () => {
       clearInterval(sweep);
+      stopWatching?.();
       serving.stop();
       accessLog?.close();
     },

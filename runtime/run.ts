@@ -5,11 +5,13 @@ import type { Bootstrap } from "./bootstrap.ts";
 import type { Parsed } from "./contract/problem.ts";
 import type { Ambient } from "./data-path.ts";
 import type { RunningProxy } from "./proxy.ts";
+import { watchStrays } from "./strays.ts";
 import { HANDOVER_VARIABLE, WORKER_VARIABLE } from "./supervisor/variables.ts";
 
 const ambient: Ambient = {
   clock: { now: () => Date.now(), monotonic: () => performance.now() },
   random: Math.random,
+  watchStrays,
 };
 
 const worker = process.env[WORKER_VARIABLE];

@@ -7,8 +7,8 @@ import type { TcpSession } from "./tcp-session.ts";
 /** One run of one filter. */
 export interface FilterRun {
   readonly filter: string;
-  /** `chunk`: bytes of a connection. */
-  readonly phase: Phase | "chunk";
+  /** `chunk`: bytes of a connection. `stray`: a promise of a native filter's that nobody awaits. */
+  readonly phase: Phase | "chunk" | "stray";
   /** `close`: it ended its connection. `cancelled`: the downstream left, or its body could not be read, before the filter had decided. */
   readonly outcome: "proceed" | "reply" | "close" | "failed" | "cancelled";
   /** Why it failed or was cancelled, whatever its failure policy makes of it. */

@@ -230,7 +230,7 @@ interface Recalled {
 }
 
 const OVERFLOW = "overflow";
-const PHASES = [...Phase.options, "chunk"] as const;
+const PHASES = [...Phase.options, "chunk", "stray"] as const;
 const OUTCOMES = ["proceed", "reply", "close", "failed", "cancelled"] as const;
 
 /** Of a gRPC exchange, from the head or the trailers; what is no status is empty, so that a peer cannot make up labels. */

@@ -8,6 +8,7 @@ import { versionOf } from "../../runtime/contract/version.ts";
 import { assembleDataPath, type DataPath, type DataPathLog } from "../../runtime/data-path.ts";
 import { doorsOf } from "../../runtime/doors.ts";
 import type { Clock, Exchange, Schedule } from "../../runtime/exchange/exchange.ts";
+import type { WatchStrays } from "../../runtime/strays.ts";
 import type { AnyFilter } from "../define-filter.ts";
 
 export interface LocalProxyOptions {
@@ -20,6 +21,8 @@ export interface LocalProxyOptions {
   readonly log: DataPathLog;
   readonly witness: Witness;
   readonly ended?: (exchange: Exchange, nowMonoMs: number) => void;
+  /** Default: whoever started it watches. */
+  readonly watchStrays?: WatchStrays;
 }
 
 /** A proxy before a cluster `upstream`, which each snapshot says. */
@@ -39,7 +42,7 @@ export interface LocalProxy {
 
 /** A proxy that listens once it was given a snapshot. */
 export async function startLocalProxy(options: LocalProxyOptions): Promise<LocalProxy> {
-  const { host, port, clock, schedule, log, witness, ended } = options;
+  const { host, port, clock, schedule, log, witness, ended, watchStrays } = options;
   // The application is the snapshot's to name; this address is never called.
   const flags = ["--service", "local", "--bind", host, "--inbound", `${port}:127.0.0.1:1`, "--access-log", "off"];
   const asked = await readBootstrap([...flags, "--concurrency", "1"], {});
@@ -63,6 +66,7 @@ export async function startLocalProxy(options: LocalProxyOptions): Promise<Local
     },
     ...(schedule && { schedule }),
     ...(ended && { ended }),
+    ...(watchStrays && { watchStrays }),
   });
   if (!assembled.ok) throw new Error(JSON.stringify(assembled.problems));
   const path = assembled.value;
