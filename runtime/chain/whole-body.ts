@@ -17,7 +17,7 @@ export function readWhole(message: Message, bytesMax: number): Promise<Result<Ui
   if (message instanceof Exchange) sayContinue(message);
   return new Promise((resolve) => {
     const collector = new Collector(body, bytesMax, (outcome) => {
-      if (outcome.ok) message.body = keptBody(outcome.value, collector.trailers);
+      if (outcome.ok) message.body = keptBody(outcome.value, collector.trailers, body.lengthBytes);
       resolve(outcome.ok ? outcome : { ok: false, error: tooLargeFor(message, outcome.error) });
     });
     if ((body.lengthBytes ?? 0) > bytesMax) collector.overflow();
@@ -30,15 +30,17 @@ export function discard(body: Body): void {
   body.pipe({ write: () => true, end: () => undefined, abort: () => undefined });
 }
 
-/** The body of these bytes, and what followed it. */
-export function keptBody(bytes: Uint8Array, trailers: HeaderMap | undefined): Body {
-  const body = bytesBody(bytes);
-  if (trailers === undefined) return body;
+/**
+ * The body of these bytes, and what followed it. `lengthBytes` is what its head says: where that says none, only the end
+ * tells it again, since a codec frames by it. A length that no field tells would leave the bytes to be read as the next
+ * request.
+ */
+export function keptBody(bytes: Uint8Array, trailers: HeaderMap | undefined, lengthBytes: number | undefined): Body {
   const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {
-    ...body,
+    ...bytesBody(bytes),
     // Trailers follow only a body whose end is told by its framing.
-    lengthBytes: undefined,
+    lengthBytes: trailers === undefined ? lengthBytes : undefined,
     pipe: (sink) => {
       if (chunk.length > 0) sink.write(chunk, 0, chunk.length);
       sink.end(trailers);

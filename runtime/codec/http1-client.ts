@@ -105,6 +105,8 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
     let tail = isChunked ? "Transfer-Encoding: chunked\r\n\r\n" : "\r\n";
     if (upgrade === "connect") line = `CONNECT ${exchange.authority} HTTP/1.1\r\n`;
     else if (upgrade !== "") tail = this.#askUpgrade(exchange);
+    // Bytes behind a head that does not tell of them would be read as the next request (RFC 9112 §6.3).
+    else if (isUntold(exchange)) tail = `Content-Length: ${body.lengthBytes}\r\n\r\n`;
     if (exchange.expectsContinue) tail = `Expect: 100-continue\r\n${tail}`;
     const fits = this.#writer.writeHead(line, exchange.headers, tail);
     if (!fits) {
@@ -433,6 +435,11 @@ export class Http1Client implements ReplyConnection, Sending, UpstreamClient {
 
 /** How a request's body is written: as it is, in chunks, or as it is until FIN. */
 type Framing = "plain" | "chunked" | "tunnel";
+
+/** Whether a body has a length that no field of its head tells, as one may have that a filter made. */
+function isUntold({ body, headers }: Exchange): boolean {
+  return body.lengthBytes !== undefined && body.lengthBytes > 0 && !headers.has("content-length");
+}
 
 /** Where a request's body goes: framed, onto the connection. */
 class RequestSink implements BodySink {

@@ -73,6 +73,24 @@ describe.each([["--http1.1"], ["--http2-prior-knowledge"]])("over %s", (version)
     expect(output).toEndWith("x".repeat(90_000));
   });
 
+  test("one whose length was not told, and that was read, goes on whole, and the next request is the next", async () => {
+    const untold = version === "--http1.1" ? "transfer-encoding: chunked" : "content-length:";
+    const flags = [
+      version,
+      "-H",
+      untold,
+      "--data-binary",
+      `GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n`,
+      `${address}/length`,
+    ];
+    for (let turn = 0; turn < 3; turn++) {
+      const { output } = await curl(...flags);
+      expect(output).toMatch(/x-seen: \d\d\r/iu);
+      expect(output).toContain("GET /smuggled");
+      expect((await curl(version, "-d", '{"n":1}', `${address}/count`)).output).toContain('{"n":2}');
+    }
+  });
+
   test("one beyond the limit is answered 413, and the next request is served", async () => {
     await Bun.write(folder.file("large"), "x".repeat(300_000));
     const { output } = await curl(version, "--data-binary", `@${folder.file("large")}`, `${address}/length?large`);
