@@ -22,6 +22,7 @@ const NOTHING_DONE: readonly string[] = [];
 let metrics = "";
 /** What was counted since: a call about many frames counts the same thing many times. */
 const counts = new Map<string, Count>();
+let hasCounts = false;
 
 interface Count {
   readonly name: string;
@@ -37,6 +38,7 @@ export const addMetric: RecordMetric = (name, value, labels, kind) => {
     const known = counts.get(key);
     if (known === undefined) {
       counts.set(key, { name, labels, value });
+      hasCounts = true;
       return;
     }
     // Two lists that read alike are not the same.
@@ -55,11 +57,12 @@ function renderMetric(name: string, value: number, labels: readonly string[]): s
 function renderCounts(): void {
   for (const { name, value, labels } of counts.values()) metrics += renderMetric(name, value, labels);
   counts.clear();
+  hasCounts = false;
 }
 
 /** An answer with the measurements that go with it. */
 export function withMetrics(answer: string): string {
-  if (counts.size > 0) renderCounts();
+  if (hasCounts) renderCounts();
   if (metrics === "") return answer;
   const all = metrics + answer;
   metrics = "";
@@ -86,13 +89,17 @@ export function renderVerdict(verdict: unknown, { call, edits, body, to }: Answe
 
 /** Edits alone. */
 export function renderEdits(answer: string, edits: readonly string[] = NOTHING_DONE): string {
-  let lines = answer;
   // Sums and not templates: the interpreter makes a method call of a template.
   /* oxlint-disable prefer-template */
-  for (let index = 0; index < edits.length; index += 3) {
+  const { length } = edits;
+  if (length === 0) return answer;
+  // What most calls do.
+  if (length === 3 && edits[0] === "set") return answer + "set " + edits[1] + ": " + edits[2] + "\n";
+  let lines = answer;
+  for (let index = 0; index < length; index += 3) {
     const kind = edits[index] ?? "";
-    lines += kind + " " + (edits[index + 1] ?? "");
-    lines += kind === "remove" ? "\n" : ": " + (edits[index + 2] ?? "") + "\n";
+    lines += kind + " " + edits[index + 1];
+    lines += kind === "remove" ? "\n" : ": " + edits[index + 2] + "\n";
   }
   /* oxlint-enable prefer-template */
   return lines;

@@ -5,7 +5,7 @@ import { parseWith } from "../../runtime/contract/problem.ts";
 import type { BodyTransform } from "../body.ts";
 import { bytesOf } from "../content.ts";
 import { CallContext, type ContextBase } from "../context.ts";
-import type { AnyFilter } from "../define-filter.ts";
+import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import { describeError } from "../describe-error.ts";
 import type { HandledConnection } from "../handled-connection.ts";
 import { RequestMessage, ResponseMessage } from "../message.ts";
@@ -118,8 +118,6 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
     const { edits } = message.headers;
     const body = message.touchedBody;
-    // What most calls do: edits, and nothing else.
-    if (verdict === undefined && body === undefined) return renderEdits(PROCEED, edits);
     if (body?.transformation !== undefined) transforms.set(port.call, body.transformation);
     return renderVerdict(verdict, {
       call: port.call,
@@ -129,14 +127,15 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     });
   }
 
-  function beginMessage(port: Port, phase: Phase, head: string): string {
-    const handle = handlers[phase];
+  function beginMessage(port: Port, phase: Phase, handle: AnyHandler | undefined, message: Message): string {
     if (handle === undefined) return PROCEED;
-    const message = phase === "request" ? requestOf(head, port) : replyOf(head, port);
     const verdict = handle(message, port);
     if (verdict instanceof GuestPromise)
       return settle(port, verdict, (late) => renderDecision(port, phase, message, late));
     forgetCall(port.call);
+    // What most calls do: edits, and nothing else.
+    if (verdict === undefined && message.touchedBody === undefined && isQuiet())
+      return withMetrics(renderEdits(PROCEED, message.headers.edits));
     const decided = renderDecision(port, phase, message, verdict);
     return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
   }
@@ -181,11 +180,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     begin(call, phase, head) {
       try {
         const port = new CallContext(base, call);
+        // Most calls, first.
+        if (phase === "request") return beginMessage(port, phase, handlers.request, requestOf(head, port));
         if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
         if (phase === "connection") return beginConnection(port, head);
         const connection = phase === "log" ? connections.get(call) : undefined;
         if (connection !== undefined) return endConnection(port, connection, head);
-        return beginMessage(port, phase, head);
+        return beginMessage(port, phase, handlers[phase], replyOf(head, port));
       } catch (error) {
         return withMetrics(renderFailed(error));
       }

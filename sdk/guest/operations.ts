@@ -12,6 +12,8 @@ interface Waiting {
 const waiting = new Map<number, Waiting>();
 /** Of calls that asked for their signal and are not over. */
 const controllers = new Map<number, AbortController>();
+/** There was one: a variable, as each call asks. */
+let hasControllers = false;
 
 /** The proxy, as calls see it. */
 export const proxy: CallHost<number> = {
@@ -32,6 +34,7 @@ export const proxy: CallHost<number> = {
     if (controller === undefined) {
       controller = new AbortController();
       controllers.set(call, controller);
+      hasControllers = true;
     }
     return controller.signal;
   },
@@ -57,7 +60,9 @@ export function abortCall(number: number): void {
 
 /** A call's handler has returned: nothing asks for its signal any more. */
 export function forgetCall(number: number): void {
-  if (controllers.size > 0) controllers.delete(number);
+  if (!hasControllers) return;
+  controllers.delete(number);
+  hasControllers = controllers.size > 0;
 }
 
 function gaveUp(signal: AbortSignal): unknown {

@@ -33,6 +33,8 @@ let jobs: Job[] = [];
 const unhandled = new Set<GuestPromise<unknown>>();
 /** What is beyond counts as looked at. */
 const UNHANDLED_MAX = 1000;
+/** There was one since they were taken last: a variable, as each call asks. */
+let mayBeUnhandled = false;
 
 /** Runs the jobs that are due, and those that they make due, in order. */
 export function drainJobs(): void {
@@ -55,7 +57,7 @@ export function drainJobs(): void {
 
 /** Nothing is due, and nobody's rejection is left alone. */
 export function isQuiet(): boolean {
-  return jobs.length === 0 && unhandled.size === 0;
+  return jobs.length === 0 && !mayBeUnhandled;
 }
 
 /** Adds a job to the queue; the guest's `queueMicrotask`. */
@@ -65,7 +67,8 @@ export function addJob(job: () => void): void {
 
 /** Why a promise was rejected that nobody had looked at when the jobs were done; all such are forgotten. `undefined` where there is none. */
 export function takeUnhandled(): { readonly reason: unknown } | undefined {
-  if (unhandled.size === 0) return undefined;
+  if (!mayBeUnhandled) return undefined;
+  mayBeUnhandled = false;
   const [first] = unhandled;
   unhandled.clear();
   return first && { reason: first.outcome };
@@ -321,7 +324,10 @@ function settle(promise: GuestPromise<unknown>, state: 1 | 2, outcome: unknown):
       if ("watched" in reaction) reaction.settled();
       else jobs.push(reaction);
     }
-  } else if (state === REJECTED && !promise.isHandled && unhandled.size < UNHANDLED_MAX) unhandled.add(promise);
+  } else if (state === REJECTED && !promise.isHandled && unhandled.size < UNHANDLED_MAX) {
+    unhandled.add(promise);
+    mayBeUnhandled = true;
+  }
 }
 
 /** Waits for each of `values` as `wait` says, and resolves to what was found, in order. */
