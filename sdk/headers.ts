@@ -35,28 +35,30 @@ export interface FilterHeaders<Read extends string, Write extends string> {
   delete(name: Write): void;
 }
 
-/** Fields of one message and the edits to them. */
+/** Fields of one message and the edits to them. What is private is not `#private`: an interpreter pays for that at each access. */
 export class EditableHeaders<Of = unknown> implements FilterHeaders<string, string> {
-  readonly #lookup: Lookup<Of>;
-  readonly #of: Of;
+  /** @internal */
+  readonly lookup: Lookup<Of>;
+  /** @internal What `lookup` reads. */
+  readonly of: Of;
   /** Three entries an edit: kind, name, value. Flat, since this is filled and read once for every call. */
   readonly edits: string[];
 
   constructor(lookup: Lookup<Of>, of: Of) {
-    this.#lookup = lookup;
-    this.#of = of;
+    this.lookup = lookup;
+    this.of = of;
     this.edits = [];
   }
 
   /** What the message came with, whatever was edited since. */
   original(name: string): string | undefined {
-    return this.#lookup.get(this.#of, name);
+    return this.lookup.get(this.of, name);
   }
 
   get(name: string): string | null {
-    const original = this.#lookup.get(this.#of, name);
+    const original = this.lookup.get(this.of, name);
     if (this.edits.length === 0) return original ?? null;
-    const values = this.#replay(name, original === undefined ? [] : [original]);
+    const values = replay(this.edits, name, original === undefined ? [] : [original]);
     return values.length === 0 ? null : values.join(", ");
   }
 
@@ -65,7 +67,7 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
   }
 
   keys(): string[] {
-    const names = new Set(this.#lookup.names(this.#of));
+    const names = new Set(this.lookup.names(this.of));
     for (let index = 0; index < this.edits.length; index += 3) {
       const name = this.edits[index + 1] ?? "";
       if (this.edits[index] === "remove") names.delete(name);
@@ -75,7 +77,7 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
   }
 
   getSetCookie(): string[] {
-    return this.#replay("set-cookie", this.#lookup.getAll(this.#of, "set-cookie"));
+    return replay(this.edits, "set-cookie", this.lookup.getAll(this.of, "set-cookie"));
   }
 
   set(name: string, value: string): void {
@@ -89,17 +91,18 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
   delete(name: string): void {
     this.edits.push("remove", name, checked(name, ""));
   }
+}
 
-  #replay(name: string, original: readonly string[]): string[] {
-    let values = [...original];
-    for (let index = 0; index < this.edits.length; index += 3) {
-      if (this.edits[index + 1] !== name) continue;
-      const value = this.edits[index + 2] ?? "";
-      if (this.edits[index] === "add") values.push(value);
-      else values = this.edits[index] === "set" ? [value] : [];
-    }
-    return values;
+/** Values of a field after the edits. */
+function replay(edits: readonly string[], name: string, original: readonly string[]): string[] {
+  let values = [...original];
+  for (let index = 0; index < edits.length; index += 3) {
+    if (edits[index + 1] !== name) continue;
+    const value = edits[index + 2] ?? "";
+    if (edits[index] === "add") values.push(value);
+    else values = edits[index] === "set" ? [value] : [];
   }
+  return values;
 }
 
 /** Heads hold attributes beside fields, and edits too. */

@@ -6,12 +6,14 @@ import type { CallPort } from "./port.ts";
 /** A request as `FilterRequest` declares it; the types narrow it to what the filter reads. */
 export class RequestMessage<Of = unknown> {
   readonly headers: EditableHeaders<Of>;
-  readonly #port: CallPort;
-  #body: MessageBody | undefined = undefined;
+  /** @internal Not `#private`, which an interpreter pays for at each access. */
+  readonly port: CallPort;
+  /** What the handler wants of the body; `undefined` where it has not asked for it. */
+  touchedBody: MessageBody | undefined = undefined;
 
   constructor(lookup: Lookup<Of>, of: Of, port: CallPort) {
     this.headers = new EditableHeaders(lookup, of);
-    this.#port = port;
+    this.port = port;
   }
 
   get method(): string {
@@ -27,12 +29,7 @@ export class RequestMessage<Of = unknown> {
   }
 
   get body(): MessageBody {
-    return (this.#body ??= new MessageBody(this.#port));
-  }
-
-  /** What the handler wants of the body; `undefined` where it has not asked for it. */
-  get touchedBody(): MessageBody | undefined {
-    return this.#body;
+    return (this.touchedBody ??= new MessageBody(this.port));
   }
 
   attribute(name: string): string | undefined {
@@ -65,4 +62,27 @@ export class ResponseMessage<Of = unknown> extends RequestMessage<Of> {
   override attribute(name: string): string | undefined {
     return this.request.attribute(name);
   }
+}
+
+const HEADERS = EditableHeaders.prototype;
+const REQUEST = RequestMessage.prototype;
+const RESPONSE = ResponseMessage.prototype;
+
+/** As `new RequestMessage`, in half the steps of an interpreter, which finds a literal cheaper than a constructor's call. */
+export function requestMessageOf<Of>(lookup: Lookup<Of>, of: Of, port: CallPort): RequestMessage<Of> {
+  const headers = { __proto__: HEADERS, lookup, of, edits: [] };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
+  return { __proto__: REQUEST, headers, port, touchedBody: undefined } as unknown as RequestMessage<Of>;
+}
+
+/** As `new ResponseMessage`, likewise. */
+export function responseMessageOf<Of>(
+  lookup: Lookup<Of>,
+  of: Of,
+  request: RequestMessage,
+  port: CallPort,
+): ResponseMessage<Of> {
+  const headers = { __proto__: HEADERS, lookup, of, edits: [] };
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
+  return { __proto__: RESPONSE, headers, port, touchedBody: undefined, request } as unknown as ResponseMessage<Of>;
 }

@@ -4,11 +4,11 @@ import host from "vespid:filter/host@2.0.0";
 import { parseWith } from "../../runtime/contract/problem.ts";
 import type { BodyTransform } from "../body.ts";
 import { bytesOf } from "../content.ts";
-import { CallContext, type ContextBase } from "../context.ts";
+import { contextOf, type CallContext, type ContextBase } from "../context.ts";
 import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import { describeError } from "../describe-error.ts";
 import type { HandledConnection } from "../handled-connection.ts";
-import { RequestMessage, ResponseMessage } from "../message.ts";
+import { requestMessageOf, responseMessageOf, type RequestMessage, type ResponseMessage } from "../message.ts";
 import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
 import { createShared } from "../shared.ts";
@@ -179,7 +179,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     begin(call, phase, head) {
       try {
-        const port = new CallContext(base, call);
+        const port = contextOf(base, call);
         // Most calls, first.
         if (phase === "request") return beginMessage(port, phase, handlers.request, requestOf(head, port));
         if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
@@ -198,7 +198,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     chunk(call, source, bytes, isEnd) {
       const transform = transforms.get(call);
       const connection = transform === undefined ? connections.get(call) : undefined;
-      const port = new CallContext(base, call);
+      const port = contextOf(base, call);
       try {
         if (connection !== undefined) {
           const handled = connection.chunk(source, bytes, isEnd);
@@ -263,14 +263,14 @@ interface Piece {
 
 function requestOf(head: string, port: Port): RequestMessage {
   // oxlint-disable-next-line prefer-template
-  return new RequestMessage(HEAD_LOOKUP, "\n" + head, port);
+  return requestMessageOf(HEAD_LOOKUP, "\n" + head, port);
 }
 
 /** The reply's lines (or trailers), an empty line, the request's lines; either may have none. */
 function replyOf(head: string, port: Port): ResponseMessage {
   const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
-  const below = new RequestMessage(HEAD_LOOKUP, head.slice(end), port);
-  return new ResponseMessage(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);
+  const below = requestMessageOf(HEAD_LOOKUP, head.slice(end), port);
+  return responseMessageOf(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);
 }
 
 function isPromise<Value>(value: Value | Promise<Value>): value is Promise<Value> {
