@@ -4,7 +4,7 @@ import { FRAMING_FIELDS } from "../../sdk/wit/world.ts";
 import type { Mask } from "./masks.ts";
 import { PRESET_NAMES } from "./presets.ts";
 import { compileRules, parsePointer, type Rule as CompiledRule } from "./rules.ts";
-import { presetPattern, searchText, WINDOW, type Pattern } from "./search.ts";
+import { ownPattern, presetPattern, searchText, WINDOW, type Pattern } from "./search.ts";
 
 const fieldName = z
   .string()
@@ -49,6 +49,13 @@ const pattern = z.union([
         .default(""),
     })
     .superRefine(({ regex, flags }, context) => {
+      // Texts are searched together, as lines of one: what is not told by lines would miss their ends.
+      if (/(?<!\\)(?:\\\\)*\\[Az]|\(\?[a-zA-Z]*-/u.test(regex))
+        context.addIssue({
+          code: "custom",
+          path: ["regex"],
+          message: "must have ^ and $ for \\A and \\z, and no flags that are off",
+        });
       try {
         // A whole window must not be too much for it.
         linearRegExp(regex, flags).test(" ".repeat(WINDOW + 1));
@@ -115,5 +122,5 @@ export type Config = z.output<typeof Config>;
 
 function patternOf(given: z.output<typeof pattern>, own: Mask): Pattern {
   if (typeof given === "string") return presetPattern(given, own);
-  return { regExp: linearRegExp(given.regex, given.flags), hint: undefined, pick: undefined, mask: own };
+  return ownPattern(given.regex, given.flags, own);
 }

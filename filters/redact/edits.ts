@@ -1,6 +1,4 @@
 // Changes to a body, by its bytes: everything between them stays as it is.
-import { latin1Text } from "./latin1.ts";
-
 /** Bytes from `start` to `end` become `text`, in UTF-8. */
 export interface Edit {
   readonly start: number;
@@ -28,11 +26,6 @@ export function applyEdits(bytes: Uint8Array, edits: readonly Edit[]): Uint8Arra
   }
   edited.set(bytes.subarray(from), to);
   return edited;
-}
-
-/** The same of a text of bytes: what an edit leaves. */
-export function bytesOfText(text: string): string {
-  return latin1Text(encoder.encode(text));
 }
 
 const NOTHING = new Uint8Array();

@@ -204,6 +204,8 @@ describeLibraryFilter(import.meta.dir, filter, (start) => {
     [{ rules: [{ pointers: ["a/b"] }] }, "is not a JSON pointer"],
     [{ rules: [{ headers: ["content-length"] }] }, "is set by the proxy"],
     [{ rules: [{ patterns: [{ regex: "a(?=b)" }] }] }, "rules[0].patterns[0].regex: cannot be used"],
+    [{ rules: [{ patterns: [{ regex: "\\Aa" }] }] }, "must have ^ and $"],
+    [{ rules: [{ patterns: [{ regex: "(?-s:.)" }] }] }, "no flags that are off"],
     [{ rules: [{ patterns: [{ regex: "e" }] }] }, "would be masked again"],
     [{ rules: [{ names: ["a"], mask: { text: "é" } }] }, "printable ASCII"],
     [{ rules: [{ names: ["a"], mask: { hashKey: "short" } }] }, "at least 16 characters"],

@@ -4,8 +4,9 @@ import type { Edit } from "./edits.ts";
 import { readString, skipColon, skipScalar, skipSpace, type StringToken } from "./json-tokens.ts";
 import { maskStructure, maskText, type Mask } from "./masks.ts";
 import { hasPlaces, placesBelow, targetOf, type Place, type Rules } from "./rules.ts";
-import { replaceFound, searchText } from "./search.ts";
-import { decodeString, type Decoded } from "./strings.ts";
+import { searchTexts } from "./batches.ts";
+import { replaceFound, type Found } from "./search.ts";
+import { decodeString, placesOf } from "./strings.ts";
 
 /** Deeper than any document that is meant; what walks it keeps so many places. */
 const DEPTH_MAX = 1000;
@@ -33,6 +34,9 @@ interface Frame {
   kept: number;
 }
 
+/** Where a text stands that may hold a secret. */
+type Suspect = StringToken | { readonly start: number; readonly end: number; readonly isNumber: true };
+
 /** Edits that hide what the rules name; `undefined` where the text, whose characters are bytes, is not JSON, or too deep. */
 export function editJson(text: string, rules: Rules): readonly Edit[] | undefined {
   return new Walk(text, rules).run();
@@ -43,6 +47,9 @@ class Walk {
   readonly #rules: Rules;
   readonly #readsNames: boolean;
   readonly #edits: Edit[] = [];
+  /** What patterns are tried on, and what each says. */
+  readonly #suspects: Suspect[] = [];
+  readonly #contents: string[] = [];
   readonly #frames: Frame[] = [];
   #at: number;
   /** Frames whose content nobody will see. */
@@ -73,7 +80,9 @@ class Walk {
       }
       if (frame !== undefined && !this.#next(frame)) return undefined;
     } while (this.#frames.length > 0);
-    return this.#at === this.#text.length ? this.#edits : undefined;
+    if (this.#at !== this.#text.length) return undefined;
+    const found = this.#search();
+    return found.length === 0 ? this.#edits : [...this.#edits, ...found].toSorted((a, b) => a.start - b.start);
   }
 
   /** Walks to the end of the first value that has no others in it. */
@@ -110,8 +119,8 @@ class Walk {
     if (this.#at === name.end) return false;
     if (this.#hidden > 0 || !this.#readsNames) return true;
     const key = decodeString(this.#text, name);
-    this.#aim(frame, key.text, key.text);
-    if (this.#mask?.kind !== "remove") this.#search(name, key);
+    this.#aim(frame, key, key);
+    if (this.#mask?.kind !== "remove") this.#suspect(name, key);
     return true;
   }
 
@@ -127,9 +136,9 @@ class Walk {
     if (this.#hidden > 0) return true;
     const mask = this.#taken();
     if (mask === undefined && this.#rules.patterns.length === 0) return true;
-    const decoded = decodeString(this.#text, token);
-    if (mask === undefined) this.#search(token, decoded);
-    else this.#hide(start, mask, () => maskText(mask, decoded.text));
+    const content = decodeString(this.#text, token);
+    if (mask === undefined) this.#suspect(token, content);
+    else this.#hide(start, mask, () => maskText(mask, content));
     return true;
   }
 
@@ -141,12 +150,8 @@ class Walk {
     const mask = this.#taken();
     if (mask === undefined && this.#rules.patterns.length === 0) return true;
     const raw = this.#text.slice(start, end);
-    if (mask !== undefined) this.#hide(start, mask, () => maskText(mask, raw));
-    else {
-      // A number that holds a secret becomes a string.
-      const found = searchText(this.#rules.patterns, raw);
-      if (found.length > 0) this.#edits.push({ start, end, text: JSON.stringify(replaceFound(raw, found)) });
-    }
+    if (mask === undefined) this.#suspect({ start, end, isNumber: true }, raw);
+    else this.#hide(start, mask, () => maskText(mask, raw));
     return true;
   }
 
@@ -170,15 +175,37 @@ class Walk {
     }
   }
 
-  #search(token: StringToken, decoded: Decoded): void {
-    const found = searchText(this.#rules.patterns, decoded.text);
-    if (found.length === 0) return;
-    const places = decoded.offsetsOf(found.flatMap(({ start, end }) => [start, end]));
-    for (const [index, { text }] of found.entries()) {
-      const [start = 0, end = 0] = places.slice(index * 2, index * 2 + 2);
-      const from = token.start + 1;
-      this.#edits.push({ start: from + start, end: from + end, text: JSON.stringify(text).slice(1, -1) });
+  /** Patterns are tried when the walk is over, on all that it met together. */
+  #suspect(place: Suspect, content: string): void {
+    if (this.#rules.patterns.length === 0) return;
+    this.#suspects.push(place);
+    this.#contents.push(content);
+  }
+
+  #search(): readonly Edit[] {
+    const edits: Edit[] = [];
+    for (const [index, found] of searchTexts(this.#rules.patterns, this.#contents).entries()) {
+      const place = this.#suspects[index];
+      if (found.length === 0 || place === undefined) continue;
+      if ("isNumber" in place) {
+        // A number that holds a secret becomes a string.
+        const text = JSON.stringify(replaceFound(this.#contents[index] ?? "", found));
+        edits.push({ start: place.start, end: place.end, text });
+      } else edits.push(...this.#editString(place, found));
     }
+    return edits;
+  }
+
+  #editString(token: StringToken, found: readonly Found[]): readonly Edit[] {
+    const places = placesOf(
+      this.#text,
+      token,
+      found.flatMap(({ start, end }) => [start, end]),
+    );
+    return found.map(({ text }, index) => {
+      const [start = 0, end = 0] = places.slice(index * 2, index * 2 + 2);
+      return { start, end, text: JSON.stringify(text).slice(1, -1) };
+    });
   }
 
   #isAtEnd({ isList }: Frame): boolean {

@@ -4,10 +4,12 @@ import fc from "fast-check";
 import { startClock } from "../../sdk/testing/exchange.ts";
 import { surroundingsOf } from "../../sdk/testing/run-filter.ts";
 import { redactText, redactWhole } from "./bodies.ts";
+import { searchTexts } from "./batches.ts";
 import { Config } from "./config.ts";
 import { editJson } from "./json-edits.ts";
 import { latin1Text } from "./latin1.ts";
 import type { Rules } from "./rules.ts";
+import { ownPattern, searchText } from "./search.ts";
 import { redactingText } from "./text-redactor.ts";
 
 /** The proxy's functions are there. */
@@ -69,6 +71,7 @@ const { document } = fc.letrec<{ document: string }>((tie) => ({
   ),
 }));
 
+const NOTHING = new Uint8Array();
 const bytesOf = (content: string): Uint8Array => new TextEncoder().encode(content);
 const textOf = (bytes: Uint8Array): string => new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 
@@ -186,6 +189,47 @@ describe("a text", () => {
         const once = redactText(around(bytesOf(content)), of).bytes;
         expect(once).toEqual(around(redactText(bytesOf(content), of).bytes));
         expect(redactText(once, of).bytes).toEqual(once);
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe("texts that are searched together", () => {
+  const atom = fc.constantFrom("a", "b", "[^a]", "\\s", "\\b", "^", "$", ".", "(?:ab|b)", "\\B");
+  const source = fc
+    .array(fc.tuple(atom, fc.constantFrom("", "*", "+", "?", "{2}")), { minLength: 1, maxLength: 4 })
+    .map((parts) => parts.map(([what, times]) => (/^(?:[\^$]|\\b)$/iu.test(what) ? what : what + times)).join(""));
+  const flags = fc.constantFrom("", "i", "m", "s");
+  const texts = fc.array(fc.stringMatching(/^[ab \n]{0,8}$/u), { maxLength: 12 });
+
+  test("show what each of them shows by itself", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(source, flags), { minLength: 1, maxLength: 2 }), texts, (given, all) => {
+        const patterns = given.map(([regex, flag]) => ownPattern(regex, flag, { kind: "text", text: "-" }));
+        expect(searchTexts(patterns, all)).toEqual(all.map((one) => searchText(patterns, one)));
+      }),
+      { numRuns: 1500 },
+    );
+  });
+});
+
+function redactForm(given: string, of: Rules): string {
+  return textOf(redactWhole(bytesOf(given), "form", of)?.bytes ?? NOTHING);
+}
+
+describe("a form", () => {
+  const field = fc.tuple(fc.constantFrom("secret", "a", "", "SECRET"), text);
+  const fields = fc.array(field, { minLength: 1, maxLength: 6 });
+
+  test("keeps its other fields, in order and as they were written, and is redacted once by being redacted twice", () => {
+    fc.assert(
+      fc.property(fields, rules, (given, of) => {
+        const written = given.map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
+        const once = redactForm(written.join("&"), of);
+        expect(redactForm(once, of)).toBe(once);
+        const removed = redactForm(written.join("&"), rulesOf("remove", { names: ["secret"] }));
+        expect(removed).toBe(written.filter((_, at) => given[at]?.[0].toLowerCase() !== "secret").join("&"));
       }),
       { numRuns: 500 },
     );

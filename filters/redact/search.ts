@@ -7,6 +7,8 @@ import { PRESETS, type Preset, type PresetName } from "./presets.ts";
 /** What is found, and what becomes of it. */
 export interface Pattern {
   readonly regExp: LinearRegExp;
+  /** The same, for texts that are lines of one. */
+  readonly lines: LinearRegExp;
   readonly hint: RegExp | undefined;
   readonly pick: Preset["pick"];
   readonly mask: Mask;
@@ -18,14 +20,26 @@ export interface Found extends TextSpan {
 }
 
 /** What is longer is found in part, or not at all. */
-export const OVERLAP = 2048;
+const OVERLAP = 2048;
 export const WINDOW = 4 * OVERLAP;
 const NONE: readonly Found[] = [];
 
 /** A pattern of a preset. */
 export function presetPattern(name: PresetName, mask: Mask): Pattern {
   const { source, flags, hint, pick } = PRESETS[name];
-  return { regExp: linearRegExp(source, flags), hint, pick, mask };
+  return { ...compile(source, flags), hint, pick, mask };
+}
+
+/** A pattern of somebody's own. */
+export function ownPattern(source: string, flags: string, mask: Mask): Pattern {
+  return { ...compile(source, flags), hint: undefined, pick: undefined, mask };
+}
+
+function compile(source: string, flags: string): Pick<Pattern, "regExp" | "lines"> {
+  return {
+    regExp: linearRegExp(source, flags),
+    lines: linearRegExp(source, flags.includes("m") ? flags : `${flags}m`),
+  };
 }
 
 /** Everything in a text that a pattern finds. */

@@ -2,27 +2,24 @@
 import { latin1Bytes } from "./latin1.ts";
 import type { StringToken } from "./json-tokens.ts";
 
-/** A string's content. */
-export interface Decoded {
-  readonly text: string;
-  /** Where, in bytes behind the first quote, characters of the text begin; their numbers are in order. */
-  offsetsOf(indexes: readonly number[]): readonly number[];
-}
-
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Units of a string that is UTF-8: escapes, and characters of several bytes. */
 const UTF8_UNIT = /\\u....|\\.|[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf7][\x80-\xbf]{3}|[^]/g;
 const BYTE_UNIT = /\\u....|\\.|[^]/g;
 
-/** Reads a token of a text of bytes. Bytes that are not UTF-8 read as Latin-1. */
-export function decodeString(source: string, { start, end, isPlain }: StringToken): Decoded {
+/** What a token of a text of bytes says. Bytes that are not UTF-8 read as Latin-1. */
+export function decodeString(source: string, { start, end, isPlain }: StringToken): string {
   const raw = source.slice(start + 1, end - 1);
-  if (isPlain) return { text: raw, offsetsOf: (indexes) => indexes };
-  const utf8 = decodeUtf8(raw);
-  return {
-    text: String(JSON.parse(`"${utf8 ?? raw}"`)),
-    offsetsOf: (indexes) => offsetsIn(raw, utf8 === undefined ? BYTE_UNIT : UTF8_UNIT, indexes),
-  };
+  return isPlain ? raw : String(JSON.parse(`"${decodeUtf8(raw) ?? raw}"`));
+}
+
+/** Where, in the source, characters of what a token says begin; their numbers are in order. */
+export function placesOf(source: string, token: StringToken, indexes: readonly number[]): readonly number[] {
+  const from = token.start + 1;
+  if (token.isPlain) return indexes.map((index) => from + index);
+  const raw = source.slice(from, token.end - 1);
+  const units = decodeUtf8(raw) === undefined ? BYTE_UNIT : UTF8_UNIT;
+  return offsetsIn(raw, units, indexes).map((offset) => from + offset);
 }
 
 function decodeUtf8(raw: string): string | undefined {
