@@ -88,10 +88,20 @@ export function fetchUpstream(
   }
 }
 
-function renderRequest(upstream: string, path: string, { method = "GET", headers, timeoutMs }: FetchInit): string {
-  if (!PATH.test(path)) throw new TypeError(`path ${JSON.stringify(path)} must begin with / and hold no space`);
-  if (!METHOD.test(method)) throw new TypeError(`method ${JSON.stringify(method)} must be upper-case letters`);
-  let request = `${upstream} ${method} ${path}\n`;
+/** What was right last time: an expression costs the sandbox's interpreter what a hundred comparisons do. */
+let knownPath = "/";
+let knownMethod = "GET";
+
+function renderRequest(upstream: string, path: string, init: FetchInit): string {
+  const { method = "GET", headers, timeoutMs } = init;
+  if (path !== knownPath && !PATH.test(path))
+    throw new TypeError(`path ${JSON.stringify(path)} must begin with / and hold no space`);
+  if (method !== knownMethod && !METHOD.test(method))
+    throw new TypeError(`method ${JSON.stringify(method)} must be upper-case letters`);
+  knownPath = path;
+  knownMethod = method;
+  // oxlint-disable-next-line prefer-template -- the interpreter makes a method call of a template
+  let request = upstream + " " + method + " " + path + "\n";
   if (timeoutMs !== undefined) request += `timeout: ${Math.max(1, Math.round(timeoutMs))}\n`;
   request += "\n";
   if (headers === undefined) return request;
