@@ -1,7 +1,7 @@
 // An OpenAPI document (3.0 or 3.1) compiled: which operation a request is of, and what is described of it.
 import type { JsonSchema } from "../../sdk/index.ts";
 import { compileContent, type Content } from "./body.ts";
-import { child, Document, DocumentFault, flagOf, members, textOf, type Node } from "./document.ts";
+import { child, described, Document, DocumentFault, flagOf, textOf, type Node } from "./document.ts";
 import { decodePercent } from "./pairs.ts";
 import { compileParameters, type Parameters } from "./parameters.ts";
 import { Routes } from "./routes.ts";
@@ -73,7 +73,7 @@ export function compileApi(
   const replies = new Schemas(document, "response", version === "3.0");
   const compiler = { document, requests, replies: options.checksReplies ? replies : undefined };
   const paths = new Map<string, { readonly pointer: string; readonly methods: Map<string, Operation> }>();
-  for (const [template, item] of attempt(() => members(child(document.root, "paths"))) ?? []) {
+  for (const [template, item] of attempt(() => described(child(document.root, "paths"))) ?? []) {
     const pathItem = attempt(() => document.resolve(item));
     if (pathItem === undefined) continue;
     if (!template.startsWith("/")) tell(item.pointer, `path ${JSON.stringify(template)} must begin with /`);
@@ -122,8 +122,8 @@ function compileOperation(
   pathItem: Node,
   node: Node,
 ): Operation {
-  const described = child(node, "requestBody");
-  const body = described && document.resolve(described);
+  const requestBody = child(node, "requestBody");
+  const body = requestBody && document.resolve(requestBody);
   return {
     name,
     parameters: compileParameters(document, requests, pathItem, node),
@@ -134,7 +134,7 @@ function compileOperation(
     replies: new Map(
       replies === undefined
         ? []
-        : members(child(node, "responses")).map(([status, reply]) => [
+        : described(child(node, "responses")).map(([status, reply]) => [
             status.toLowerCase(),
             compileContent(document, replies, child(document.resolve(reply), "content")),
           ]),

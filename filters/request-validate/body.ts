@@ -2,7 +2,7 @@
 import type { JsonSchema } from "../../sdk/index.ts";
 import { child, DocumentFault, flagOf, isFields, members, textOf, type Document, type Node } from "./document.ts";
 import type { Finding } from "./findings.ts";
-import { kindOf, type MediaKind } from "./media.ts";
+import { kindOf, parseMedia, pickMedia, type MediaKind } from "./media.ts";
 import { countPairs, decodeForm, PAIRS_MAX, parsePairs } from "./pairs.ts";
 import { problemsOf } from "./problems.ts";
 import { propertiesOf, type Part, type Schemas } from "./schemas.ts";
@@ -11,7 +11,7 @@ import { isAmbiguous, renderString, renderValue, shapeOf, type Read } from "./va
 
 /** One media type of it. */
 export interface Media {
-  readonly kind: MediaKind;
+  readonly kind: MediaKind | "range";
   /** Absent where no schema is described. */
   readonly part: Part | undefined;
   /** Fields of a form. An object in one is JSON, unless it is written in another style. */
@@ -31,11 +31,13 @@ export function compileContent(document: Document, schemas: Schemas, content: No
   return new Map(
     members(content).map(([type, node]): readonly [string, Media] => {
       const name = type.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-      const kind = kindOf(name);
       const schema = child(node, "schema");
+      // Of a range, the message says which of the two it is.
+      const isRange = name.endsWith("/*") && schema !== undefined;
+      const kind = isRange ? "range" : kindOf(name);
       if (kind === "other") return [name, { kind, part: undefined, fields: [], any: undefined }];
-      const fields =
-        kind === "form" && schema !== undefined ? compileFields(document, schema, child(node, "encoding")) : [];
+      const mayBeForm = kind === "form" || kind === "range";
+      const fields = mayBeForm && schema !== undefined ? compileFields(document, schema, child(node, "encoding")) : [];
       // Without a schema it must be JSON all the same.
       const part = schema === undefined ? schemas.addMade(true, node.pointer) : schemas.add(schema);
       const hasObjects = fields.some(isJson);
@@ -60,6 +62,13 @@ function compileFields(document: Document, schema: Node, encoding: Node | undefi
 
 function isJson({ style, shape }: Style): boolean {
   return shape.kind === "object" && style === "form";
+}
+
+/** What is described of a body of that type; `undefined` where nothing is. */
+export function findMedia(content: Content, contentType: string | null): Media | undefined {
+  const type = parseMedia(contentType) ?? "";
+  const media = pickMedia(content, type);
+  return media?.kind === "range" ? { ...media, kind: kindOf(type) } : media;
 }
 
 /** What is wrong with a body of that type. */

@@ -84,13 +84,15 @@ export function fieldsOf(node: Node): Fields {
   return node.value;
 }
 
-/** Members as parts; none of an absent one. Extensions (`x-…`) are left out. */
+/** Members as parts; none of an absent one. */
 export function members(node: Node | undefined): readonly (readonly [string, Node])[] {
   if (node === undefined) return [];
-  return Object.keys(fieldsOf(node)).flatMap((key) => {
-    const part = key.startsWith("x-") ? undefined : child(node, key);
-    return part === undefined ? [] : [[key, part] as const];
-  });
+  return Object.entries(fieldsOf(node)).map(([key, value]) => [key, new Node(value, node, key)]);
+}
+
+/** The same without the specification's extensions (`x-…`), where it has them. */
+export function described(node: Node | undefined): readonly (readonly [string, Node])[] {
+  return members(node).filter(([key]) => !key.startsWith("x-"));
 }
 
 /** Elements as parts; none of an absent one. */

@@ -368,6 +368,23 @@ describeLibraryFilter(import.meta.dir, filter, (start) => {
     expect(await send("3.1.0", "null")).toEqual([]);
   });
 
+  test("a range has its schema hold for JSON and forms, and takes all else", async () => {
+    const schema = { type: "object", properties: { "x-size": { type: "integer" } }, required: ["x-size"] };
+    const document = {
+      openapi: "3.1.0",
+      paths: { "/": { post: { requestBody: { content: { "*/*": { schema } } }, responses: {} } } },
+    };
+    const any = await start({ config: { document } });
+    const send = async (type: string, body: string): Promise<number> =>
+      (await any.send({ method: "POST", headers: { "content-type": type }, body })).status;
+    expect([await send("application/json", '{"x-size":1}'), await send("application/json", "{}")]).toEqual([200, 400]);
+    expect([
+      await send(FORM_TYPE["content-type"], "x-size=1"),
+      await send(FORM_TYPE["content-type"], "x-size=a"),
+    ]).toEqual([200, 400]);
+    expect(await send("text/plain", "anything")).toBe(200);
+  });
+
   test("references lead anywhere in the document, and back", async () => {
     const node = {
       type: "object",

@@ -1,11 +1,10 @@
 // Whether a message is what is described of it, and what a request is answered that is not.
 import type { FilterHeaders, Verdict } from "../../sdk/index.ts";
 import { identify, replyContent, type Operation } from "./api.ts";
-import { checkContent, type Content } from "./body.ts";
+import { checkContent, findMedia, type Content } from "./body.ts";
 import { checkParameters } from "./check-parameters.ts";
 import type { Config } from "./config.ts";
 import { problemReply, type Finding } from "./findings.ts";
-import { parseMedia, pickMedia } from "./media.ts";
 
 /** How a message came out. */
 export type Outcome = "valid" | "invalid" | "unknown_path" | "unknown_method" | "media_type" | "unread";
@@ -79,7 +78,7 @@ function judgeOperation(
   if (length === "0") return whenAbsent();
   const type = headers.get("content-type");
   if (type === null) return (bytes) => (bytes.length === 0 ? whenAbsent() : wrongType(body.content, findings));
-  const media = pickMedia(body.content, parseMedia(type) ?? "");
+  const media = findMedia(body.content, type);
   if (media === undefined) return wrongType(body.content, findings);
   if (media.kind === "other") return settle(config, findings);
   if (isCoded(headers)) {
@@ -115,7 +114,7 @@ export function judgeReply(
     request.method === "HEAD" || status === 204 || status === 304 || headers.get("content-length") === "0";
   if (hasNone || content.size === 0) return VALID;
   const type = headers.get("content-type");
-  const media = pickMedia(content, parseMedia(type) ?? "");
+  const media = findMedia(content, type);
   if (media === undefined)
     return {
       ...wrongReply({ in: "header", name: "content-type", pointer: "", detail: "is not described" }),

@@ -17,7 +17,7 @@ function rank(text: string, sent: string): string | undefined {
   const parts = text.split(/\{[^}]*\}/u);
   if (parts.length === 1) return text === decoded ? "0" : undefined;
   const pattern = new RegExp(`^${parts.join("(.+?)")}$`, "u");
-  return pattern.test(sent) ? `1${9 - parts.join("").length}` : undefined;
+  return pattern.test(sent) ? `1${9 - parts.join("").length}${parts.join("{}")}` : undefined;
 }
 
 test("the tree agrees with trying every template", () => {
@@ -31,7 +31,7 @@ test("the tree agrees with trying every template", () => {
         const texts = one.split("/").slice(1);
         const ranks = texts.map((text, at) => rank(text, sent[at] ?? "-"));
         return texts.length === sent.length && ranks.every((each) => each !== undefined)
-          ? [{ one, key: ranks.join(" ") }]
+          ? [{ one, key: ranks.join("\n") }]
           : [];
       });
       const best = ranked.toSorted((a, b) => (a.key < b.key ? -1 : 1))[0];

@@ -84,17 +84,24 @@ function below<Value>(branch: Branch<Value>, segment: Segment): Branch<Value> {
     branch.literals.set(text, known);
     return known;
   }
-  const key = segment.texts.join("{}");
-  const known = branch.templates.find((one) => one.segment.texts.join("{}") === key);
+  const shape = shapeOf(segment);
+  const known = branch.templates.find((one) => shapeOf(one.segment) === shape);
   if (known !== undefined) return known.branch;
   const made = { segment, branch: emptyBranch<Value>() };
   branch.templates.push(made);
-  branch.templates.sort((a, b) => textLength(b.segment) - textLength(a.segment));
+  branch.templates.sort((a, b) => compare(a.segment, b.segment));
   return made.branch;
 }
 
-function textLength({ texts }: Segment): number {
-  return texts.join("").length;
+/** More text first; of those with as much, whichever order the document has them in, the same. */
+function compare(a: Segment, b: Segment): number {
+  const more = b.texts.join("").length - a.texts.join("").length;
+  return more === 0 ? (shapeOf(a) < shapeOf(b) ? -1 : 1) : more;
+}
+
+/** A segment without its parameters' names. */
+function shapeOf({ texts }: Segment): string {
+  return texts.join("{}");
 }
 
 function parseSegment(text: string, pointer: string): Segment {
