@@ -1,7 +1,7 @@
 // What is wanted, parsed and at hand: a change is looked at in the world as it would be, then written whole or not at all.
 import type { BundleRef, Digest } from "../../runtime/contract/bundle.ts";
 import type { Problem } from "../../runtime/contract/problem.ts";
-import { reviewResource, type CheckConfig } from "../compile/review.ts";
+import { reviewDeletion, reviewResource, type CheckConfig } from "../compile/review.ts";
 import { buildWorld, type World } from "../compile/world.ts";
 import { keyOf, parseResource, renderKey, type Resource, type ResourceKey } from "../resource/resource.ts";
 import type { Result } from "../store/result.ts";
@@ -109,7 +109,10 @@ function reviewAll(wanted: readonly Wanted[], world: World, checkConfig: CheckCo
   const problems: Problem[] = [];
   const warnings: Problem[] = [];
   for (const change of wanted) {
-    if (change.kind === "delete") continue;
+    if (change.kind === "delete") {
+      problems.push(...reviewDeletion(world, change.key));
+      continue;
+    }
     const review = reviewResource(world, change.resource, checkConfig);
     const place = ({ path, message }: Problem) => ({ path: joinPath(change.at, path), message });
     problems.push(...review.problems.map(place));

@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { FilterCandidate, FilterSource, FilterUse } from "../../runtime/contract/filter.ts";
 import { versionOf } from "../../runtime/contract/version.ts";
 import { BUILTINS } from "../resource/filter.ts";
-import { ROOT_NAMESPACE, type Filter } from "../resource/resource.ts";
+import { ROOT_NAMESPACE, type Filter, type Rule } from "../resource/resource.ts";
 import type { Clusters } from "./clusters.ts";
 import { fullHost } from "./hosts.ts";
 import { hasLabels, type Identity, type World } from "./world.ts";
@@ -22,8 +22,11 @@ export function buildFilters(
     .flatMap((filter) => buildUse(filter, world, clusters));
 }
 
-/** Whether a filter is for this proxy. */
-export function selects({ metadata, spec }: Filter, { service, namespace, labels }: Identity): boolean {
+/** Whether a filter, or a rule, is for this proxy. */
+export function selects(
+  { metadata, spec }: Pick<Filter | Rule, "metadata" | "spec">,
+  { service, namespace, labels }: Identity,
+): boolean {
   const { services, labels: wanted } = spec.selector;
   if (metadata.namespace !== namespace && metadata.namespace !== ROOT_NAMESPACE) return false;
   return (services.length === 0 || services.includes(service)) && hasLabels(labels, wanted);

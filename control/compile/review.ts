@@ -1,17 +1,24 @@
 // What can be said about resources only by looking at the others: problems that refuse a change, and warnings where Istio would take it.
 import type { BundleRef, Manifest } from "../../runtime/contract/bundle.ts";
+import { Adapter as AdapterUse } from "../../runtime/contract/adapter.ts";
 import { renderPath, type Problem } from "../../runtime/contract/problem.ts";
+import { checkRule } from "../../runtime/contract/rule.ts";
 import {
   keyOf,
   renderKey,
+  ROOT_NAMESPACE,
+  type Adapter,
   type DestinationRule,
   type Filter,
   type Resource,
+  type ResourceKey,
+  type Rule,
   type ServiceEntry,
   type VirtualService,
 } from "../resource/resource.ts";
 import type { ServicePort } from "../resource/service-entry.ts";
 import type { Destination } from "../resource/virtual-service.ts";
+import { buildAdapter, findAdapter, targetsOf } from "./adapters.ts";
 import { fullHost, hostCovers } from "./hosts.ts";
 import { outboundPorts } from "./ports.ts";
 import { ruleOf } from "./rules.ts";
@@ -40,6 +47,10 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
   switch (resource.kind) {
     case "Filter":
       return reviewFilter(world, resource, checkConfig);
+    case "Adapter":
+      return reviewAdapter(world, resource);
+    case "Rule":
+      return { problems: reviewRule(world, resource), warnings: [] };
     case "VirtualService":
       return reviewVirtualService(world, resource);
     case "Sidecar":
@@ -50,6 +61,48 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
       return { problems: [], warnings: reviewDestinationRule(world, resource) };
     }
   }
+}
+
+/** What speaks against deleting a resource; `world` is without it. */
+export function reviewDeletion(world: World, { kind, namespace, name }: ResourceKey): readonly Problem[] {
+  if (kind !== "Adapter") return [];
+  const users = world.adapterRules.filter(
+    (rule) =>
+      (rule.metadata.namespace === namespace || namespace === ROOT_NAMESPACE) &&
+      rule.spec.actions.some(({ adapter }) => adapter === name && findAdapter(world, rule, adapter) === undefined),
+  );
+  if (users.length === 0) return [];
+  const names = users.map((rule) => renderKey(keyOf(rule))).join(", ");
+  return [{ path: "", message: `the adapter is in use by ${names}; delete or change these first` }];
+}
+
+function reviewAdapter(world: World, adapter: Adapter): Review {
+  const problems: Problem[] = [];
+  const warnings: Problem[] = [];
+  for (const [path, { host, port, subset }] of targetsOf(adapter)) {
+    const review = reviewTarget(world, adapter.metadata.namespace, { host, subset, port }, "calls fail");
+    const place = ({ path: below, message }: Problem): Problem => ({ path: `${path}${below}`, message });
+    problems.push(...review.problems.map(place));
+    warnings.push(...review.warnings.map(place));
+  }
+  // Another backend may not be what rules take it for.
+  for (const rule of world.adapterRules) {
+    if (!rule.spec.actions.some((action) => findAdapter(world, rule, action.adapter) === adapter)) continue;
+    for (const { path, message } of reviewRule(world, rule))
+      problems.push({ path: "spec.backend", message: `${renderKey(keyOf(rule))} does not fit it: ${path} ${message}` });
+  }
+  return { problems, warnings };
+}
+
+function reviewRule(world: World, rule: Rule): readonly Problem[] {
+  const adapters = new Map<string, AdapterUse>();
+  for (const { adapter: name } of rule.spec.actions) {
+    const adapter = findAdapter(world, rule, name);
+    // Which cluster it calls makes no difference here.
+    if (adapter !== undefined)
+      adapters.set(name, { ...AdapterUse.parse(buildAdapter(adapter, { use: () => "any" })), name });
+  }
+  return checkRule({ name: rule.metadata.name, match: rule.spec.match, actions: rule.spec.actions }, adapters, "spec");
 }
 
 function reviewDestinationRule(world: World, { metadata, spec }: DestinationRule): readonly Problem[] {

@@ -2,9 +2,11 @@
 import type { BundleRef, Digest } from "../../runtime/contract/bundle.ts";
 import {
   ROOT_NAMESPACE,
+  type Adapter,
   type DestinationRule,
   type Filter,
   type Resource,
+  type Rule,
   type ServiceEntry,
   type Sidecar,
   type VirtualService,
@@ -25,6 +27,9 @@ export interface World {
   readonly virtualServices: readonly VirtualService[];
   readonly sidecars: readonly Sidecar[];
   readonly filters: readonly Filter[];
+  readonly adapters: readonly Adapter[];
+  /** Those that lead to adapters; `rules` are DestinationRules'. */
+  readonly adapterRules: readonly Rule[];
   readonly bundles: ReadonlyMap<Digest, BundleRef>;
   readonly rules: RuleIndex;
   /** Services by full host, as a proxy of the namespace sees them. */
@@ -40,6 +45,8 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
   const virtualServices: VirtualService[] = [];
   const sidecars: Sidecar[] = [];
   const filters: Filter[] = [];
+  const adapters: Adapter[] = [];
+  const adapterRules: Rule[] = [];
   for (const resource of resources) {
     switch (resource.kind) {
       case "ServiceEntry":
@@ -57,6 +64,12 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
       case "Filter":
         filters.push(resource);
         break;
+      case "Adapter":
+        adapters.push(resource);
+        break;
+      case "Rule":
+        adapterRules.push(resource);
+        break;
     }
   }
   const services = new Map<string, ReadonlyMap<string, Service>>();
@@ -65,6 +78,8 @@ export function buildWorld(resources: readonly Resource[], bundles: ReadonlyMap<
     virtualServices,
     sidecars,
     filters,
+    adapters,
+    adapterRules,
     bundles,
     rules: indexRules(destinationRules),
     services(namespace) {

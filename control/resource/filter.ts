@@ -29,9 +29,9 @@ export const BUILTINS = {
 // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the keys of the object above
 const NAMES = Object.keys(BUILTINS) as (keyof typeof BUILTINS)[];
 
-/** Where calls to one of a filter's upstreams go. */
-const Upstream = z.strictObject({
-  /** A short name is of the Filter's own namespace. */
+/** Where calls to a service go: to one of a filter's upstreams, or to what is behind an adapter. */
+export const Upstream = z.strictObject({
+  /** A short name is of the resource's own namespace. */
   host: Host.refine((host) => !host.startsWith("*"), {
     error: (issue) => `${JSON.stringify(issue.input)} is a wildcard, must be one service`,
   }),
@@ -81,6 +81,18 @@ export const Candidate = z.strictObject({
 });
 export type Candidate = z.infer<typeof Candidate>;
 
+/** The proxies that something is for. */
+export const Selector = z
+  .strictObject({
+    /** Services, as proxies name theirs by `--service`. None: every service of the namespace. */
+    services: z.array(z.string().min(1)).default([]),
+    /** Labels that the proxy must have. */
+    labels: Labels.default({}),
+    /** `inbound`: requests to the service. `outbound`: requests that it makes. Default `inbound`. */
+    direction: z.enum(["inbound", "outbound"]).default("inbound"),
+  })
+  .prefault({});
+
 /** `spec` of a `Filter`. */
 export const FilterSpec = z
   .strictObject({
@@ -96,16 +108,7 @@ export const FilterSpec = z
     stage: Stage.optional(),
     /** Inside a stage, higher runs first. Default: the built-in filter's own, else `0`. */
     priority: FilterUse.shape.priority.unwrap().optional(),
-    selector: z
-      .strictObject({
-        /** Services, as proxies name theirs by `--service`. None: every service of the namespace. */
-        services: z.array(z.string().min(1)).default([]),
-        /** Labels that the proxy must have. */
-        labels: Labels.default({}),
-        /** `inbound`: requests to the service. `outbound`: requests that it makes. Default `inbound`. */
-        direction: z.enum(["inbound", "outbound"]).default("inbound"),
-      })
-      .prefault({}),
+    selector: Selector,
     /** Checked against the filter's own schema. Default `{}`. */
     config: FilterUse.shape.config,
     /** A request whose filter failed: `closed` answers 503, `open` goes on without it. Default `closed`. */

@@ -1,9 +1,11 @@
 // What may be wanted: the kinds of resources, and how a document becomes one or every problem with it.
 import { z } from "zod";
 import { parseWith, type Parsed } from "../../runtime/contract/problem.ts";
+import { AdapterSpec } from "./adapter.ts";
 import { DestinationRuleSpec } from "./destination-rule.ts";
 import { Labels } from "./fields.ts";
 import { FilterSpec } from "./filter.ts";
+import { RuleSpec } from "./rule.ts";
 import { ServiceEntrySpec } from "./service-entry.ts";
 import { SidecarSpec } from "./sidecar.ts";
 import { VirtualServiceSpec } from "./virtual-service.ts";
@@ -62,6 +64,8 @@ export const RESOURCES = {
   VirtualService: resourceOf("VirtualService", ISTIO, VirtualServiceSpec),
   Sidecar: resourceOf("Sidecar", ISTIO, SidecarSpec),
   Filter: resourceOf("Filter", OURS, FilterSpec),
+  Adapter: resourceOf("Adapter", OURS, AdapterSpec),
+  Rule: resourceOf("Rule", OURS, RuleSpec),
 } as const;
 
 export type ServiceEntry = z.infer<typeof RESOURCES.ServiceEntry>;
@@ -69,8 +73,10 @@ export type DestinationRule = z.infer<typeof RESOURCES.DestinationRule>;
 export type VirtualService = z.infer<typeof RESOURCES.VirtualService>;
 export type Sidecar = z.infer<typeof RESOURCES.Sidecar>;
 export type Filter = z.infer<typeof RESOURCES.Filter>;
+export type Adapter = z.infer<typeof RESOURCES.Adapter>;
+export type Rule = z.infer<typeof RESOURCES.Rule>;
 /** A resource that was checked by itself. */
-export type Resource = ServiceEntry | DestinationRule | VirtualService | Sidecar | Filter;
+export type Resource = ServiceEntry | DestinationRule | VirtualService | Sidecar | Filter | Adapter | Rule;
 export type Kind = Resource["kind"];
 export const KINDS = [
   "ServiceEntry",
@@ -78,6 +84,8 @@ export const KINDS = [
   "VirtualService",
   "Sidecar",
   "Filter",
+  "Adapter",
+  "Rule",
 ] as const satisfies readonly Kind[];
 
 /** Names a resource. */

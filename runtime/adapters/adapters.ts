@@ -62,7 +62,5 @@ async function buildBackend({ name, backend }: Adapter, surroundings: BackendSur
       return { ok: true, value: buildRedisQuota({ name, config: backend, surroundings }) };
     case "opa":
       return { ok: true, value: buildOpa({ name, config: backend, surroundings }) };
-    case "filter":
-      return { ok: false, problems: [{ path: "backend.kind", message: `${backend.kind} is not here` }] };
   }
 }

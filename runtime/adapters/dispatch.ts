@@ -2,8 +2,8 @@
 // those that count. Checks come first, and only what all of them allow is charged.
 import type { Filter, Verdict } from "../chain/filter.ts";
 import { PROCEED } from "../chain/filter.ts";
-import { phaseOf, type Action, type Rule } from "../contract/rule.ts";
-import type { Adapter } from "../contract/adapter.ts";
+import type { Action, Rule } from "../contract/rule.ts";
+import { phaseOf, type Adapter } from "../contract/adapter.ts";
 import type { Exchange, Waiter } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Instance, Question } from "./adapter.ts";
@@ -61,7 +61,7 @@ function stepOf(
   surroundings: RuleSurroundings,
 ): readonly Step[] {
   const adapter = adapters.get(action.adapter);
-  const phase = adapter && phaseOf(action, adapter.config);
+  const phase = adapter && phaseOf(adapter.config.backend);
   if (adapter === undefined || phase === undefined || phase === "report") return [];
   return [
     {

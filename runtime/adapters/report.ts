@@ -1,5 +1,6 @@
 // Rules once an exchange has ended: the outermost layer, so that what no route or filter let through is told of too.
-import { phaseOf, type Rule } from "../contract/rule.ts";
+import { phaseOf } from "../contract/adapter.ts";
+import type { Rule } from "../contract/rule.ts";
 import type { Clock, Exchange, Layer, Outcome } from "../exchange/exchange.ts";
 import { continued } from "../exchange/later.ts";
 import type { Instance, Reporting } from "./adapter.ts";
@@ -24,7 +25,7 @@ export function compileReports(
     rule.actions.flatMap((action): readonly Telling[] => {
       const adapter = adapters.get(action.adapter);
       const reporting = adapter?.live.backend.report;
-      if (adapter === undefined || reporting === undefined || phaseOf(action, adapter.config) !== "report") return [];
+      if (adapter === undefined || reporting === undefined || phaseOf(adapter.config.backend) !== "report") return [];
       const matches = compileMatch(rule, surroundings);
       return [{ matches, instanceOf: compileInstance(action, rule, surroundings), reporting }];
     }),

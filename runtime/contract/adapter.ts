@@ -2,7 +2,7 @@
 // or keep what happened (Mixer's handlers).
 import { z } from "zod";
 import { durationMs } from "./duration.ts";
-import { FilterLimits, FilterSource, FilterUpstream } from "./filter.ts";
+import { FilterUpstream } from "./filter.ts";
 
 /** When an adapter is asked: before the request goes on, or once the exchange has ended. */
 export const AdapterPhase = z.enum(["check", "quota", "report"]);
@@ -65,7 +65,7 @@ const Refusal = {
   message: z.string().max(4096).default(""),
 };
 
-const Stdout = z.strictObject({
+export const Stdout = z.strictObject({
   kind: z.literal("stdout"),
   stream: z.enum(["stdout", "stderr"]).default("stdout"),
   /** A file to append to, in the place of a stream. */
@@ -80,7 +80,7 @@ const StatsdMetric = z.strictObject({
   name: z.string().min(1).max(200).optional(),
 });
 
-const Statsd = z.strictObject({
+export const Statsd = z.strictObject({
   kind: z.literal("statsd"),
   /** Mixer's default. */
   address: Address.default("127.0.0.1:8125"),
@@ -111,7 +111,7 @@ const OtlpMetric = z.strictObject({
     }),
 });
 
-const Otlp = z.strictObject({
+export const Otlp = z.strictObject({
   kind: z.literal("otlp"),
   /** A collector that takes OTLP over HTTP (port 4318). */
   upstream: FilterUpstream,
@@ -125,7 +125,7 @@ const Otlp = z.strictObject({
   batch: ReportBatch,
 });
 
-const Fluentd = z.strictObject({
+export const Fluentd = z.strictObject({
   kind: z.literal("fluentd"),
   /** Mixer's default. */
   address: Address.default("127.0.0.1:24224"),
@@ -140,9 +140,9 @@ const Fluentd = z.strictObject({
   batch: ReportBatch,
 });
 
-const Deny = z.strictObject({ kind: z.literal("deny"), ...Refusal });
+export const Deny = z.strictObject({ kind: z.literal("deny"), ...Refusal });
 
-const List = z.strictObject({
+export const List = z.strictObject({
   kind: z.literal("list"),
   /** `strings` compares exactly, `case_insensitive` without regard to case, `regex` is RE2's syntax and finds a part, `ip_addresses` are addresses and networks. */
   entryType: z.enum(["strings", "case_insensitive", "regex", "ip_addresses"]).default("strings"),
@@ -184,7 +184,7 @@ const Quota = z.strictObject({
 });
 export type Quota = z.infer<typeof Quota>;
 
-const RedisQuota = z.strictObject({
+export const RedisQuota = z.strictObject({
   kind: z.literal("redis_quota"),
   /** `redis://[user:password@]host:port[/database]`, or `rediss://` for TLS. */
   url: z
@@ -199,7 +199,7 @@ const RedisQuota = z.strictObject({
   timeoutMs: durationMs(100),
 });
 
-const Opa = z.strictObject({
+export const Opa = z.strictObject({
   kind: z.literal("opa"),
   /** An OPA server. */
   upstream: FilterUpstream,
@@ -209,15 +209,17 @@ const Opa = z.strictObject({
   ...Refusal,
 });
 
-const FilterAdapter = z.strictObject({
-  kind: z.literal("filter"),
-  /** A filter with a handler for `check`, `quota` or `report`. */
-  source: FilterSource,
-  config: z.record(z.string(), z.unknown()).default({}),
-  limits: FilterLimits,
-  upstreams: z.record(z.string(), FilterUpstream).default({}),
-  batch: ReportBatch,
-});
+/** What the schema of a list's times cannot say. */
+export function checkListTimes(
+  { refreshMs, staleForMs }: Pick<z.infer<typeof List>, "refreshMs" | "staleForMs">,
+  context: z.RefinementCtx,
+): void {
+  if (refreshMs < 100) context.addIssue({ code: "custom", path: ["refreshMs"], message: "must be at least 100ms" });
+  if (staleForMs < 2 * refreshMs) {
+    const message = "must be at least twice refreshMs, so that one failure to read it harms nobody";
+    context.addIssue({ code: "custom", path: ["staleForMs"], message });
+  }
+}
 
 /** What is behind an adapter. */
 export const AdapterBackend = z.discriminatedUnion("kind", [
@@ -226,16 +228,9 @@ export const AdapterBackend = z.discriminatedUnion("kind", [
   Otlp,
   Fluentd,
   Deny,
-  List.refine(({ refreshMs }) => refreshMs >= 100, { error: "must be at least 100ms", path: ["refreshMs"] }).refine(
-    ({ staleForMs, refreshMs }) => staleForMs >= 2 * refreshMs,
-    {
-      error: "must be at least twice refreshMs, so that one failure to read it harms nobody",
-      path: ["staleForMs"],
-    },
-  ),
+  List.superRefine(checkListTimes),
   RedisQuota,
   Opa,
-  FilterAdapter,
 ]);
 export type AdapterBackend = z.infer<typeof AdapterBackend>;
 /** The configuration of one kind. */
@@ -254,25 +249,20 @@ export const Adapter = z.strictObject({
 });
 export type Adapter = z.infer<typeof Adapter>;
 
-/** The phases that an adapter is for. */
-export function phasesOf({ backend }: Adapter): readonly AdapterPhase[] {
-  switch (backend.kind) {
+/** When an adapter of that backend is asked or told. */
+export function phaseOf({ kind }: AdapterBackend): AdapterPhase {
+  switch (kind) {
     case "stdout":
     case "statsd":
     case "otlp":
     case "fluentd":
-      return ["report"];
+      return "report";
     case "deny":
     case "list":
     case "opa":
-      return ["check"];
+      return "check";
     case "redis_quota":
-      return ["quota"];
-    case "filter":
-      // A built-in filter says what it is for when it is built.
-      return backend.source.kind === "builtin"
-        ? AdapterPhase.options
-        : AdapterPhase.options.filter((phase) => manifestPhases(backend.source).includes(phase));
+      return "quota";
   }
 }
 
@@ -284,8 +274,6 @@ export function upstreamsOf(backend: AdapterBackend): readonly (readonly [string
       return [["upstream", backend.upstream]];
     case "list":
       return backend.url === undefined ? [] : [["url.upstream", backend.url.upstream]];
-    case "filter":
-      return Object.entries(backend.upstreams).map(([name, upstream]) => [`upstreams.${name}`, upstream] as const);
     case "stdout":
     case "statsd":
     case "fluentd":
@@ -293,8 +281,4 @@ export function upstreamsOf(backend: AdapterBackend): readonly (readonly [string
     case "redis_quota":
       return [];
   }
-}
-
-function manifestPhases(source: BackendOf<"filter">["source"]): readonly string[] {
-  return source.kind === "bundle" ? source.bundle.manifest.phases : [];
 }

@@ -75,12 +75,6 @@ describe("what does not fit is told with its path", () => {
       { kind: "deny" },
       `${at}.actions[0].bestEffort: is for quotas`,
     ],
-    [
-      "another phase",
-      { actions: [{ adapter: "a", phase: "report" }] },
-      { kind: "deny" },
-      `${at}.actions[0].phase: "a" is for check: say which`,
-    ],
   ])("%s", (_, rule, backend, problem) => {
     expect(problemsOf(rule, backend)).toEqual([problem]);
   });

@@ -1,6 +1,6 @@
 // Which exchanges an adapter hears of, and what of them: Mixer's rules, with its instances written where they are used.
 import { z } from "zod";
-import { phasesOf, type Adapter, type AdapterPhase } from "./adapter.ts";
+import { phaseOf, type Adapter } from "./adapter.ts";
 import { attributesIn, parseExpression } from "./expression.ts";
 import type { Problem } from "./problem.ts";
 import { VOCABULARY, type ValueType } from "./vocabulary.ts";
@@ -18,8 +18,6 @@ export const ExpressionText = z
 export const Action = z.strictObject({
   /** Name of an adapter of the snapshot. */
   adapter: z.string().min(1),
-  /** Needed where the adapter, a filter, is for several. */
-  phase: z.enum(["check", "quota", "report"]).optional(),
   /** Name of the instance: the metric, the quota, the log. Default: the rule's. */
   name: z.string().min(1).max(200).optional(),
   /** What is looked up in a list, measured, or charged. Default `1` where it is a number. */
@@ -42,13 +40,6 @@ export const Rule = z.strictObject({
 });
 export type Rule = z.infer<typeof Rule>;
 
-/** The phase in which an action runs; `undefined` where the adapter leaves a choice that the action does not make. */
-export function phaseOf({ phase }: Action, adapter: Adapter): AdapterPhase | undefined {
-  const phases = phasesOf(adapter);
-  if (phase !== undefined) return phases.includes(phase) ? phase : undefined;
-  return phases.length === 1 ? phases[0] : undefined;
-}
-
 const NUMBERS: readonly ValueType[] = ["int", "double", "duration"];
 /** Of what types the value of each kind may be; a kind that is not here has none. */
 const VALUES: Readonly<Partial<Record<Adapter["backend"]["kind"], readonly ValueType[]>>> = {
@@ -58,7 +49,6 @@ const VALUES: Readonly<Partial<Record<Adapter["backend"]["kind"], readonly Value
   otlp: NUMBERS,
   stdout: [...NUMBERS, "string", "bool"],
   fluentd: [...NUMBERS, "string", "bool"],
-  filter: [...NUMBERS, "string", "bool", "ip"],
 };
 
 /** What a rule's schema cannot say: that its adapters are there, and that types and times fit. Paths begin with `path`. */
@@ -75,18 +65,8 @@ export function checkRule(rule: Rule, adapters: ReadonlyMap<string, Adapter>, pa
       problems.push({ path: `${own}.adapter`, message: `there is no adapter ${JSON.stringify(action.adapter)}` });
       return;
     }
-    const phase = phaseOf(action, adapter);
-    if (phase === undefined) {
-      const phases = phasesOf(adapter);
-      const message =
-        phases.length === 0
-          ? `${adapter.name} is a filter without a handler for check, quota or report`
-          : `${JSON.stringify(action.adapter)} is for ${phases.join(", ")}: say which`;
-      problems.push({ path: phases.length === 0 ? `${own}.adapter` : `${own}.phase`, message });
-      return;
-    }
     problems.push(...checkAction(action, adapter, own));
-    if (phase === "report") return;
+    if (phaseOf(adapter.backend) === "report") return;
     isBefore = true;
     for (const [field, text] of expressionsOf(action)) problems.push(...checkKnown(text, `${own}.${field}`));
   });
@@ -109,7 +89,7 @@ function checkAction(action: Action, { backend }: Adapter, path: string): readon
     const message = `must be the name of one of its quotas: ${Object.keys(backend.quotas).join(", ")}`;
     problems.push({ path: `${path}.name`, message });
   }
-  if (bestEffort && backend.kind !== "redis_quota" && backend.kind !== "filter")
+  if (bestEffort && backend.kind !== "redis_quota")
     problems.push({ path: `${path}.bestEffort`, message: "is for quotas" });
   return problems;
 }
