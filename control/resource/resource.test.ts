@@ -206,7 +206,7 @@ describe("a document", () => {
         {
           path: "[3].kind",
           message:
-            '"EnvoyFilter" is not a kind that is supported; these are: ServiceEntry, DestinationRule, VirtualService, Sidecar, Filter',
+            '"EnvoyFilter" is not a kind that is supported; these are: ServiceEntry, DestinationRule, VirtualService, Sidecar, Filter, Adapter, Rule',
         },
       ],
     });
