@@ -15,10 +15,20 @@ export type Message = Exchange | Reply;
 export function readWhole(message: Message, bytesMax: number): Promise<Result<Uint8Array, Failure>> {
   const { body } = message;
   if (message instanceof Exchange) sayContinue(message);
+  const reading = new BodyBeingRead(body);
+  message.body = reading;
   return new Promise((resolve) => {
     const collector = new Collector(body, bytesMax, (outcome) => {
-      if (outcome.ok) message.body = keptBody(outcome.value, collector.trailers, body.lengthBytes);
-      resolve(outcome.ok ? outcome : { ok: false, error: tooLargeFor(message, outcome.error) });
+      if (!outcome.ok) {
+        const error = tooLargeFor(message, outcome.error);
+        reading.lost(error);
+        resolve({ ok: false, error });
+        return;
+      }
+      const kept = keptBody(outcome.value, collector.trailers, body.lengthBytes);
+      if (message.body === reading) message.body = kept;
+      reading.read(kept);
+      resolve(outcome);
     });
     if ((body.lengthBytes ?? 0) > bytesMax) collector.overflow();
     else body.pipe(collector);
@@ -46,6 +56,55 @@ export function keptBody(bytes: Uint8Array, trailers: HeaderMap | undefined, len
       sink.end(trailers);
     },
   };
+}
+
+/**
+ * Stands in a body's place while it is read. The message may go on before that is done: a filter failed or decided
+ * without the body that it had asked for. Whoever gets the message then gets the body whole, once it is.
+ */
+class BodyBeingRead implements Body {
+  readonly #source: Body;
+  #sink: BodySink | undefined = undefined;
+  #outcome: Result<Body, Failure> | undefined = undefined;
+
+  constructor(source: Body) {
+    this.#source = source;
+  }
+
+  get lengthBytes(): number | undefined {
+    return this.#source.lengthBytes;
+  }
+
+  pipe(sink: BodySink): void {
+    this.#sink = sink;
+    this.#deliver();
+  }
+
+  /** What is read takes whatever comes, up to its bound. */
+  resume(): void {}
+
+  cancel(): void {
+    this.#sink = undefined;
+    this.#source.cancel();
+  }
+
+  read(kept: Body): void {
+    this.#outcome ??= { ok: true, value: kept };
+    this.#deliver();
+  }
+
+  lost(error: Failure): void {
+    this.#outcome ??= { ok: false, error };
+    this.#deliver();
+  }
+
+  #deliver(): void {
+    const sink = this.#sink;
+    if (sink === undefined || this.#outcome === undefined) return;
+    this.#sink = undefined;
+    if (this.#outcome.ok) this.#outcome.value.pipe(sink);
+    else sink.abort(this.#outcome.error);
+  }
 }
 
 /** Who waits for 100 is told it by whoever reads the body first (RFC 9110 §10.1.1). */

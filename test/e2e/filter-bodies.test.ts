@@ -1,5 +1,6 @@
 // Filters that look at bodies, in a real sidecar before a real Node server: framing stays right whatever they do.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { startControl } from "../harness/control.ts";
@@ -15,6 +16,8 @@ setDefaultTimeout(60_000);
 const owned = new AsyncDisposableStack();
 let folder: TempFolder;
 let proxy: RunningProxy;
+/** Its filter gives up while it reads, and is let pass by its policy. */
+let givingUp: RunningProxy;
 let address: string;
 
 beforeAll(async () => {
@@ -38,6 +41,33 @@ beforeAll(async () => {
   const use = { apiVersion: "vespid.dev/v1", kind: "Filter", metadata: { name: "bodies" }, spec };
   await control.rollOut(() => control.apply(JSON.stringify(use)));
   address = `http://127.0.0.1:${proxy.inboundPort}`;
+
+  const source = folder.file("giving-up/filter.ts");
+  await Bun.write(
+    source,
+    `import { defineFilter } from "vespid";
+export default defineFilter({ name: "giving-up", stage: "transform", body: { request: "buffer" },
+  async request(request, { sleep }) { void request.body.text(); await sleep(20); throw new Error("not today"); } });
+`,
+  );
+  const gives = await buildFilterFile(source);
+  if (!gives.ok) throw new Error(JSON.stringify(gives.problems));
+  givingUp = owned.use(
+    await startProxy({
+      service: "open",
+      applicationPort: Number(port),
+      control: control.url,
+      cwd: folder.path,
+      accessLog: "off",
+      flags: ["--state", folder.file("open-state")],
+    }),
+  );
+  const open = {
+    bundle: await control.push(gives.value.artifact),
+    failurePolicy: "open",
+    selector: { services: ["open"] },
+  };
+  await control.rollOut(() => control.apply(JSON.stringify({ ...use, metadata: { name: "giving-up" }, spec: open })));
 });
 afterAll(() => owned.disposeAsync());
 
@@ -141,6 +171,30 @@ test("a client that waits for 100 before it sends is told to go on", async () =>
   );
   expect(output).toContain("100 Continue");
   expect(output).toContain('{"n":6}');
+});
+
+test("a body that a filter gave up half read goes on whole where the filter is let pass, and the next request is the next", async () => {
+  const sent = ["POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nfirst ", "second", ""];
+  const chunked = [
+    "POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nthird\r\n",
+    "7\r\n fourth\r\n0\r\n\r\n",
+    "GET /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+  ];
+  const socket = connect({ host: "127.0.0.1", port: givingUp.inboundPort, noDelay: true });
+  let text = "";
+  socket.on("data", (chunk) => (text += chunk.toString("latin1")));
+  for (const piece of [...sent, ...chunked]) {
+    socket.write(piece);
+    // Longer than the filter reads.
+    await Bun.sleep(60);
+  }
+  await until("the last reply", () => (text.match(/HTTP\/1\.1 200/gu)?.length === 3 ? true : undefined));
+  const bodies = text.split(/HTTP\/1\.1 200[^]*?\r\n\r\n/u).slice(1);
+  expect(bodies).toEqual(["first second", expect.stringContaining("third fourth"), ""]);
+  const stats = await (await fetch(`${givingUp.admin}/stats/prometheus`)).text();
+  expect(stats).toMatch(
+    /vespid_filter_runs_total\{filter="default\/giving-up",phase="request",outcome="failed"\} [3-9]/u,
+  );
 });
 
 test("a client that leaves in the middle of an upload costs nothing that stays", async () => {
