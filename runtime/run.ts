@@ -87,6 +87,9 @@ async function loadSupervisor(handover: string | undefined): Promise<Start> {
   return (bootstrap, log) => superviseProxy(bootstrap, log, ambient, launch, before);
 }
 
+/** A process dies within so long, and nobody asks twice sooner. */
+const KERNEL_TELLS_MS = 250;
+
 /** A process that a supervisor started. */
 async function runWorker(given: string): Promise<void> {
   const { readAssignment, startWorker } = await import("./worker.ts");
@@ -94,12 +97,14 @@ async function runWorker(given: string): Promise<void> {
   const assignment = asked.isTrial ? { ...asked, bootstrap: await tryProgram() } : asked;
   const { logLevel, service } = assignment.bootstrap;
   const running = startWorker(assignment, openLog(logLevel, { service, worker: assignment.slot }), ambient);
-  let isEnding = false;
+  let endsSinceMs: number | undefined;
   const end = (): void => {
-    // The kernel may tell of the supervisor's end more than once; only a living one's second signal means now.
-    if (isEnding && process.ppid === assignment.supervisorPid) process.exit(1);
-    isEnding = true;
+    const nowMs = ambient.clock.monotonic();
+    endsSinceMs ??= nowMs;
     running.drain();
+    // A second signal means now, if a living supervisor passed it on. The kernel tells of one that dies by several, one for
+    // each of its threads that had the worker for a moment, and while the first of them come it still is the parent.
+    if (nowMs - endsSinceMs > KERNEL_TELLS_MS && process.ppid === assignment.supervisorPid) process.exit(1);
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
