@@ -89,7 +89,7 @@ export class PhasedFilter implements Filter {
     this.failurePolicy = use.failurePolicy;
     this.#runner = runner;
     const { phases, reads, body, cacheable } = declared;
-    this.#cache = cacheable ? new VerdictCache(clock) : undefined;
+    this.#cache = cacheable ? new VerdictCache(clock, sizeOf) : undefined;
     this.#head = runner.needsHead || cacheable ? compileHead(reads) : NO_HEAD;
     const request: Permissions = { phase: "request", writes, body: body.request };
     const response: Permissions = { phase: "response", writes, body: body.response };
@@ -237,6 +237,16 @@ function mayBeKept(decided: Decided): decided is Extract<Decided, { kind: "proce
     decided.changes.replacement === undefined &&
     decided.changes.transform === undefined
   );
+}
+
+/** What a decision holds. */
+function sizeOf(decided: Decided): number {
+  let size = 0;
+  if (decided.kind === "proceed") for (const text of decided.changes.edits) size += text.length;
+  if (decided.kind !== "reply") return size;
+  const { headers, body } = decided.parts;
+  for (const [name, value] of headers) size += name.length + value.length;
+  return size + body.length;
 }
 
 /** While a filter waits it is told when the client leaves; whoever waited before is told too. */

@@ -4,40 +4,57 @@ import type { Clock } from "../exchange/exchange.ts";
 
 /** Heads kept for one use of a filter. */
 const ENTRIES_MAX = 4096;
-/** A longer head is not kept: the whole is bounded by both. */
-const HEAD_MAX_LENGTH = 4096;
+/** … and what they and their verdicts hold together, in characters and bytes. */
+const SIZE_MAX = 8 * 1024 * 1024;
+/** One that holds more is not kept: it would drive out what helps more. */
+const ENTRY_SIZE_MAX = 64 * 1024;
 
 interface Entry<Value> {
   readonly value: Value;
+  readonly size: number;
   readonly endsAtMs: number;
 }
 
 /** Values by head. It belongs to one configured filter and goes with it, so that a new configuration starts with none. */
 export class VerdictCache<Value> {
   readonly #clock: Clock;
+  /** What a value holds, in characters and bytes. */
+  readonly #sizeOf: (value: Value) => number;
   /** The oldest first. */
   readonly #entries = new Map<string, Entry<Value>>();
+  #size = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, sizeOf: (value: Value) => number) {
     this.#clock = clock;
+    this.#sizeOf = sizeOf;
   }
 
   get(head: string): Value | undefined {
     const entry = this.#entries.get(head);
     if (entry === undefined) return undefined;
+    if (entry.endsAtMs <= this.#clock.monotonic()) {
+      this.#drop(head);
+      return undefined;
+    }
     this.#entries.delete(head);
-    if (entry.endsAtMs <= this.#clock.monotonic()) return undefined;
     this.#entries.set(head, entry);
     return entry.value;
   }
 
   set(head: string, value: Value, forMs: number): void {
-    if (head.length > HEAD_MAX_LENGTH || forMs <= 0) return;
-    this.#entries.delete(head);
-    if (this.#entries.size >= ENTRIES_MAX) {
-      const [oldest] = this.#entries.keys();
-      if (oldest !== undefined) this.#entries.delete(oldest);
+    this.#drop(head);
+    const size = head.length + this.#sizeOf(value);
+    if (size > ENTRY_SIZE_MAX || forMs <= 0) return;
+    this.#entries.set(head, { value, size, endsAtMs: this.#clock.monotonic() + forMs });
+    this.#size += size;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= ENTRIES_MAX && this.#size <= SIZE_MAX) break;
+      this.#drop(oldest);
     }
-    this.#entries.set(head, { value, endsAtMs: this.#clock.monotonic() + forMs });
+  }
+
+  #drop(head: string): void {
+    this.#size -= this.#entries.get(head)?.size ?? 0;
+    this.#entries.delete(head);
   }
 }
