@@ -9,13 +9,25 @@ export interface Told extends Charged {
 
 /** ` {"filters":{NAME:{"us":…,"fuel":…}},"metadata":{…}}` in Latin-1, a space before it; empty where there is neither. */
 export function renderTail({ filterCosts, metadata }: Told): string {
-  if (filterCosts === undefined && (metadata === undefined || metadata.size === 0)) return "";
-  const filters = filterCosts?.map(({ filter, fuel, tookMs }) => [filter, { us: Math.round(tookMs * 1000), fuel }]);
-  const told = {
-    ...(filters && { filters: Object.fromEntries(filters) }),
-    ...(metadata !== undefined && metadata.size > 0 && { metadata: Object.fromEntries(metadata) }),
-  };
-  return ` ${JSON.stringify(told).replaceAll(BEYOND_LATIN1, escape)}`;
+  const hasMetadata = metadata !== undefined && metadata.size > 0;
+  if (filterCosts === undefined && !hasMetadata) return "";
+  // By hand: an object made for each exchange, and rendered, costs the request path microseconds.
+  let tail = " {";
+  if (filterCosts !== undefined) {
+    tail += '"filters":{';
+    for (let index = 0; index < filterCosts.length; index++) {
+      const { filter = "", fuel = 0, tookMs = 0 } = filterCosts[index] ?? {};
+      tail += `${index === 0 ? "" : ","}${quote(filter)}:{"us":${Math.round(tookMs * 1000)},"fuel":${fuel}}`;
+    }
+    tail += hasMetadata ? "}," : "}";
+  }
+  if (hasMetadata) tail += `"metadata":${quote(Object.fromEntries(metadata))}`;
+  return `${tail}}`;
+}
+
+/** JSON in Latin-1. */
+function quote(value: unknown): string {
+  return JSON.stringify(value).replaceAll(BEYOND_LATIN1, escape);
 }
 
 const BEYOND_LATIN1 = /[\u0100-\u{10ffff}]/gu;
