@@ -6,8 +6,11 @@ const LOWEST = 10_000;
 /** Below this the system picks no port by itself, for a listener on port 0 or for a connection that goes out. */
 const ENDS = lowestEphemeralPort();
 
+/** Those that this process was given before: whoever got one may not listen on it yet. */
+const given = new Set<number>();
+
 /**
- * Ports that are free now, all different. For programs that cannot be told to take port 0.
+ * Ports that are free now, all different and none given before. For programs that cannot be told to take port 0.
  *
  * They lie below those that the system gives out: one of its own would be free now, and could be the near end of
  * somebody's connection by the time the program listens.
@@ -29,8 +32,11 @@ export function freePort(): number {
 function listen() {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = LOWEST + Math.floor(Math.random() * (ENDS - LOWEST));
+    if (given.has(port)) continue;
     try {
-      return Bun.listen({ hostname: "127.0.0.1", port, exclusive: true, socket: { data: () => undefined } });
+      const listener = Bun.listen({ hostname: "127.0.0.1", port, exclusive: true, socket: { data: () => undefined } });
+      given.add(port);
+      return listener;
     } catch {
       // In use: the next draw is another.
     }
