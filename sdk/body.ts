@@ -1,6 +1,6 @@
 // A message's body as a handler has it: read whole, replaced, or looked at piece by piece on its way.
 import { bytesOf, textOf, type Content } from "./content.ts";
-import { checkOutcome, NOTHING, type CallPort } from "./port.ts";
+import { checkOutcome, NOTHING, type CallPort, type OperationOutcome } from "./port.ts";
 import { BODY_TOO_LARGE } from "./wit/world.ts";
 
 /** Which bodies a filter looks at. Default: none, and nothing of them crosses. */
@@ -47,6 +47,10 @@ export class BodyTooLargeError extends Error {
   override readonly name = BODY_TOO_LARGE;
 }
 
+function payloadOf(done: OperationOutcome): Uint8Array {
+  return checkOutcome(done).payload;
+}
+
 /** Both modes; the types of `FilterRequest` and `FilterResponse` show what was declared. */
 export class MessageBody implements StreamedBody {
   readonly #port: CallPort;
@@ -61,7 +65,13 @@ export class MessageBody implements StreamedBody {
 
   bytes(): Promise<Uint8Array> {
     if (this.replacement !== undefined) return Promise.resolve(this.replacement);
-    this.#read ??= this.#port.operate("body", "", NOTHING).then((read) => checkOutcome(read).payload);
+    this.#read ??= this.#port.operate({
+      kind: "body",
+      request: "",
+      payload: NOTHING,
+      read: payloadOf,
+      signal: undefined,
+    });
     return this.#read;
   }
 

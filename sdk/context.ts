@@ -1,7 +1,7 @@
 // What a handler has besides the message: the same class in the sandbox and natively, over that call's port.
 import { fetchUpstream, type FetchInit, type UpstreamResponse } from "./fetch.ts";
 import type { Meters } from "./metric.ts";
-import { checkOutcome, NOTHING, type CallPort, type OperationKind, type OperationOutcome } from "./port.ts";
+import { checkOutcome, NOTHING, type CallPort, type OperationStart } from "./port.ts";
 import type { Shared } from "./shared.ts";
 import type { LogLevel } from "./wit/world.ts";
 
@@ -33,13 +33,7 @@ export interface FilterContext<Config = unknown, State = unknown, Metrics = unkn
 
 /** Who does for calls what they ask; calls are whatever it tells them apart by. */
 export interface CallHost<Call> {
-  operate(
-    call: Call,
-    kind: OperationKind,
-    request: string,
-    payload: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<OperationOutcome>;
+  operate<Value>(call: Call, operation: OperationStart<Value>): Promise<Value>;
   signalOf(call: Call): AbortSignal;
 }
 
@@ -64,8 +58,8 @@ export class CallContext<Call> implements CallPort {
     this.call = call;
   }
 
-  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome> {
-    return this.base.host.operate(this.call, kind, request, payload, signal);
+  operate<Value>(operation: OperationStart<Value>): Promise<Value> {
+    return this.base.host.operate(this.call, operation);
   }
 
   get signal(): AbortSignal {
@@ -99,7 +93,8 @@ export class CallContext<Call> implements CallPort {
 
   get sleep(): (milliseconds: number) => Promise<void> {
     return async (milliseconds) => {
-      checkOutcome(await this.operate("sleep", String(Math.max(0, Math.round(milliseconds))), NOTHING));
+      const request = String(Math.max(0, Math.round(milliseconds)));
+      await this.operate({ kind: "sleep", request, payload: NOTHING, read: checkOutcome, signal: undefined });
     };
   }
 }

@@ -10,13 +10,24 @@ export interface OperationOutcome {
 /** Kinds of operations that every proxy offers. */
 export type OperationKind = "fetch" | "sleep" | "body";
 
+/** An operation that is to start: by the WIT's grammar, and what its outcome is read by. */
+export interface OperationStart<Value> {
+  readonly kind: OperationKind;
+  readonly request: string;
+  readonly payload: Uint8Array;
+  /** Run when it has ended, not as a job of its own: a promise less is a quarter of what a guest pays for an operation. */
+  readonly read: (done: OperationOutcome) => Value;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** One call's way to its host. */
 export interface CallPort {
   /**
-   * Starts an operation; the promise settles when it has ended. `signal` gives it up early, and the call's own end gives
-   * up what still runs. Throws where the host offers no more operations to this call.
+   * Starts an operation; the promise becomes what `read` makes of its outcome, or rejects with what `read` throws. `signal`
+   * gives it up early, and the call's own end gives up what still runs. Throws where the host offers no more operations to
+   * this call.
    */
-  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome>;
+  operate<Value>(operation: OperationStart<Value>): Promise<Value>;
   /** Aborted when nobody waits for the call any more: the client left, or time is up. */
   readonly signal: AbortSignal;
 }

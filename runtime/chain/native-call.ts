@@ -1,6 +1,6 @@
 // A native handler's call, with its way to the host: the operations that a sandboxed one has, with the same bounds.
 import type { CallHost } from "../../sdk/context.ts";
-import { OperationError, type OperationKind, type OperationOutcome } from "../../sdk/port.ts";
+import { OperationError, type OperationStart } from "../../sdk/port.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Operation, Operations } from "./operations.ts";
@@ -28,7 +28,7 @@ export class NativeCall {
     return this.#controller.signal;
   }
 
-  operate(kind: OperationKind, request: string, payload: Uint8Array, signal?: AbortSignal): Promise<OperationOutcome> {
+  operate<Value>({ kind, request, payload, read, signal }: OperationStart<Value>): Promise<Value> {
     if (signal?.aborted === true) return Promise.reject(gaveUp(signal));
     const { operationsMax } = this.#limits;
     if (this.#started++ >= operationsMax)
@@ -39,7 +39,7 @@ export class NativeCall {
     });
     if (!started.ok) return Promise.reject(new OperationError("OperationError", started.error));
     const operation = started.value;
-    const { promise, resolve, reject } = Promise.withResolvers<OperationOutcome>();
+    const { promise, resolve, reject } = Promise.withResolvers<Value>();
     (this.#running ??= new Map()).set(operation, reject);
     const onAbort = (): void => {
       operation.stop();
@@ -49,7 +49,11 @@ export class NativeCall {
     void operation.done.then((outcome) => {
       signal?.removeEventListener("abort", onAbort);
       this.#running?.delete(operation);
-      return resolve(outcome);
+      try {
+        return resolve(read(outcome));
+      } catch (error) {
+        return reject(error);
+      }
     });
     return promise;
   }
@@ -77,6 +81,6 @@ function gaveUp(signal: AbortSignal | undefined): Error {
 
 /** Calls do for themselves what they ask. */
 export const ITSELF: CallHost<NativeCall> = {
-  operate: (call, kind, request, payload, signal) => call.operate(kind, request, payload, signal),
+  operate: (call, operation) => call.operate(operation),
   signalOf: (call) => call.signal,
 };

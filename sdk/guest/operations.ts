@@ -1,12 +1,13 @@
 // Operations of the guest: each is a promise that `resume` settles. The host knows them, and the calls, by number.
 import host from "vespid:filter/host@2.0.0";
 import type { CallHost } from "../context.ts";
-import { OperationError, type OperationOutcome } from "../port.ts";
+import { OperationError, type OperationOutcome, type OperationStart } from "../port.ts";
 import { GuestPromise, openPromise, settlePromise } from "./promise.ts";
 
 interface Waiting {
   readonly call: number;
-  readonly promise: GuestPromise<OperationOutcome>;
+  readonly promise: GuestPromise<unknown>;
+  readonly read: (done: OperationOutcome) => unknown;
 }
 
 const waiting = new Map<number, Waiting>();
@@ -17,11 +18,11 @@ let hasControllers = false;
 
 /** The proxy, as calls see it. */
 export const proxy: CallHost<number> = {
-  operate: (call, kind, request, payload, signal) => {
+  operate: <Value>(call: number, { kind, request, payload, read, signal }: OperationStart<Value>): Promise<Value> => {
     if (signal?.aborted === true) return GuestPromise.reject(gaveUp(signal));
-    const promise = openPromise<OperationOutcome>();
+    const promise = openPromise<Value>();
     const operation = host.start(call, kind, request, payload);
-    waiting.set(operation, { call, promise });
+    waiting.set(operation, { call, promise, read });
     signal?.addEventListener("abort", () => {
       if (!waiting.delete(operation)) return;
       host.stop(operation);
@@ -44,7 +45,16 @@ export const proxy: CallHost<number> = {
 export function settleOperation(operation: number, done: OperationOutcome): void {
   const one = waiting.get(operation);
   waiting.delete(operation);
-  if (one !== undefined) settlePromise(one.promise, true, done);
+  if (one === undefined) return;
+  const { promise, read } = one;
+  let value: unknown;
+  try {
+    value = read(done);
+  } catch (error) {
+    settlePromise(promise, false, error);
+    return;
+  }
+  settlePromise(promise, true, value);
 }
 
 /** Nobody waits for a call any more: its operations have ended, and what waits for them learns it. */
