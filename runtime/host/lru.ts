@@ -1,32 +1,43 @@
 // A bounded memory of what was expensive to make: what was not asked for the longest goes first.
 
-/** Values by key; at most `sizeMax`. */
+/** Values by key; at most `sizeMax`, which weigh `weightMax` together. */
 export class Lru<Value> {
   readonly #sizeMax: number;
-  readonly #values = new Map<string, Value>();
+  readonly #weightMax: number;
+  readonly #kept = new Map<string, { readonly value: Value; readonly weight: number }>();
+  #weight = 0;
 
-  constructor(sizeMax: number) {
+  constructor(sizeMax: number, weightMax: number = Number.POSITIVE_INFINITY) {
     this.#sizeMax = sizeMax;
+    this.#weightMax = weightMax;
   }
 
   get(key: string): Value | undefined {
-    const value = this.#values.get(key);
-    if (value === undefined) return undefined;
+    const kept = this.#kept.get(key);
+    if (kept === undefined) return undefined;
     // A map keeps its keys in the order in which they came.
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    return value;
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    return kept.value;
   }
 
-  set(key: string, value: Value): void {
-    this.#values.delete(key);
-    this.#values.set(key, value);
-    if (this.#values.size <= this.#sizeMax) return;
-    const oldest = this.#values.keys().next();
-    if (oldest.done !== true) this.#values.delete(oldest.value);
+  /** Keeps a value in the place of others; one that weighs more than all may is not kept. */
+  set(key: string, value: Value, weight = 0): void {
+    this.#delete(key);
+    this.#kept.set(key, { value, weight });
+    this.#weight += weight;
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= this.#sizeMax && this.#weight <= this.#weightMax) break;
+      this.#delete(oldest);
+    }
   }
 
   get size(): number {
-    return this.#values.size;
+    return this.#kept.size;
+  }
+
+  #delete(key: string): void {
+    this.#weight -= this.#kept.get(key)?.weight ?? 0;
+    this.#kept.delete(key);
   }
 }

@@ -85,6 +85,25 @@ describe("what takes others for ever takes no time here", () => {
   });
 });
 
+test("all matches are found in a bounded time, whatever a pattern reads for each", () => {
+  const text = "a".repeat(100_000);
+  const startedMs = performance.now();
+  for (const asked of [ask("all", "a*b|a", " 0", text), ask("replace", "a*b|a", " 1 all", `x${text}`)]) {
+    expect(errorOf(asked)).toContain("text takes too long to search for this pattern");
+    expect(asked.fuel).toBeGreaterThan(10_000_000);
+  }
+  expect(performance.now() - startedMs).toBeLessThan(2000);
+  expect(valueOf(ask("all", "a*b|a", " 0", "aab"))).toBe("[0,3]");
+  expect(valueOf(ask("replace", "(?:a|b)", ` 0 all`, "ab".repeat(5000)))).toBe("");
+});
+
+test("a new pattern is paid for, a known one is not", () => {
+  const source = `(?:\\p{L}|x){20}y`;
+  const first = ask("test", source, "", "a").fuel;
+  expect(first).toBeGreaterThan(40_000);
+  expect(ask("test", source, "", "a").fuel).toBeLessThan(first / 10);
+});
+
 describe("what is too much, or no pattern, is an error", () => {
   test.each([
     ["(a", "error parsing regexp: missing closing )"],
@@ -94,12 +113,14 @@ describe("what is too much, or no pattern, is an error", () => {
     ["(?:abc){500}(?:abc){500}".repeat(10), "pattern repeats too much too often"],
     ["(?:abcdefgh){900}", "pattern compiles to"],
     ["(((a{9}){9}){9}){99}", "invalid repeat count"],
+    ["\\p{L}".repeat(101), "pattern names 101 classes, limit is 100"],
   ])("%s", (source, message) => {
     expect(errorOf(ask("test", source, "", "text"))).toContain(message);
   });
 
   test("flags that are none", () => {
     expect(errorOf(ask("test", "a", "", "a", "g"))).toBe('regex-test: flags are "g", must be of i, m and s');
+    expect(errorOf(ask("test", "a", "", "a", "i".repeat(1_000_000))).length).toBeLessThan(200);
   });
 
   test("a text that is too long for the pattern", () => {

@@ -1,8 +1,8 @@
 // Regular expressions for filters.
 import type { RE2JS } from "re2js";
-import type { Result } from "../exchange/failure.ts";
 import { answered, quote, readCount, readRequest, refused, type HostAnswer } from "./answer.ts";
-import { compilePattern } from "./linear-pattern.ts";
+import { compilePriced } from "./linear-pattern.ts";
+import { SearchedText, SearchFault } from "./searched-text.ts";
 
 const TEXT_MAX_LENGTH = 1024 * 1024;
 /** States of a pattern times characters of a text; some 40 ms at the worst. */
@@ -12,7 +12,6 @@ const CALL_NS = 3000;
 /** A character costs what the pattern makes of it: this, and some for each of its states. */
 const NS_PER_CHARACTER = 10;
 const NS_PER_STATE = 4;
-const NS_PER_PLACE = 100;
 
 /** What a request names, checked. */
 interface Search {
@@ -20,15 +19,17 @@ interface Search {
   /** What follows the pattern: the text, and what else the function takes. */
   readonly rest: string;
   readonly words: readonly string[];
-  readonly costNs: number;
+  /** Of compiling the pattern, where it was new. */
+  readonly compileNs: number;
 }
 
 /** `regex-test`: request = flags or `-` SP length-of-pattern LF pattern text. Answers `1` or `0`. */
 export function testPattern(request: string): HostAnswer<string> {
   const search = readSearch(request);
-  if (!search.ok) return refused(search.error);
-  const { pattern, rest, costNs } = search.value;
-  return answered(pattern.test(rest) ? "1" : "0", costNs);
+  if (!search.ok) return search;
+  const { pattern, rest, compileNs } = search.value;
+  const searchNs = rest.length * (NS_PER_CHARACTER + pattern.programSize() * NS_PER_STATE);
+  return answered(pattern.test(rest) ? "1" : "0", compileNs + CALL_NS + searchNs);
 }
 
 /**
@@ -37,14 +38,17 @@ export function testPattern(request: string): HostAnswer<string> {
  */
 export function execPattern(request: string): HostAnswer<string> {
   const search = readSearch(request);
-  if (!search.ok) return refused(search.error);
-  const { pattern, rest, words, costNs } = search.value;
+  if (!search.ok) return search;
+  const { pattern, rest, words, compileNs } = search.value;
   const start = readCount(words[2], 0, rest.length);
-  if (start === undefined) return refused(`text begins at ${quote(words[2])}, has ${rest.length} characters`);
-  const matcher = pattern.matcher(rest);
-  if (!matcher.find(start)) return answered("", costNs);
-  const groups = Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group));
-  return answered(JSON.stringify([matcher.start(), groups, pattern.namedGroups()]), costNs);
+  if (start === undefined)
+    return refused(`text begins at ${quote(words[2])}, has ${rest.length} characters`, compileNs);
+  return searched(search.value, rest, true, (text) => {
+    const matcher = text.matcher(pattern);
+    if (!text.find(matcher, start)) return "";
+    const groups = Array.from({ length: matcher.groupCount() + 1 }, (_, group) => matcher.group(group));
+    return JSON.stringify([matcher.start(), groups, pattern.namedGroups()]);
+  });
 }
 
 /**
@@ -53,18 +57,21 @@ export function execPattern(request: string): HostAnswer<string> {
  */
 export function findPattern(request: string): HostAnswer<string> {
   const search = readSearch(request);
-  if (!search.ok) return refused(search.error);
-  const { pattern, rest, words, costNs } = search.value;
+  if (!search.ok) return search;
+  const { pattern, rest, words, compileNs } = search.value;
   const start = readCount(words[2], 0, rest.length);
-  if (start === undefined) return refused(`text begins at ${quote(words[2])}, has ${rest.length} characters`);
-  const matcher = pattern.matcher(rest);
-  const places: number[] = [];
-  let isFound = matcher.find(start);
-  while (isFound) {
-    if (matcher.end() > matcher.start()) places.push(matcher.start(), matcher.end());
-    isFound = matcher.find();
-  }
-  return answered(JSON.stringify(places), costNs + places.length * NS_PER_PLACE);
+  if (start === undefined)
+    return refused(`text begins at ${quote(words[2])}, has ${rest.length} characters`, compileNs);
+  return searched(search.value, rest, false, (text) => {
+    const matcher = text.matcher(pattern);
+    const places: number[] = [];
+    let isFound = text.find(matcher, start);
+    while (isFound) {
+      if (matcher.end() > matcher.start()) places.push(matcher.start(), matcher.end());
+      isFound = text.find(matcher);
+    }
+    return JSON.stringify(places);
+  });
 }
 
 /**
@@ -73,48 +80,71 @@ export function findPattern(request: string): HostAnswer<string> {
  */
 export function replacePattern(request: string): HostAnswer<string> {
   const search = readSearch(request);
-  if (!search.ok) return refused(search.error);
-  const { pattern, rest, words, costNs } = search.value;
+  if (!search.ok) return search;
+  const { pattern, rest, words, compileNs } = search.value;
   const length = readCount(words[2], 0, rest.length);
-  if (length === undefined) return refused(`length of the replacement is ${quote(words[2])}`);
+  if (length === undefined) return refused(`length of the replacement is ${quote(words[2])}`, compileNs);
   const isAll = words[3] === "all";
   const pieces = parseReplacement(rest.slice(0, length), pattern);
-  const text = rest.slice(length);
-  const matcher = pattern.matcher(text);
-  let replaced = "";
-  let from = 0;
-  while (matcher.find()) {
-    replaced += text.slice(from, matcher.start());
-    for (const piece of pieces) {
-      replaced += typeof piece === "string" ? piece : (matcher.group(piece) ?? "");
-      // Groups may be long, and be named often.
-      if (replaced.length > REPLACED_MAX_LENGTH)
-        return refused(`the text becomes more than ${REPLACED_MAX_LENGTH} characters`, costNs + replaced.length);
+  const hasGroups = pieces.some((piece) => typeof piece === "number" && piece > 0);
+  return searched(search.value, rest.slice(length), hasGroups, (text) => {
+    const matcher = text.matcher(pattern);
+    let replaced = "";
+    let from = 0;
+    while (text.find(matcher)) {
+      replaced += text.slice(from, matcher.start());
+      for (const piece of pieces) {
+        replaced += typeof piece === "string" ? piece : (matcher.group(piece) ?? "");
+        // Groups may be long, and be named often.
+        if (replaced.length > REPLACED_MAX_LENGTH)
+          throw new SearchFault(`the text becomes more than ${REPLACED_MAX_LENGTH} characters`);
+      }
+      from = matcher.end();
+      if (!isAll) break;
     }
-    from = matcher.end();
-    if (!isAll) break;
-  }
-  replaced += text.slice(from);
-  return answered(replaced, costNs + replaced.length);
+    return replaced + text.slice(from);
+  });
 }
 
-function readSearch(request: string): Result<Search, string> {
+/** What `run` answers, and the price of what it read. */
+function searched(
+  { pattern, compileNs }: Search,
+  rest: string,
+  hasGroups: boolean,
+  run: (text: SearchedText) => string,
+): HostAnswer<string> {
+  const text = new SearchedText(rest, pattern, hasGroups);
+  try {
+    const answer = run(text);
+    return answered(answer, compileNs + CALL_NS + text.costNs + answer.length);
+  } catch (error) {
+    if (error instanceof SearchFault) return refused(error.message, compileNs + CALL_NS + text.costNs);
+    throw error;
+  }
+}
+
+type FoundSearch = { readonly ok: true; readonly value: Search } | ({ readonly ok: false } & HostAnswer<never>);
+
+function readSearch(request: string): FoundSearch {
   const { words, text = "" } = readRequest(request);
   const length = readCount(words[1], 0, text.length);
-  if (length === undefined) return { ok: false, error: `length of the pattern is ${quote(words[1])}` };
-  const flags = words[0] ?? "";
-  const pattern = compilePattern(text.slice(0, length), flags === "-" ? "" : flags);
-  if (!pattern.ok) return pattern;
+  if (length === undefined) return unsearched(`length of the pattern is ${quote(words[1])}`);
+  const flags = words[0] === "-" ? "" : (words[0] ?? "");
+  const { pattern, costNs: compileNs } = compilePriced(text.slice(0, length), flags);
+  if (!pattern.ok) return unsearched(pattern.error, compileNs);
   const rest = text.slice(length);
   const states = pattern.value.programSize();
   if (rest.length > TEXT_MAX_LENGTH)
-    return { ok: false, error: `text is ${rest.length} long, limit is ${TEXT_MAX_LENGTH}` };
+    return unsearched(`text is ${rest.length} long, limit is ${TEXT_MAX_LENGTH}`, compileNs);
   if (rest.length * states > WORK_MAX) {
     const error = `text is ${rest.length} long, limit for this pattern is ${Math.floor(WORK_MAX / states)}`;
-    return { ok: false, error };
+    return unsearched(error, compileNs);
   }
-  const costNs = CALL_NS + rest.length * (NS_PER_CHARACTER + states * NS_PER_STATE);
-  return { ok: true, value: { pattern: pattern.value, rest, words, costNs } };
+  return { ok: true, value: { pattern: pattern.value, rest, words, compileNs } };
+}
+
+function unsearched(error: string, costNs = 0): FoundSearch {
+  return { ok: false, ...refused(error, costNs) };
 }
 
 /** Texts, and numbers of groups. What names no group is text, as in JavaScript. */
