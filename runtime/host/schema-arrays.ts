@@ -30,6 +30,7 @@ function compileItems(part: Part, compile: CompilePart): readonly ListCheck[] {
     (list, run, path) => {
       let fits = true;
       const count = rest === undefined ? Math.min(prefix.length, list.length) : list.length;
+      run.spend(count);
       for (let index = 0; index < count; index++) {
         const check = prefix[index] ?? rest;
         if (check === undefined || check(list[index], run, below(path, index))) continue;
@@ -49,6 +50,7 @@ function compileContains(part: Part, compile: CompilePart): readonly ListCheck[]
   return [
     (list, run, path) => {
       let count = 0;
+      run.spend(list.length >>> 3);
       for (const item of list) if (run.try(check, item, path)) count++;
       return (count >= min && count <= max) || run.fail(path, `holds ${count} items that fit "contains"`);
     },

@@ -3,7 +3,7 @@
 // is to be had stops at a bound.
 import { compileArray } from "./schema-arrays.ts";
 import { compileObject } from "./schema-objects.ts";
-import { canonical, isObject, parseJson, SchemaFault, typeOf, type Check } from "./schema-node.ts";
+import { canonical, isObject, parseJson, SchemaFault, typeOf, type Check, type SpendNs } from "./schema-node.ts";
 import { References } from "./schema-references.ts";
 import { compileNumber, compileString } from "./schema-scalars.ts";
 import type { Result } from "../exchange/failure.ts";
@@ -14,36 +14,43 @@ export type CompilePart = (part: unknown) => Check;
 /** What a schema would need that is not here. */
 const UNSUPPORTED = ["$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems"] as const;
 const TYPES = new Set(["null", "boolean", "object", "array", "number", "string", "integer"]);
-const NO_COST = { spend: () => undefined };
+/** Of a schema, or of a part of it. */
+const COMPILE_MAX_NS = 250_000_000;
+/** Of each schema in it. */
+const PART_NS = 8000;
+/** Of each value that is allowed, and of 64 characters of it. */
+const VALUE_NS = 1500;
+
+/** What was compiled, or what is wrong with it, and what it took. */
+export interface Priced<Value> {
+  readonly made: Result<Value, string>;
+  /** About, in nanoseconds; `0` for what was there. */
+  readonly costNs: number;
+}
 
 /** A schema, and those in it that somebody asks for. */
 export interface CompiledSchema {
   readonly check: Check;
   /** Of the part that a pointer (RFC 6901) leads to, compiled when it is asked for first. */
-  part(pointer: string): Result<Check, string>;
-  /** Schemas that were compiled when it was added, … */
-  readonly addedCount: number;
-  /** … and by now. */
-  readonly compiledCount: number;
+  part(pointer: string): Priced<Check>;
 }
 
 /** Compiles a schema's text, or says what is wrong with it. */
-export function compileSchema(text: string): Result<CompiledSchema, string> {
+export function compileSchema(text: string): Priced<CompiledSchema> {
   const schema = parseJson(text);
-  if (!schema.ok) return { ok: false, error: `schema ${schema.error}` };
-  return attempt(() => {
-    const references = new References(schema.value);
-    const compiler = new Compiler(references);
-    const check = compiler.compile(schema.value);
-    return {
-      check,
-      addedCount: compiler.count,
-      part: (pointer) => attempt(() => compiler.compile(references.follow(pointer))),
-      get compiledCount() {
-        return compiler.count;
-      },
-    };
-  });
+  if (!schema.ok) return { made: { ok: false, error: `schema ${schema.error}` }, costNs: 0 };
+  const found = attempt(() => new References(schema.value));
+  if (!found.ok) return { made: found, costNs: 0 };
+  const references = found.value;
+  const compiler = new Compiler(references);
+  const price = (find: () => unknown): Priced<Check> => {
+    compiler.costNs = 0;
+    return { made: attempt(() => compiler.compile(find())), costNs: compiler.costNs };
+  };
+  const { made, costNs } = price(() => schema.value);
+  if (!made.ok) return { made, costNs };
+  const part = (pointer: string) => price(() => references.follow(pointer));
+  return { made: { ok: true, value: { check: made.value, part } }, costNs };
 }
 
 function attempt<Value>(compile: () => Value): Result<Value, string> {
@@ -58,15 +65,11 @@ function attempt<Value>(compile: () => Value): Result<Value, string> {
 class Compiler {
   readonly #references: References;
   readonly #compiled = new Map<object, Check>();
-  #count = 0;
+  /** Of what is compiled; whoever asks for it begins at none. */
+  costNs = 0;
 
   constructor(references: References) {
     this.#references = references;
-  }
-
-  /** Schemas that were compiled, however often. */
-  get count(): number {
-    return this.#count;
   }
 
   compile(part: unknown): Check {
@@ -75,7 +78,7 @@ class Compiler {
     if (!isObject(part)) throw new SchemaFault(`${JSON.stringify(part)?.slice(0, 64)} is not a schema`);
     const known = this.#compiled.get(part);
     if (known !== undefined) return known;
-    this.#count++;
+    this.#spendNs(PART_NS);
     // A schema may be part of itself: what is compiled meanwhile calls what will be here.
     let check: Check | undefined = undefined;
     this.#compiled.set(part, (value, run, path) => check?.(value, run, path) ?? true);
@@ -94,21 +97,22 @@ class Compiler {
     for (const keyword of UNSUPPORTED)
       if (part[keyword] !== undefined) throw new SchemaFault(`${keyword} is not supported`);
     const compile: CompilePart = (inner) => this.compile(inner);
+    const spendNs: SpendNs = (costNs) => this.#spendNs(costNs);
     const checks = [
       ...compileType(part),
       ...this.#compileReference(part),
-      ...compileValues(part),
+      ...compileValues(part, spendNs),
       ...compileNumber(part),
-      ...compileString(part),
+      ...compileString(part, spendNs),
       ...compileArray(part, compile),
-      ...compileObject(part, compile),
+      ...compileObject(part, compile, spendNs),
       ...compileLogic(part, compile),
     ];
     // OpenAPI 3.0.
     const isNullable = part["nullable"] === true;
     return function checkPart(value, run, path) {
       if (isNullable && value === null) return true;
-      run.enter();
+      run.enter(checks.length);
       let fits = true;
       for (const check of checks) {
         if (check(value, run, path)) continue;
@@ -118,6 +122,11 @@ class Compiler {
       run.leave();
       return fits;
     };
+  }
+
+  #spendNs(costNs: number): void {
+    this.costNs += costNs;
+    if (this.costNs > COMPILE_MAX_NS) throw new SchemaFault("schema takes too long to compile");
   }
 
   #compileReference(part: Part): readonly Check[] {
@@ -145,18 +154,19 @@ function compileType({ type }: Part): readonly Check[] {
   ];
 }
 
-function compileValues(part: Part): readonly Check[] {
+function compileValues(part: Part, spendNs: SpendNs): readonly Check[] {
   const checks: Check[] = [];
+  const paid = { spend: (steps: number) => spendNs(steps * VALUE_NS) };
   const { enum: options, const: only } = part;
   if (options !== undefined) {
     if (!Array.isArray(options)) throw new SchemaFault("enum must be a list");
-    const known = new Set(options.map((option) => canonical(option, NO_COST)));
+    const known = new Set(options.map((option) => canonical(option, paid)));
     checks.push(
       (value, run, path) => known.has(canonical(value, run)) || run.fail(path, "is none of the values allowed"),
     );
   }
   if ("const" in part) {
-    const known = canonical(only, NO_COST);
+    const known = canonical(only, paid);
     checks.push(
       (value, run, path) => canonical(value, run) === known || run.fail(path, `must be ${known.slice(0, 100)}`),
     );

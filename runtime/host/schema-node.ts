@@ -7,6 +7,9 @@ export type Check = (value: unknown, run: Run, path: string) => boolean;
 /** One thing that is wrong with a document: where, as a JSON pointer, and what. */
 export type SchemaProblem = readonly [pointer: string, message: string];
 
+/** Pays for compiling a part of a schema; throws `SchemaFault` where all of it takes too long. */
+export type SpendNs = (costNs: number) => void;
+
 /** A schema or a document goes beyond a bound, or a schema is none. */
 export class SchemaFault extends Error {}
 
@@ -14,6 +17,10 @@ export class SchemaFault extends Error {}
 const STEPS_MAX = 2_000_000;
 const DEPTH_MAX = 256;
 const PROBLEMS_MAX = 20;
+/** Two keywords that have nothing to do take a step, as a power of two. */
+const KEYWORDS_SHIFT = 1;
+/** Characters that are copied in a step, as a power of two. */
+const COPIED_SHIFT = 6;
 
 /** One validation. */
 export class Run {
@@ -29,9 +36,9 @@ export class Run {
     if (this.steps > STEPS_MAX) throw new SchemaFault(`takes more than ${STEPS_MAX} steps`);
   }
 
-  /** Goes one value, or one reference, deeper. */
-  enter(): void {
-    this.spend(1);
+  /** Goes one value, or one reference, deeper, to hold it to so many keywords. */
+  enter(keywords: number): void {
+    this.spend(1 + (keywords >>> KEYWORDS_SHIFT));
     if (++this.depth > DEPTH_MAX) throw new SchemaFault(`is nested more than ${DEPTH_MAX} deep`);
   }
 
@@ -78,7 +85,13 @@ export function below(path: string, key: string | number): string {
 /** A text that is the same for two values exactly where they are equal in JSON. */
 export function canonical(value: unknown, run: Pick<Run, "spend">): string {
   run.spend(1);
-  if (typeof value === "string") run.spend(value.length >>> 5);
+  const text = canonicalOf(value, run);
+  // What is nested is copied once for each that it is nested in.
+  run.spend(text.length >>> COPIED_SHIFT);
+  return text;
+}
+
+function canonicalOf(value: unknown, run: Pick<Run, "spend">): string {
   if (Array.isArray(value)) return `[${value.map((each) => canonical(each, run)).join(",")}]`;
   if (!isObject(value)) return JSON.stringify(value) ?? "null";
   const keys = Object.keys(value).toSorted();

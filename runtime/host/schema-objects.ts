@@ -1,17 +1,20 @@
 // Keywords of objects.
 import type { CompilePart } from "./schema-compile.ts";
-import { below, isObject, SchemaFault, type Check, type Run } from "./schema-node.ts";
+import { below, isObject, SchemaFault, type Check, type Run, type SpendNs } from "./schema-node.ts";
 import { countOf, matcherOf } from "./schema-scalars.ts";
 
 type Part = Readonly<Record<string, unknown>>;
 
+/** Characters of a name that are copied into a path in a step, as a power of two. */
+const NAME_SHIFT = 4;
+
 /** A check of an object's own; other values fit. */
 type ObjectCheck = (object: Part, run: Run, path: string) => boolean;
 
-export function compileObject(part: Part, compile: CompilePart): readonly Check[] {
+export function compileObject(part: Part, compile: CompilePart, spendNs: SpendNs): readonly Check[] {
   const checks = [
     ...compileRequired(part),
-    ...compileProperties(part, compile),
+    ...compileProperties(part, compile, spendNs),
     ...compileDependencies(part, compile),
     ...compileNames(part, compile),
   ];
@@ -31,18 +34,18 @@ function compileRequired({ required }: Part): readonly ObjectCheck[] {
 
 function hasAll(names: readonly string[], object: Part, run: Run, path: string): boolean {
   let fits = true;
-  run.spend(names.length >>> 2);
+  run.spend(names.length >>> 1);
   for (const name of names) if (!Object.hasOwn(object, name)) fits = run.fail(below(path, name), "is required");
   return fits;
 }
 
-function compileProperties(part: Part, compile: CompilePart): readonly ObjectCheck[] {
+function compileProperties(part: Part, compile: CompilePart, spendNs: SpendNs): readonly ObjectCheck[] {
   const { properties = {}, patternProperties = {}, additionalProperties } = part;
   if (!isObject(properties) || !isObject(patternProperties))
     throw new SchemaFault("properties and patternProperties must be objects");
   const named = new Map(Object.entries(properties).map(([name, schema]) => [name, compile(schema)]));
   const patterns = Object.entries(patternProperties).map(
-    ([pattern, schema]) => [matcherOf(pattern), compile(schema)] as const,
+    ([pattern, schema]) => [matcherOf(pattern, spendNs), compile(schema)] as const,
   );
   const others = additionalProperties === undefined ? undefined : compile(additionalProperties);
   if (named.size === 0 && patterns.length === 0 && others === undefined) return [];
@@ -63,8 +66,10 @@ function compileProperties(part: Part, compile: CompilePart): readonly ObjectChe
   return [
     (object, run, path) => {
       let fits = true;
-      for (const [name, value] of Object.entries(object)) {
-        run.spend(1);
+      const entries = Object.entries(object);
+      run.spend(entries.length * 2);
+      for (const [name, value] of entries) {
+        run.spend(name.length >>> NAME_SHIFT);
         if (checkProperty(name, value, run, path)) continue;
         fits = false;
         if (run.isSilent) break;
@@ -95,26 +100,36 @@ function compileNames(part: Part, compile: CompilePart): readonly ObjectCheck[] 
   const checks: ObjectCheck[] = [];
   const min = countOf(part, "minProperties");
   const max = countOf(part, "maxProperties");
-  const count = (object: Part): number => Object.keys(object).length;
   if (min !== undefined)
-    checks.push(
-      (object, run, path) =>
-        count(object) >= min || run.fail(path, `has ${count(object)} members, must have at least ${min}`),
-    );
+    checks.push((object, run, path) => {
+      const count = countMembers(object, run);
+      return count >= min || run.fail(path, `has ${count} members, must have at least ${min}`);
+    });
   if (max !== undefined)
-    checks.push(
-      (object, run, path) =>
-        count(object) <= max || run.fail(path, `has ${count(object)} members, must have at most ${max}`),
-    );
+    checks.push((object, run, path) => {
+      const count = countMembers(object, run);
+      return count <= max || run.fail(path, `has ${count} members, must have at most ${max}`);
+    });
   if (part["propertyNames"] !== undefined) {
     const check = compile(part["propertyNames"]);
     checks.push((object, run, path) => {
       let fits = true;
-      for (const name of Object.keys(object)) if (!check(name, run, below(path, name))) fits = false;
+      const names = Object.keys(object);
+      run.spend(names.length * 2);
+      for (const name of names) {
+        run.spend(name.length >>> NAME_SHIFT);
+        if (!check(name, run, below(path, name))) fits = false;
+      }
       return fits;
     });
   }
   return checks;
+}
+
+function countMembers(object: Part, run: Run): number {
+  const { length } = Object.keys(object);
+  run.spend(length);
+  return length;
 }
 
 function namesOf(keyword: string, value: unknown): readonly string[] {

@@ -4,6 +4,9 @@ import { isObject, SchemaFault } from "./schema-node.ts";
 const BASE = "https://schema.invalid/";
 const DEPTH_MAX = 64;
 const NODES_MAX = 50_000;
+/** Of an id and of a reference: each is resolved against the id around it, which a long one would make a copy of for each. */
+const ID_MAX_LENGTH = 512;
+const REFERENCE_MAX_LENGTH = 2048;
 
 /** The parts of one schema that have names. */
 export class References {
@@ -21,6 +24,8 @@ export class References {
 
   /** The schema that a reference inside of `from` names. Throws `SchemaFault` where there is none. */
   resolve(reference: string, from: object): unknown {
+    if (reference.length > REFERENCE_MAX_LENGTH)
+      throw new SchemaFault(`$ref is ${reference.length} long, limit is ${REFERENCE_MAX_LENGTH}`);
     const url = URL.parse(reference, this.#bases.get(from) ?? BASE);
     if (url === null) throw new SchemaFault(`$ref ${JSON.stringify(reference)} is no reference`);
     const fragment = decode(url.hash.slice(1));
@@ -46,6 +51,8 @@ export class References {
     let own = base;
     if (isObject(node)) {
       const { $id: id, $anchor: anchor } = node;
+      if (typeof id === "string" && id.length > ID_MAX_LENGTH)
+        throw new SchemaFault(`$id is ${id.length} long, limit is ${ID_MAX_LENGTH}`);
       const url = typeof id === "string" ? URL.parse(id, base) : null;
       if (url !== null) {
         own = url.href.replace(/#$/u, "");

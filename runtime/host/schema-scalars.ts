@@ -1,7 +1,7 @@
 // Keywords of numbers and of texts.
-import { compilePattern } from "./linear-pattern.ts";
+import { compilePriced } from "./linear-pattern.ts";
 import { formatCheck } from "./schema-formats.ts";
-import { SchemaFault, type Check } from "./schema-node.ts";
+import { SchemaFault, type Check, type SpendNs } from "./schema-node.ts";
 
 type Part = Readonly<Record<string, unknown>>;
 
@@ -39,13 +39,14 @@ function isMultiple(value: number, of: number): boolean {
     : Number.isFinite(times) && Math.abs(times - Math.round(times)) < 1e-9 * Math.max(1, Math.abs(times));
 }
 
-export function compileString(part: Part): readonly Check[] {
+export function compileString(part: Part, spendNs: SpendNs): readonly Check[] {
   const checks: Check[] = [];
   const min = countOf(part, "minLength");
   const max = countOf(part, "maxLength");
   if (min !== undefined || max !== undefined) {
     checks.push((value, run, path) => {
       if (typeof value !== "string") return true;
+      run.spend(value.length >>> 5);
       const length = lengthOf(value);
       if (min !== undefined && length < min)
         return run.fail(path, `has ${length} characters, must have at least ${min}`);
@@ -54,7 +55,7 @@ export function compileString(part: Part): readonly Check[] {
   }
   const { pattern, format } = part;
   if (pattern !== undefined) {
-    const fits = matcherOf(pattern);
+    const fits = matcherOf(pattern, spendNs);
     checks.push(
       (value, run, path) =>
         typeof value !== "string" || fits(value, run) || run.fail(path, `must match ${JSON.stringify(pattern)}`),
@@ -72,9 +73,13 @@ export function compileString(part: Part): readonly Check[] {
 }
 
 /** A pattern as a question; it pays for its work before it is done. */
-export function matcherOf(source: unknown): (text: string, run: { spend(steps: number): void }) => boolean {
+export function matcherOf(
+  source: unknown,
+  spendNs: SpendNs,
+): (text: string, run: { spend(steps: number): void }) => boolean {
   if (typeof source !== "string") throw new SchemaFault("pattern must be a string");
-  const pattern = compilePattern(source, "");
+  const { pattern, costNs } = compilePriced(source, "");
+  spendNs(costNs);
   if (!pattern.ok) throw new SchemaFault(`pattern ${JSON.stringify(source.slice(0, 64))}: ${pattern.error}`);
   const { value } = pattern;
   const states = value.programSize();
@@ -96,6 +101,8 @@ export function countOf(part: Part, keyword: string): number | undefined {
 /** In characters of Unicode. */
 function lengthOf(text: string): number {
   let pairs = 0;
-  for (let at = 0; at < text.length; at++) if ((text.charCodeAt(at) & 0xfc00) === 0xdc00) pairs++;
-  return text.isWellFormed() ? text.length - pairs : Array.from(text).length;
+  for (let at = 1; at < text.length; at++) {
+    if ((text.charCodeAt(at) & 0xfc00) === 0xdc00 && (text.charCodeAt(at - 1) & 0xfc00) === 0xd800) pairs++;
+  }
+  return text.length - pairs;
 }

@@ -34,6 +34,10 @@ const USER = {
   $defs: { tag: { type: "string", pattern: "^[a-z]+$" }, animal: { $anchor: "pet", type: ["null", "boolean"] } },
 };
 
+function many(part: unknown): readonly unknown[] {
+  return Array.from({ length: 3000 }, () => part);
+}
+
 test("a part is checked by its pointer, with references to the whole", () => {
   const name = valueOf(
     compile({ $defs: { a: { type: "integer" }, "b/c %": { items: { $ref: "#/$defs/a" } }, d: { type: "x" } } }),
@@ -147,6 +151,13 @@ describe("what would take for ever ends", () => {
   let deep: unknown = 1;
   for (let depth = 0; depth < 2000; depth++) deep = [deep];
 
+  const never = { additionalProperties: false };
+  const names = Array.from({ length: 3000 }, (_, index) => [`a${index}`, []]);
+  const objects = Array.from({ length: 30_000 }, () => ({}));
+  const members = Object.fromEntries(Array.from({ length: 60_000 }, (_, index) => [`a${index}`, 1]));
+  let nestedText: unknown = "a".repeat(500_000);
+  for (let depth = 0; depth < 500; depth++) nestedText = [nestedText, 1];
+
   test.each<[string, unknown, unknown, string]>([
     ["references that double", doubling, 1, "takes more than 2000000 steps"],
     ["a reference to itself", { $ref: "#" }, 1, "is nested more than 256 deep"],
@@ -157,6 +168,15 @@ describe("what would take for ever ends", () => {
       deep,
       "nested",
     ],
+    ["many keywords", { items: { allOf: many(true) } }, Array.from({ length: 30_000 }, () => 1), "takes more than"],
+    ["many dependencies", { items: { dependentRequired: Object.fromEntries(names) } }, objects, "takes more than"],
+    ["a long text's length", { allOf: many({ maxLength: 9e9 }) }, "a".repeat(900_000), "takes more than"],
+    ["many members", { allOf: many({ minProperties: 0 }) }, members, "takes more than"],
+    ["many names", { allOf: many({ propertyNames: true }) }, members, "takes more than"],
+    ["many members of which the first decides", { allOf: many({ not: never }) }, members, "takes more than"],
+    ["many items", { allOf: many({ items: true }) }, Array.from({ length: 100_000 }, () => 1), "takes more than"],
+    ["many items that fit", { allOf: many({ contains: true }) }, objects, "takes more than"],
+    ["what is nested is compared", { const: 1 }, [nestedText], "takes more than"],
     ["a pattern on a long text", { pattern: "[a-z]{1,100}!" }, "a".repeat(900_000), "takes more than"],
   ])("%s", (_, schema, document, message) => {
     const name = valueOf(compile(schema));
@@ -164,6 +184,32 @@ describe("what would take for ever ends", () => {
     const answer = functions.text("json-schema", `${name}\n${JSON.stringify(document)}`, NOTHING);
     expect(errorOf(answer)).toContain(message);
     expect(performance.now() - startedMs).toBeLessThan(2000);
+  });
+
+  test.each<[string, unknown, string]>([
+    [
+      "patterns",
+      { allOf: Array.from({ length: 300 }, (_, n) => ({ pattern: `${"\\p{L}".repeat(50)}${n}` })) },
+      "takes too long",
+    ],
+    ["values", { enum: Array.from({ length: 250_000 }, (_, n) => n % 10) }, "takes too long"],
+    ["ids", { $id: `https://x/${"a".repeat(100_000)}`, $defs: { a: { $id: "?a" } } }, "limit is 512"],
+    ["references", { $id: "https://x/y", allOf: [{ $ref: `#/${"a/".repeat(2000)}` }] }, "limit is 2048"],
+  ])("a schema of too many or too long %s is none", (_, schema, message) => {
+    const startedMs = performance.now();
+    expect(errorOf(compile(schema))).toContain(message);
+    expect(performance.now() - startedMs).toBeLessThan(2000);
+  });
+
+  test("what a schema or a part takes to compile is paid for each time that it fails", () => {
+    const broken = { $defs: { a: { allOf: [...many({ minLength: 1 }), { type: "x" }] } } };
+    const name = valueOf(compile(broken));
+    for (let time = 0; time < 3; time++) {
+      const answer = functions.text("json-schema", `${name} /$defs/a\n1`, NOTHING);
+      expect(errorOf(answer)).toContain("is not known");
+      expect(answer.fuel).toBeGreaterThan(3_000_000);
+    }
+    expect(compile(broken.$defs.a).fuel).toBeGreaterThan(3_000_000);
   });
 
   test("many values that must differ are compared at once", () => {

@@ -1,8 +1,7 @@
 // JSON Schema as host functions: a schema crosses once, documents after that by its digest.
 import { answered, quote, readRequest, refused, type HostAnswer } from "./answer.ts";
 import { Lru } from "./lru.ts";
-import type { Result } from "../exchange/failure.ts";
-import { compileSchema, type CompiledSchema } from "./schema-compile.ts";
+import { compileSchema, type CompiledSchema, type Priced } from "./schema-compile.ts";
 import { parseJson, Run, SchemaFault, type Check } from "./schema-node.ts";
 
 const SCHEMA_MAX_LENGTH = 512 * 1024;
@@ -13,11 +12,20 @@ const READ_NS_PER_CHARACTER = 100;
 const PARSE_NS_PER_BYTE = 15;
 const STEP_NS = 50;
 const CALL_NS = 2000;
+/** Of all schemas together, in characters of their texts: a character may be 80 bytes of what is made of it. */
+const KEPT_MAX_LENGTH = 4 * 1024 * 1024;
+/** What a nanosecond of compiling leaves, in these characters: a thousandth. */
+const NS_PER_KEPT_CHARACTER = 1000;
 
-/** Of each schema in it that is compiled, when it is added or when a part is asked for first. */
-const COMPILE_NS = 8000;
+/** A schema that is kept. */
+interface Kept {
+  readonly schema: CompiledSchema;
+  /** What compiling it took when it was added. */
+  readonly addedNs: number;
+  weight: number;
+}
 
-const compiled = new Lru<CompiledSchema>(SCHEMAS_MAX);
+const compiled = new Lru<Kept>(SCHEMAS_MAX, KEPT_MAX_LENGTH);
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** `json-schema-compile`: request = the schema. Answers its name for `json-schema`. */
@@ -28,11 +36,12 @@ export function addSchema(request: string): HostAnswer<string> {
   const readNs = CALL_NS + request.length * READ_NS_PER_CHARACTER;
   const known = compiled.get(name);
   // The same price whether or not others have asked for it before.
-  if (known !== undefined) return answered(name, readNs + known.addedCount * COMPILE_NS);
-  const schema = compileSchema(request);
-  if (!schema.ok) return refused(schema.error, readNs);
-  compiled.set(name, schema.value);
-  return answered(name, readNs + schema.value.addedCount * COMPILE_NS);
+  if (known !== undefined) return answered(name, readNs + known.addedNs);
+  const { made: schema, costNs: addedNs } = compileSchema(request);
+  if (!schema.ok) return refused(schema.error, readNs + addedNs);
+  const weight = request.length + addedNs / NS_PER_KEPT_CHARACTER;
+  compiled.set(name, { schema: schema.value, addedNs, weight }, weight);
+  return answered(name, readNs + addedNs);
 }
 
 /**
@@ -42,11 +51,15 @@ export function addSchema(request: string): HostAnswer<string> {
  */
 export function validateDocument(request: string, payload: Uint8Array): HostAnswer<string> {
   const { words, text } = readRequest(request);
-  const schema = compiled.get(words[0] ?? "");
-  if (schema === undefined) return refused("schema is not known");
-  const before = schema.compiledCount;
-  const check = partOf(schema, words[1]);
-  const compileNs = CALL_NS + (schema.compiledCount - before) * COMPILE_NS;
+  const [name = ""] = words;
+  const kept = compiled.get(name);
+  if (kept === undefined) return refused("schema is not known");
+  const { made: check, costNs } = partOf(kept.schema, words[1]);
+  const compileNs = CALL_NS + costNs;
+  if (check.ok && costNs > 0) {
+    kept.weight += costNs / NS_PER_KEPT_CHARACTER;
+    compiled.set(name, kept, kept.weight);
+  }
   if (!check.ok) return refused(check.error, compileNs);
   const length = text?.length ?? payload.length;
   if (length > DOCUMENT_MAX_BYTES)
@@ -65,12 +78,11 @@ export function validateDocument(request: string, payload: Uint8Array): HostAnsw
   }
 }
 
-function partOf(schema: CompiledSchema, pointer: string | undefined): Result<Check, string> {
-  if (pointer === undefined) return { ok: true, value: schema.check };
+function partOf(schema: CompiledSchema, pointer: string | undefined): Priced<Check> {
+  if (pointer === undefined) return { made: { ok: true, value: schema.check }, costNs: 0 };
   const decoded = decode(pointer);
-  return decoded === undefined
-    ? { ok: false, error: `pointer ${quote(pointer)} is not percent-coded` }
-    : schema.part(decoded);
+  if (decoded !== undefined) return schema.part(decoded);
+  return { made: { ok: false, error: `pointer ${quote(pointer)} is not percent-coded` }, costNs: 0 };
 }
 
 function decode(text: string): string | undefined {
