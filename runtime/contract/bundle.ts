@@ -93,7 +93,7 @@ export const Manifest = z.strictObject({
     .default([]),
   /** A verdict may say how long it holds; a head that was answered is then not asked about again. */
   cacheable: z.boolean().default(false),
-  /** `request`: each exchange has an instance of its own, which engines without cheap instances refuse. */
+  /** `request`: each exchange meets an instance as if nobody had used it. */
   isolation: z.enum(["shared", "request"]).default("shared"),
   /** Of an adapter: the types of an action's value and attributes. Default: whatever an action gives, as text. */
   instance: z
