@@ -25,6 +25,10 @@ export interface OperationSubject {
 const NOTHING = new Uint8Array(0);
 const FETCH = /^([a-z][a-z0-9-]{0,62}) ([A-Z][A-Z-]{0,31}) (\/[\x21-\x7e]{0,8191})\n(?:timeout: (\d{1,7})\n)?\n/u;
 const FIELDS_MAX = 100;
+/** A request's first lines and fields. */
+const HEAD_MAX_LENGTH = 65_536;
+/** Of bodies of all fetches of a use that are under way. */
+const SENT_MAX_BYTES = 64 * 1024 * 1024;
 /** The connection's own, and what the proxy sets itself. */
 const OWN_FIELDS = new Set([
   "connection",
@@ -42,6 +46,7 @@ export class Operations {
   readonly #use: FilterUse;
   readonly #callout: Callout;
   readonly #schedule: Schedule;
+  #sentBytes = 0;
 
   constructor(use: FilterUse, callout: Callout, schedule: Schedule) {
     this.#use = use;
@@ -66,8 +71,15 @@ export class Operations {
   #fetch(request: string, payload: Uint8Array): Result<Operation, string> {
     const parsed = this.#parseFetch(request, payload);
     if (!parsed.ok) return parsed;
+    const { length } = payload;
+    const { bodyMaxBytes } = this.#use.limits;
+    if (length > bodyMaxBytes) return failing(`body is ${length} bytes, limit is ${bodyMaxBytes}`);
+    if (this.#sentBytes + length > SENT_MAX_BYTES)
+      return failing(`${this.#sentBytes} bytes of bodies are on their way already, limit is ${SENT_MAX_BYTES}`);
+    this.#sentBytes += length;
     const controller = new AbortController();
     const done = this.#callout(parsed.value, controller.signal).then((answered): OperationOutcome => {
+      this.#sentBytes -= length;
       if (!answered.ok) {
         const { kind, message } = answered.error;
         return { outcome: kind === "failed" ? `failed ${message}` : `failed ${kind} ${message}`, payload: NOTHING };
@@ -80,6 +92,8 @@ export class Operations {
   }
 
   #parseFetch(request: string, payload: Uint8Array): Result<CalloutRequest, string> {
+    if (request.length > HEAD_MAX_LENGTH)
+      return refused(`fetch has a head of ${request.length} characters, limit is ${HEAD_MAX_LENGTH}`);
     const match = FETCH.exec(request);
     const [head = "", name = "", method = "", path = "", timeout] = match ?? [];
     if (match === null) return refused(`fetch of ${JSON.stringify(request.slice(0, 100))} is not by the grammar`);
@@ -130,6 +144,12 @@ export class Operations {
     });
     return { ok: true, value: { done, stop: () => undefined } };
   }
+}
+
+/** An operation that ends as soon as it began. */
+function failing(reason: string): { readonly ok: true; readonly value: Operation } {
+  const done = Promise.resolve({ outcome: `failed ${reason}`, payload: NOTHING });
+  return { ok: true, value: { done, stop: () => undefined } };
 }
 
 function refused(error: string): { readonly ok: false; readonly error: string } {

@@ -20,6 +20,8 @@ const GLUE_FILE = "filter.js";
 const GLUE_HOST = HOST_INTERFACE.replace(/@.*$/u, "");
 /** Relocations and start functions of a fresh instance; QuickJS's take some 100,000. */
 const START_FUEL = 100_000_000;
+/** Less than any debt. */
+const FUEL_MIN = -1_000_000_001;
 /** Core modules that one guest is linked from; QuickJS's have nine. */
 const INSTANCES_MAX = 64;
 /** Memories of one guest: its engine's own, and the empty one that toolchains give their adapter. Each has the limit. */
@@ -144,9 +146,7 @@ class JscModule implements GuestModule {
     const fuel = new WebAssembly.Global({ value: "i32", mutable: true }, START_FUEL);
     const memories: WebAssembly.Memory[] = [];
     const globals = new Set<WebAssembly.Global>();
-    const calls = new BoundedHost(host, (units) => {
-      fuel.value -= units;
-    });
+    const calls = new BoundedHost(host, (units) => spend(fuel, units));
     const instance = new JscInstance(fuel, { memories, globals }, this.#limits, calls);
     try {
       const linked = { instances: 0, memories: 0, functions: new WeakSet<object>() };
@@ -206,7 +206,6 @@ class JscInstance implements GuestInstance {
   /** A call by the glue has not returned: what the glue knows of the guest is not in its memory. */
   #isInGlue = false;
   fuelMax: number;
-  readonly resetsAfterFaults = true;
   handler: Handler = NOT_LINKED;
   entry: DirectEntry | undefined;
   fuelUsed = 0;
@@ -269,9 +268,8 @@ class JscInstance implements GuestInstance {
     });
   }
 
-  keep(): boolean {
+  keep(): void {
     this.#kept = new GuestSnapshot(this.#state.memories, this.#state.globals);
-    return true;
   }
 
   reset(): boolean {
@@ -307,6 +305,16 @@ class JscInstance implements GuestInstance {
   }
 }
 
+/**
+ * Takes fuel for what the host does; where none is left, the guest traps at once. It checks its fuel where it loops and where
+ * a function begins, and may call the host a thousand times between.
+ */
+function spend(fuel: WebAssembly.Global<"i32">, units: number): void {
+  // A guest may catch the exception: a number of 32 bits must not come out on the other side.
+  fuel.value = Math.max(fuel.value - units, FUEL_MIN);
+  if (fuel.value < 0) throw new Error("ran out of fuel");
+}
+
 /** Imports whose functions of the host, the glue's own among them, cost fuel; those of other core modules spend by themselves. */
 function chargeHostCalls(
   imports: Readonly<Record<string, Bun.WebAssembly.ModuleImports>> | undefined,
@@ -316,7 +324,7 @@ function chargeHostCalls(
   const charged = (value: unknown): unknown => {
     if (!isHostFunction(value) || metered.has(value)) return value;
     return (...values: unknown[]) => {
-      fuel.value -= HOST_CALL_FUEL;
+      spend(fuel, HOST_CALL_FUEL);
       return value(...values);
     };
   };

@@ -102,7 +102,8 @@ export class LiveInstance {
   /** Calls whose bodies are on their way. */
   readonly #streams = new Map<number, Call>();
   readonly #operations = new Map<number, Running>();
-  #settled: { readonly number: number; readonly answer: string }[] = [];
+  /** Answers of calls that wait, by their numbers. */
+  #settled = new Map<number, string>();
   #isDead = false;
   #isStopped = false;
   /** Calls that it began. */
@@ -124,7 +125,8 @@ export class LiveInstance {
       stop: (operation) => this.#stop(operation),
       emit: (call, to, bytes) => this.#emit(call, to, bytes),
       settle: (call, answer) => {
-        if (this.#waiting.has(call)) this.#settled.push({ number: call, answer });
+        // The first is its answer; a guest that repeats itself must not fill the proxy's memory.
+        if (this.#waiting.has(call) && !this.#settled.has(call)) this.#settled.set(call, answer);
       },
     };
   }
@@ -208,29 +210,16 @@ export class LiveInstance {
     this.#cancel(call, failure("downstream_closed", "nobody reads the body any more"));
   }
 
-  /** Remembers the guest as it is now, so that it may be put back; false where it cannot be. */
-  keep(): boolean {
-    // What it opened at the host is not in its memory.
-    return this.#parts.functions.isIdle && this.#guest?.keep() === true;
-  }
-
-  /** Whether `revive` may bring it back. */
-  get isRevivable(): boolean {
-    return this.#guest?.resetsAfterFaults === true;
+  /** Remembers the guest as it is now, so that it may be revived. */
+  keep(): void {
+    this.#guest?.keep();
   }
 
   /** After a fault: back to what `keep` remembered; false where a new instance has to do. */
   revive(): boolean {
-    if (this.#isStopped || !this.isRevivable || this.#guest?.reset() !== true) return false;
+    if (this.#isStopped || this.#guest?.reset() !== true) return false;
     this.#isDead = false;
     return true;
-  }
-
-  /** After its calls: back to what `keep` remembered, so that nothing of them is there for the next; false where a new instance has to do. */
-  renew(): boolean {
-    if (this.#isDead || this.#isStopped || !this.isIdle) return false;
-    this.#parts.functions.stop();
-    return this.#guest?.reset() === true;
   }
 
   /** Every call that waits has failed; the guest is let go. */
@@ -245,7 +234,7 @@ export class LiveInstance {
     if (this.#isDead) return;
     this.#isDead = true;
     this.#spare = new Call();
-    this.#settled = [];
+    this.#settled.clear();
     for (const { operation } of this.#operations.values()) operation.stop();
     this.#operations.clear();
     this.#streams.clear();
@@ -331,10 +320,9 @@ export class LiveInstance {
 
   /** Ends calls that the guest settled meanwhile. */
   #afterEntry(): void {
-    while (this.#settled.length > 0) {
-      const settled = this.#settled;
-      this.#settled = [];
-      for (const { number, answer } of settled) this.#finish(number, answer);
+    for (const [number, answer] of this.#settled) {
+      this.#settled.delete(number);
+      this.#finish(number, answer);
     }
     if (this.isIdle) this.#parts.onIdle(this);
   }

@@ -6,16 +6,26 @@ type Namespace = Readonly<Record<string, unknown>>;
 
 const NANOSECONDS = 1_000_000;
 
+/** What a stream takes at once. */
+export const WORDS_MAX_BYTES = 4096;
+
+/** Logs what a guest writes. Throws where that is more than it was told there is room for (WASI, `write`): the guest traps. */
+export function writeWords(host: Pick<BoundedHost, "log">, bytes: Uint8Array): void {
+  if (bytes.length > WORDS_MAX_BYTES)
+    throw new Error(`writes ${bytes.length} bytes, there is room for ${WORDS_MAX_BYTES}`);
+  const text = decoder.decode(bytes).trim();
+  if (text !== "") host.log("error", text);
+}
+
 /** Imports by interface, as the glue looks them up. */
 export function wasiImports(host: Pick<BoundedHost, "clock" | "log">): Readonly<Record<string, Namespace>> {
   /** What a guest's engine writes before it gives up; a trap follows. */
   class OutputStream {
     checkWrite(): bigint {
-      return 4096n;
+      return BigInt(WORDS_MAX_BYTES);
     }
     write(bytes: Uint8Array): void {
-      const text = decoder.decode(bytes).trim();
-      if (text !== "") host.log("error", text);
+      writeWords(host, bytes);
     }
     blockingWriteAndFlush(bytes: Uint8Array): void {
       this.write(bytes);

@@ -37,6 +37,8 @@ export class Arguments {
   readonly #memory: NativeMemory;
   #pointer: Pointer = address(0);
   #guest: LinearMemory | undefined;
+  /** Elements of lists that were read since `at`: each came as a value of its own. */
+  listed = 0;
 
   constructor(memory: NativeMemory) {
     this.#memory = memory;
@@ -46,6 +48,7 @@ export class Arguments {
   at(pointer: Pointer, guest: LinearMemory | undefined): this {
     this.#pointer = pointer;
     this.#guest = guest;
+    this.listed = 0;
     return this;
   }
 
@@ -72,6 +75,7 @@ export class Arguments {
     if (size === 0) return new Uint8Array();
     const values = address(read.ptr(this.#pointer, offset + 8));
     if (isPlace) return this.#bytesAt(values, size);
+    this.listed += size;
     const copied = new Uint8Array(size * VALUE_BYTES);
     this.#memory.copyOut(values, copied);
     const bytes = new Uint8Array(size);

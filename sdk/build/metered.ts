@@ -236,8 +236,7 @@ function startsWith(reader: WasmReader, expected: Uint8Array): boolean {
   return true;
 }
 
-/** An index as code holds it. */
-export function leb(value: number): readonly number[] {
+function leb(value: number): readonly number[] {
   const bytes: number[] = [];
   let rest = value;
   for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { Manifest } from "../../runtime/contract/bundle.ts";
 import { FilterLimits } from "../../runtime/contract/filter.ts";
-import type { Engine } from "../../runtime/wasm/engine.ts";
+import type { Engine, GuestHost } from "../../runtime/wasm/engine.ts";
 import { renderArtifact } from "../../sdk/build/artifact.ts";
 import { deriveBundle } from "../../sdk/build/derive.ts";
 import { PHASES } from "../../sdk/wit/world.ts";
@@ -71,54 +71,28 @@ function repeat(times: number, body: string): string {
     i32.const 16)`;
 }
 
-/** One call of a guest: its outcome and what it logged. */
-async function call(engine: Engine, wat: string) {
-  const manifest = Manifest.parse({
-    name: "crafted",
-    world: "vespid:filter/filter@2.0.0" as const,
-    stage: "transform" as const,
-    reads: [],
-    writes: [],
-    phases: ["request" as const],
-    configSchema: {},
-  });
-  const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
-  const selected = engine.selectFiles(ref);
-  if (!selected.ok) throw new Error(selected.error);
-  const loaded = selected.value.map((file) =>
-    Object.assign({ bytes: files.get(file.digest) ?? new Uint8Array() }, file),
-  );
-  const module = await engine.load(loaded, LIMITS);
-  if (!module.ok) throw new Error(module.error);
-  const logged: string[] = [];
-  const instance = module.value.instantiate(
-    idleHost({ clock: { now: () => 0, monotonic: () => 0 }, log: (_, message) => void logged.push(message) }),
-  );
-  return { outcome: instance.ok ? instance.value.begin(1, "request", "x") : instance, logged };
+/** A component that imports \`text\` of the host and does this in \`begin\`. */
+function asking(begin: string): string {
+  return `(component
+    (import "vespid:filter/host@2.0.0" (instance $vespid (export "text"
+      (func (param "name" string) (param "request" string) (param "payload" (list u8)) (result (result string (error string)))))))
+    (core module $memory (memory (export "memory") 1) (func (export "realloc") ${FOUR} i32.const 1024))
+    (core instance $m (instantiate $memory))
+    (alias core export $m "memory" (core memory $shared))
+    (alias core export $m "realloc" (core func $reallocShared))
+    (core func $text (canon lower (func $vespid "text") (memory $shared) (realloc $reallocShared)))
+    (core instance $host (export "text" (func $text)))
+    (core module $main
+      (import "m" "memory" (memory 1))
+      (import "host" "text" (func $text (param i32 i32 i32 i32 i32 i32 i32)))
+      (export "memory" (memory 0)) ${REST}
+      (func (export "begin") ${FOUR} ${begin} i32.const 16))
+    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`;
 }
 
-describe.each([...ENGINES])("a crafted component on engine %s", (name) => {
-  const engine = engineOf(name);
-
-  test("calls of the host spend fuel, whichever interface they are of", async () => {
-    const { outcome } = await call(
-      engine,
-      `(component
-    (import "wasi:clocks/monotonic-clock@0.2.12" (instance $clock (export "now" (func (result u64)))))
-    (core func $now (canon lower (func $clock "now")))
-    (core instance $host (export "now" (func $now)))
-    (core module $main (import "host" "now" (func $now (result i64)))
-      (memory (export "memory") 1) ${REST} ${repeat(LIMITS.fuel / 100, "(drop (call $now))")})
-    (core instance $i (instantiate $main (with "host" (instance $host)))) ${HANDLER})`,
-    );
-    expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
-  }, 30_000);
-
-  test("what it writes to standard error is bounded like what it logs", async () => {
-    const write = "(call $write (local.get $stream) (i32.const 2000) (i32.const 65536) (i32.const 100))";
-    const { logged } = await call(
-      engine,
-      `(component
+/** A component that writes so many bytes to standard error, so often. */
+function writing(bytes: number, times: number): string {
+  return `(component
     (import "wasi:io/error@0.2.12" (instance $errors (export "error" (type (sub resource)))))
     (alias export $errors "error" (type $error))
     (import "wasi:io/streams@0.2.12" (instance $streams
@@ -147,13 +121,83 @@ describe.each([...ENGINES])("a crafted component on engine %s", (name) => {
       (func (export "begin") ${FOUR} (local $stream i32) (local $turn i32)
         (local.set $stream (call $get))
         (memory.fill (i32.const 2000) (i32.const 65) (i32.const 65536))
-        (loop $again ${write}
-          (br_if $again (i32.lt_u (local.tee $turn (i32.add (local.get $turn) (i32.const 1))) (i32.const 500))))
+        (loop $again (call $write (local.get $stream) (i32.const 2000) (i32.const ${bytes}) (i32.const 100))
+          (br_if $again (i32.lt_u (local.tee $turn (i32.add (local.get $turn) (i32.const 1))) (i32.const ${times}))))
         i32.const 16))
-    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`,
+    (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`;
+}
+
+/** One call of a guest: its outcome and what it logged. */
+async function call(engine: Engine, wat: string, given: Partial<GuestHost> = {}) {
+  const manifest = Manifest.parse({
+    name: "crafted",
+    world: "vespid:filter/filter@2.0.0" as const,
+    stage: "transform" as const,
+    reads: [],
+    writes: [],
+    phases: ["request" as const],
+    configSchema: {},
+  });
+  const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
+  const selected = engine.selectFiles(ref);
+  if (!selected.ok) throw new Error(selected.error);
+  const loaded = selected.value.map((file) =>
+    Object.assign({ bytes: files.get(file.digest) ?? new Uint8Array() }, file),
+  );
+  const module = await engine.load(loaded, LIMITS);
+  if (!module.ok) throw new Error(module.error);
+  const logged: string[] = [];
+  const instance = module.value.instantiate(
+    idleHost({ clock: { now: () => 0, monotonic: () => 0 }, log: (_, message) => void logged.push(message), ...given }),
+  );
+  return { outcome: instance.ok ? instance.value.begin(1, "request", "x") : instance, logged };
+}
+
+describe.each([...ENGINES])("a crafted component on engine %s", (name) => {
+  const engine = engineOf(name);
+
+  test("calls of the host spend fuel, whichever interface they are of", async () => {
+    const { outcome } = await call(
+      engine,
+      `(component
+    (import "wasi:clocks/monotonic-clock@0.2.12" (instance $clock (export "now" (func (result u64)))))
+    (core func $now (canon lower (func $clock "now")))
+    (core instance $host (export "now" (func $now)))
+    (core module $main (import "host" "now" (func $now (result i64)))
+      (memory (export "memory") 1) ${REST} ${repeat(LIMITS.fuel / 100, "(drop (call $now))")})
+    (core instance $i (instantiate $main (with "host" (instance $host)))) ${HANDLER})`,
     );
+    expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
+  }, 30_000);
+
+  test.skipIf(name === "wasmtime")(
+    "what the host does is paid for before the next call, without a loop as well",
+    async () => {
+      const ask =
+        "(call $text (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 64))";
+      let asked = 0;
+      const { outcome } = await call(engine, asking(ask.repeat(500)), {
+        text: () => {
+          asked++;
+          return { result: { ok: true, value: "" }, fuel: LIMITS.fuel / 3 };
+        },
+      });
+      expect(outcome).toMatchObject({ ok: false, error: { kind: "out_of_fuel" } });
+      expect(asked).toBe(3);
+    },
+    30_000,
+  );
+
+  test("what it writes to standard error is bounded like what it logs", async () => {
+    const { logged } = await call(engine, writing(4096, 500));
     expect(logged).toHaveLength(16);
     expect(logged.map(({ length }) => length)).toEqual(logged.map(() => 4096));
+    const { logged: none, outcome } = await call(engine, writing(65_536, 1));
+    expect(outcome).toMatchObject({
+      ok: false,
+      error: { message: "trapped: writes 65536 bytes, there is room for 4096" },
+    });
+    expect(none).toEqual([]);
   }, 30_000);
 
   test("the memory limit holds for all modules of a guest together", async () => {
