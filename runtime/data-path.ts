@@ -3,6 +3,7 @@
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { Adapters } from "./adapters/adapters.ts";
+import { useNameOf } from "./adapters/filter.ts";
 import { renderClusters } from "./admin/clusters.ts";
 import type { Bootstrap } from "./bootstrap.ts";
 import { BUILTIN_FILTERS } from "./builtin-filters.ts";
@@ -40,7 +41,7 @@ import { Taps } from "./telemetry/taps.ts";
 import { TrialReports } from "./telemetry/trial-reports.ts";
 import { createCallout } from "./upstream/callout.ts";
 import { OriginalDestinations } from "./upstream/original-dst.ts";
-import { buildFilter } from "./wasm/build-filter.ts";
+import { buildAdapterCalls, buildFilter, type FilterDeps } from "./wasm/build-filter.ts";
 import { FailureLines } from "./wasm/failure-lines.ts";
 import { chooseEngine } from "./wasm/choose-engine.ts";
 import type { AnyFilter } from "../sdk/define-filter.ts";
@@ -218,18 +219,33 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     clock,
     schedule,
   );
+  const sandbox = engine.value;
+  const filterDeps = (calls: Callout): FilterDeps => ({
+    builtins,
+    engine: sandbox,
+    fetchFile,
+    clock: clock.exact,
+    schedule,
+    log: logFilter,
+    callout: calls,
+    declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
+    shared,
+  });
   const { service, namespace, labels } = bootstrap;
   const own = { service, namespace, labels };
   const adapterMetrics = new AdapterMetrics();
-  const adapterFailures = new FilterFailures(clock, ({ filter: adapter, phase, reason, leftOut }) =>
-    log.warn({ adapter, phase, reason, ...(leftOut === undefined ? {} : { leftOut }) }, "an adapter failed"),
-  );
+  const adapterFailures = new FilterFailures(clock, ({ filter: adapter, phase, reason, leftOut }) => {
+    const fields = { adapter, phase, reason, ...(leftOut === undefined ? {} : { leftOut }) };
+    const bundle = () => findBundle(serving.generation?.snapshot, useNameOf(String(adapter)));
+    lines.write(fields, "an adapter failed", bundle, (told, what) => log.warn(told, what));
+  });
   const adapters = new Adapters({
     clock: clock.exact,
     schedule,
     callout,
     own,
     observer: watchAdapters(adapterMetrics, (run) => adapterFailures.filterRan(run)),
+    buildCalls: (use) => buildAdapterCalls(use, filterDeps(callout)),
   });
   const deps: GenerationDeps = {
     adapters,
@@ -238,18 +254,7 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
     observe: observe(() => crypto.randomUUID()),
     watchTrial: (use) => trials.watch(use),
     combine: (use, versions) => withCandidate(use, versions, clock.exact, schedule),
-    buildFilter: (use, isShadow) =>
-      buildFilter(use, {
-        builtins,
-        engine: engine.value,
-        fetchFile,
-        clock: clock.exact,
-        schedule,
-        log: logFilter,
-        callout: isShadow ? NO_CALLOUT : callout,
-        declareMetrics: (name, definitions) => metrics.filterMetrics.declare(name, definitions),
-        shared,
-      }),
+    buildFilter: (use, isShadow) => buildFilter(use, filterDeps(isShadow ? NO_CALLOUT : callout)),
     originalDestinations,
     compileTcpChain: (filters) => compileTcpChain(filters, { filterRan, circuitChanged }, clock.exact),
     compileChain: (filters) => compileChain(taps.wrap(watched(filters)), { filterRan, circuitChanged }, clock.exact),
@@ -296,9 +301,11 @@ export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   return { ok: true, value };
 }
 
-/** The bundle that runs under a filter's name; candidates go by `NAME~candidate` and `NAME~shadow`. */
+/** The bundle that runs under a filter's name, or an adapter's; candidates go by `NAME~candidate` and `NAME~shadow`. */
 function findBundle(snapshot: Snapshot | undefined, filter: unknown): BundleRef | undefined {
   if (typeof filter !== "string") return undefined;
+  const adapter = snapshot?.adapters.find(({ name }) => useNameOf(name) === filter)?.backend;
+  if (adapter?.kind === "filter") return adapter.bundle;
   const [filterName, version] = filter.split("~");
   const uses = [...(snapshot?.inbound.filters ?? []), ...(snapshot?.outbound.filters ?? [])];
   const use = uses.find(({ name }) => name === filterName);

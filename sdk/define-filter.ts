@@ -5,6 +5,7 @@ import type { BodyMode, BodyModes, BufferedBody, StreamedBody } from "./body.ts"
 import type { ConnectionHandlers, FilterConnection } from "./connection.ts";
 import type { FilterContext } from "./context.ts";
 import type { FilterHeaders } from "./headers.ts";
+import type { AttributeTypes, InstanceType } from "./instance.ts";
 import type { AnyMetric } from "./metric.ts";
 import type { Verdict } from "./verdict.ts";
 import type { Attribute, Phase } from "./wit/world.ts";
@@ -183,14 +184,16 @@ export type AnyFilter = Readonly<{
   timers: readonly Readonly<{ name: string; everyMs: number }>[];
   cacheable: boolean;
   isolation: "shared" | "request";
-  /** By phase; `timer` is the handler of all of `timers`, which gets the name first. */
+  /** Of an adapter: what it takes of a rule's action. */
+  instance?: Readonly<{ attributes: AttributeTypes; value?: InstanceType }>;
+  /** By phase; `timer` is the handler of all of `timers`, which gets the name first. Those of an adapter get the head. */
   handlers: Readonly<Partial<Record<Phase, AnyHandler>>>;
 }>;
 
 /** A handler once its types have done their work: whoever calls it builds the message from what was declared. A method's type, since those accept any handler. */
 export type AnyHandler = { handle(message: unknown, context: unknown): unknown }["handle"];
 
-interface NoMetrics {
+export interface NoMetrics {
   readonly [name: string]: never;
 }
 
@@ -209,7 +212,7 @@ export function defineFilter<
   // What may be set may be read: `response.status += 1` would otherwise start from nothing.
   const needsStatus = writes.includes(":status") && !reads.includes(":status");
   const { setup, every = {}, request, response, requestTrailers, responseTrailers, tcp, log } = definition;
-  const timers = Object.keys(every).map((name) => ({ name, everyMs: periodOf(name) }));
+  const timers = timersOf(every);
   return {
     name: definition.name,
     stage: definition.stage,
@@ -233,6 +236,11 @@ export function defineFilter<
       ...(log && { log }),
     },
   };
+}
+
+/** The timers of `every`. Throws where a period is none. */
+export function timersOf(every: Readonly<Record<string, unknown>>): AnyFilter["timers"] {
+  return Object.keys(every).map((name) => ({ name, everyMs: periodOf(name) }));
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -1,8 +1,10 @@
 // The promise to filter authors: everything that `import … from "vespid"` offers.
 export { z } from "zod";
+export { allow, grant, refuse } from "./adapter-answer.ts";
 export { BodyTooLargeError } from "./body.ts";
 export { clientIp } from "./client-ip.ts";
 export { compress, createCompressor, createDecompressor, decompress } from "./compression.ts";
+export { defineAdapter } from "./define-adapter.ts";
 export { defineFilter } from "./define-filter.ts";
 export { duration } from "./duration.ts";
 export { hash, hmac, timingSafeEqual } from "./hash.ts";
@@ -15,6 +17,7 @@ export { delimited, frames, lengthPrefixed, lines } from "./framing.ts";
 export { respCommands } from "./resp-commands.ts";
 export { respReplies } from "./resp-replies.ts";
 export { proceed, reply } from "./verdict.ts";
+export type { Allowed, AnswerKeeping, Granted, Refused, RefusalInit } from "./adapter-answer.ts";
 export type { BodyModes, BodyTransform, BufferedBody, StreamedBody } from "./body.ts";
 export type { BytesHandler, ConnectionHandlers, FilterConnection, Flow, Passed } from "./connection.ts";
 export type { ByteStream, CompressionFormat, CompressionLevel, DecompressionLimit } from "./compression.ts";
@@ -29,9 +32,11 @@ export type {
   FilterTrailers,
   Stage,
 } from "./define-filter.ts";
+export type { AdapterDefinition } from "./define-adapter.ts";
 export type { FetchInit, UpstreamResponse } from "./fetch.ts";
 export type { HashAlgorithm } from "./hash.ts";
 export type { FilterHeaders } from "./headers.ts";
+export type { AdapterInstance, AttributeTypes, InstanceType, QuotaInstance } from "./instance.ts";
 export type { JsonSchema, SchemaProblem } from "./json-schema.ts";
 export type { LinearMatch, LinearRegExp, TextSpan } from "./linear-reg-exp.ts";
 export type { Counter, Gauge, Histogram } from "./metric.ts";

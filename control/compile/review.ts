@@ -1,6 +1,6 @@
 // What can be said about resources only by looking at the others: problems that refuse a change, and warnings where Istio would take it.
 import type { BundleRef, Manifest } from "../../runtime/contract/bundle.ts";
-import { Adapter as AdapterUse } from "../../runtime/contract/adapter.ts";
+import { Adapter as AdapterUse, adapterPhasesOf } from "../../runtime/contract/adapter.ts";
 import { renderPath, type Problem } from "../../runtime/contract/problem.ts";
 import { checkRule } from "../../runtime/contract/rule.ts";
 import {
@@ -48,7 +48,7 @@ export function reviewResource(world: World, resource: Resource, checkConfig: Ch
     case "Filter":
       return reviewFilter(world, resource, checkConfig);
     case "Adapter":
-      return reviewAdapter(world, resource);
+      return reviewAdapter(world, resource, checkConfig);
     case "Rule":
       return { problems: reviewRule(world, resource), warnings: [] };
     case "VirtualService":
@@ -76,8 +76,8 @@ export function reviewDeletion(world: World, { kind, namespace, name }: Resource
   return [{ path: "", message: `the adapter is in use by ${names}; delete or change these first` }];
 }
 
-function reviewAdapter(world: World, adapter: Adapter): Review {
-  const problems: Problem[] = [];
+function reviewAdapter(world: World, adapter: Adapter, checkConfig: CheckConfig): Review {
+  const problems: Problem[] = [...reviewBackend(world, adapter, checkConfig)];
   const warnings: Problem[] = [];
   for (const [path, { host, port, subset }] of targetsOf(adapter)) {
     const review = reviewTarget(world, adapter.metadata.namespace, { host, subset, port }, "calls fail");
@@ -94,13 +94,57 @@ function reviewAdapter(world: World, adapter: Adapter): Review {
   return { problems, warnings };
 }
 
+/** One's own: is its bundle there and an adapter, is its configuration its own, and does it lead where the adapter calls. */
+function reviewBackend(
+  { bundles }: World,
+  { spec: { backend } }: Adapter,
+  checkConfig: CheckConfig,
+): readonly Problem[] {
+  if (backend.kind !== "filter") return [];
+  const bundle = bundles.get(backend.bundle);
+  if (bundle === undefined) return [notPushed("spec.backend.bundle", backend.bundle)];
+  const { manifest } = bundle;
+  if (adapterPhasesOf(manifest).length === 0) {
+    const message = `${manifest.name} is a filter (phases ${manifest.phases.join(", ")}); use it in a Filter, or push what defineAdapter makes`;
+    return [{ path: "spec.backend.bundle", message }];
+  }
+  return [
+    ...placeInConfig(checkConfig.bundle(manifest, backend.config), "spec.backend.config"),
+    ...reviewNames(manifest.upstreams, backend.upstreams, ["spec", "backend", "upstreams"]),
+  ];
+}
+
+/** `names`: what a component calls. */
+function reviewNames(
+  names: readonly string[],
+  upstreams: Readonly<Record<string, unknown>>,
+  at: readonly string[],
+): readonly Problem[] {
+  const known = names.length === 0 ? "the adapter calls none" : `the adapter calls ${names.join(", ")}`;
+  const missing = names.filter((name) => name !== "*" && !Object.hasOwn(upstreams, name));
+  const unknown = Object.keys(upstreams).filter((name) => !names.includes(name) && !names.includes("*"));
+  return [
+    ...missing.map((name) => ({
+      path: renderPath([...at, name]),
+      message: "is required: the adapter calls it; name its host",
+    })),
+    ...unknown.map((name) => ({
+      path: renderPath([...at, name]),
+      message: `is not an upstream of this adapter; ${known}`,
+    })),
+  ];
+}
+
 function reviewRule(world: World, rule: Rule): readonly Problem[] {
   const adapters = new Map<string, AdapterUse>();
   for (const { adapter: name } of rule.spec.actions) {
     const adapter = findAdapter(world, rule, name);
+    if (adapter === undefined) continue;
     // Which cluster it calls makes no difference here.
-    if (adapter !== undefined)
-      adapters.set(name, { ...AdapterUse.parse(buildAdapter(adapter, { use: () => "any" })), name });
+    const [built] = buildAdapter(adapter, world, { use: () => "any" });
+    // What its bundle is for, the adapter's own review says.
+    if (built === undefined) return [];
+    adapters.set(name, { ...AdapterUse.parse(built), name });
   }
   return checkRule({ name: rule.metadata.name, match: rule.spec.match, actions: rule.spec.actions }, adapters, "spec");
 }
@@ -117,9 +161,11 @@ function reviewDestinationRule(world: World, { metadata, spec }: DestinationRule
 
 /** Resources that use a bundle, for people. */
 export function usersOf(world: World, digest: BundleRef["digest"]): readonly string[] {
-  return world.filters
-    .filter(({ spec }) => spec.bundle === digest || spec.candidate?.bundle === digest)
-    .map((filter) => renderKey(keyOf(filter)));
+  const filters = world.filters.filter(({ spec }) => spec.bundle === digest || spec.candidate?.bundle === digest);
+  const adapters = world.adapters.filter(
+    ({ spec: { backend } }) => backend.kind === "filter" && backend.bundle === digest,
+  );
+  return [...filters, ...adapters].map((user) => renderKey(keyOf(user)));
 }
 
 function reviewFilter(world: World, filter: Filter, checkConfig: CheckConfig): Review {
@@ -157,6 +203,10 @@ function reviewVersion(
     return { problems: digest === undefined ? [] : [notPushed(`${at}.bundle`, digest)], upstreams: undefined };
   }
   const { manifest } = bundle;
+  if (adapterPhasesOf(manifest).length > 0) {
+    const message = `${manifest.name} is an adapter (${manifest.phases.join(", ")}), and sees no messages; use it in an Adapter of kind filter`;
+    return { problems: [{ path: `${at}.bundle`, message }], upstreams: undefined };
+  }
   return { problems: placeInConfig(checkConfig.bundle(manifest, config), place), upstreams: manifest.upstreams };
 }
 

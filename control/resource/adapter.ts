@@ -5,6 +5,7 @@ import {
   Adapter,
   checkListTimes,
   Deny,
+  FilterBackend,
   Fluentd,
   List,
   Opa,
@@ -13,6 +14,7 @@ import {
   Statsd,
   Stdout,
 } from "../../runtime/contract/adapter.ts";
+import { Digest } from "../../runtime/contract/bundle.ts";
 import { Upstream } from "./filter.ts";
 
 /** `spec` of an `Adapter`. */
@@ -27,6 +29,12 @@ export const AdapterSpec = z.strictObject({
     List.extend({ url: List.shape.url.unwrap().extend({ upstream: Upstream }).optional() }).superRefine(checkListTimes),
     RedisQuota,
     Opa.extend({ upstream: Upstream }),
+    FilterBackend.extend({
+      /** What `vespid filter push` printed of an adapter. */
+      bundle: Digest,
+      /** By the adapter's own names for them, each of which its manifest lists. */
+      upstreams: z.record(z.string(), Upstream).default({}),
+    }),
   ]),
   /** A request whose check or charge failed. Default: `closed` for checks, `open` for quotas. */
   failurePolicy: Adapter.shape.failurePolicy,

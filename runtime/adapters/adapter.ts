@@ -1,6 +1,9 @@
 // What the rules' side knows of an adapter: who may be asked, who may be told. Each file beside this one is a kind of backend.
+import type { AdapterCalls } from "../chain/adapter-calls.ts";
 import type { Callout } from "../chain/callout.ts";
 import type { AdapterBackend, BackendOf } from "../contract/adapter.ts";
+import type { FilterUse } from "../contract/filter.ts";
+import type { Parsed } from "../contract/problem.ts";
 import type { AdapterObserver } from "../exchange/adapter-observer.ts";
 import type { Clock, Exchange, Schedule } from "../exchange/exchange.ts";
 import type { OwnWorkload } from "../expression/attributes.ts";
@@ -85,6 +88,8 @@ export interface BackendSurroundings {
   readonly schedule: Schedule;
   readonly callout: Callout;
   readonly observer: AdapterObserver;
+  /** Builds what is behind an adapter of one's own; problems by paths below the use. */
+  readonly buildCalls: (use: FilterUse) => Promise<Parsed<AdapterCalls>>;
   /** Whom this proxy stands before. */
   readonly own: OwnWorkload;
 }

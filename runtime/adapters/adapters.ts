@@ -3,6 +3,7 @@ import type { Adapter } from "../contract/adapter.ts";
 import type { Parsed } from "../contract/problem.ts";
 import type { Backend, BackendSurroundings } from "./adapter.ts";
 import { buildDeny } from "./deny.ts";
+import { buildFilterBackend } from "./filter.ts";
 import { buildFluentd } from "./fluentd.ts";
 import { buildList } from "./list.ts";
 import { LiveAdapter } from "./live-adapter.ts";
@@ -60,6 +61,8 @@ async function buildBackend({ name, backend }: Adapter, surroundings: BackendSur
       return { ok: true, value: buildFluentd({ name, config: backend, surroundings }) };
     case "redis_quota":
       return { ok: true, value: buildRedisQuota({ name, config: backend, surroundings }) };
+    case "filter":
+      return buildFilterBackend({ name, config: backend, surroundings });
     case "opa":
       return { ok: true, value: buildOpa({ name, config: backend, surroundings }) };
   }

@@ -18,6 +18,7 @@ function startBatcher(policy: Partial<ReportBatch>) {
     schedule: clock.schedule,
     observer: {
       asked: () => undefined,
+      fuelUsed: () => undefined,
       queueChanged: (_, now) => {
         length = now;
       },

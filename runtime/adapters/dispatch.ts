@@ -61,7 +61,7 @@ function stepOf(
   surroundings: RuleSurroundings,
 ): readonly Step[] {
   const adapter = adapters.get(action.adapter);
-  const phase = adapter && phaseOf(adapter.config.backend);
+  const phase = adapter && phaseOf(adapter.config.backend, action);
   if (adapter === undefined || phase === undefined || phase === "report") return [];
   return [
     {

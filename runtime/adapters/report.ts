@@ -25,7 +25,8 @@ export function compileReports(
     rule.actions.flatMap((action): readonly Telling[] => {
       const adapter = adapters.get(action.adapter);
       const reporting = adapter?.live.backend.report;
-      if (adapter === undefined || reporting === undefined || phaseOf(adapter.config.backend) !== "report") return [];
+      if (adapter === undefined || reporting === undefined || phaseOf(adapter.config.backend, action) !== "report")
+        return [];
       const matches = compileMatch(rule, surroundings);
       return [{ matches, instanceOf: compileInstance(action, rule, surroundings), reporting }];
     }),

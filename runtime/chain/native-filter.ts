@@ -45,14 +45,25 @@ export async function buildNativeFilter(
   use: FilterUse,
   surroundings: FilterSurroundings,
 ): Promise<Parsed<Filter>> {
-  const { clock, schedule, log, callout, declareMetrics } = surroundings;
+  const writes = compileWrites(filter.writes);
+  if (typeof writes === "string") return fault("source", writes);
+  const runner = await buildNativeRunner(filter, use, surroundings);
+  if (!runner.ok) return runner;
+  return { ok: true, value: new PhasedFilter(use, declaredBy(filter), writes, runner.value, surroundings.clock) };
+}
+
+/** What calls its handlers, set up, or the same problems. */
+export async function buildNativeRunner(
+  filter: AnyFilter,
+  use: FilterUse,
+  surroundings: FilterSurroundings,
+): Promise<Parsed<NativeRunner>> {
+  const { schedule, log, callout, declareMetrics } = surroundings;
   const functions = createHostFunctions({ shared: () => surroundings.shared.scopeOf(use.name) });
   const config = filter.config === undefined ? NO_CONFIG : parseWith(filter.config, use.config, "config");
   const missing = missingUpstreams(filter.upstreams, use);
   if (!config.ok || missing.length > 0)
     return { ok: false, problems: [...(config.ok ? [] : config.problems), ...missing] };
-  const writes = compileWrites(filter.writes);
-  if (typeof writes === "string") return fault("source", writes);
   const meter = declareMetrics(use.name, definitionsOf(filter));
   if (!meter.ok) return fault("source", meter.error);
   const metrics = createMeters(filter.metrics, (name, value, labels) => meter.value.record(name, value, labels));
@@ -87,7 +98,7 @@ export async function buildNativeFilter(
         ),
     schedule,
   );
-  return { ok: true, value: new PhasedFilter(use, declaredBy(filter), writes, runner, clock) };
+  return { ok: true, value: runner };
 }
 
 /** Upstreams that the filter calls and its use leads nowhere, and the reverse. */

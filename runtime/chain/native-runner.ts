@@ -1,6 +1,7 @@
 // Calls the handlers of a native filter: the object that `defineFilter` returned, without a sandbox and without strings
 // crossing. What it sees and may do is bounded as in the sandbox, so that both answer alike.
 import type { BodyTransform, MessageBody, Passed as PassedContent } from "../../sdk/body.ts";
+import type { AdapterAnswer } from "../../sdk/adapter-answer.ts";
 import { bytesOf } from "../../sdk/content.ts";
 import { CallContext, type ContextBase } from "../../sdk/context.ts";
 import type { AnyFilter, AnyHandler } from "../../sdk/define-filter.ts";
@@ -8,10 +9,12 @@ import { describeError } from "../../sdk/describe-error.ts";
 import type { Lookup } from "../../sdk/headers.ts";
 import { RequestMessage, ResponseMessage } from "../../sdk/message.ts";
 import { fieldsOf, type Verdict } from "../../sdk/verdict.ts";
+import type { AdapterPhase } from "../contract/adapter.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Exchange, Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
+import { ANY_USES, type AdapterCalls, type AdapterReply, type WaitingReply } from "./adapter-calls.ts";
 import {
   EVERY_FIELD,
   replyReader,
@@ -41,7 +44,7 @@ const NO_CHANGES = { edits: [], replacement: undefined, transform: undefined } a
 const NO_HANDLER: AnyHandler = () => undefined;
 const PROCEED: Decided = { kind: "proceed", changes: NO_CHANGES, cacheMs: 0 };
 
-export class NativeRunner implements HandlerRunner {
+export class NativeRunner implements HandlerRunner, AdapterCalls {
   readonly needsHead = false;
   readonly fuelUsed = 0;
   readonly #parts: NativeParts;
@@ -75,6 +78,28 @@ export class NativeRunner implements HandlerRunner {
     } catch (error) {
       // A handler that throws fails its call, here as in the sandbox.
       return { kind: "failed", message: describeError(error) };
+    }
+  }
+
+  ask(phase: AdapterPhase, lines: string): AdapterReply | WaitingReply {
+    const { filter, use, base, operations } = this.#parts;
+    const handle = filter.handlers[phase];
+    if (handle === undefined) return failedReply(`there is no handler of ${phase}`);
+    const call = new NativeCall(operations, use.limits, undefined);
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `defineAdapter` has wrapped the author's own
+      const answer = handle(lines, new CallContext(base, call)) as AdapterAnswer | Promise<AdapterAnswer>;
+      if (!(answer instanceof Promise)) return replyOf(answer);
+      let reply: AdapterReply | undefined;
+      const kept = answer.then((late) => (reply = replyOf(late)));
+      const waiting = this.#wait(kept, call, () => PROCEED);
+      const done = waiting.done.then((decided): AdapterReply => {
+        if (decided.kind === "failed") return failedReply(decided.message);
+        return decided.kind === "lost" || reply === undefined ? { kind: "lost", fuel: 0 } : reply;
+      });
+      return { done, cancel: (cause) => waiting.cancel(cause) };
+    } catch (error) {
+      return failedReply(describeError(error));
     }
   }
 
@@ -149,6 +174,18 @@ function decisionOf(answer: unknown, edits: readonly string[], body: MessageBody
     return { kind: "failed", message: "the handler returned something that is not a verdict" };
   const { status, body: content = "", cacheMs = 0 } = verdict;
   return { kind: "reply", parts: { status, headers: fieldsOf(verdict), body: content }, cacheMs };
+}
+
+/** What a handler of an adapter answered. */
+function replyOf(answer: AdapterAnswer): AdapterReply {
+  const { validForMs, validUses = ANY_USES } = answer;
+  if (answer.kind === "proceed") return { kind: "proceed", granted: answer.granted, validForMs, validUses, fuel: 0 };
+  const parts = { status: answer.status, headers: answer.fields, body: answer.message };
+  return { kind: "reply", parts, validForMs, validUses, fuel: 0 };
+}
+
+function failedReply(message: string): AdapterReply {
+  return { kind: "failed", message, isFault: false, fuel: 0 };
 }
 
 /** A body's pieces through a transform of the author's. */

@@ -1,8 +1,9 @@
 // Where rules send what they know of exchanges: backends that say whether a request may go on, how much may still be had,
 // or keep what happened (Mixer's handlers).
 import { z } from "zod";
+import { BundleRef, type Manifest } from "./bundle.ts";
 import { durationMs } from "./duration.ts";
-import { FilterUpstream } from "./filter.ts";
+import { FilterLimits, FilterUpstream, FilterUse } from "./filter.ts";
 
 /** When an adapter is asked: before the request goes on, or once the exchange has ended. */
 export const AdapterPhase = z.enum(["check", "quota", "report"]);
@@ -209,6 +210,22 @@ export const Opa = z.strictObject({
   ...Refusal,
 });
 
+/**
+ * An adapter of one's own (`defineAdapter` of the SDK), as control derived it. It runs in the sandbox, inside the same bounds
+ * as a filter. How long an answer holds is what it says with it.
+ */
+export const FilterBackend = z.strictObject({
+  kind: z.literal("filter"),
+  bundle: BundleRef,
+  /** Checked against its own schema. Default `{}`. */
+  config: FilterUse.shape.config,
+  limits: FilterLimits,
+  /** One entry for each upstream that its manifest names. Default: none. */
+  upstreams: FilterUse.shape.upstreams,
+  /** Of what it is told of exchanges that are over. */
+  batch: ReportBatch,
+});
+
 /** What the schema of a list's times cannot say. */
 export function checkListTimes(
   { refreshMs, staleForMs }: Pick<z.infer<typeof List>, "refreshMs" | "staleForMs">,
@@ -231,6 +248,7 @@ export const AdapterBackend = z.discriminatedUnion("kind", [
   List.superRefine(checkListTimes),
   RedisQuota,
   Opa,
+  FilterBackend,
 ]);
 export type AdapterBackend = z.infer<typeof AdapterBackend>;
 /** The configuration of one kind. */
@@ -249,21 +267,38 @@ export const Adapter = z.strictObject({
 });
 export type Adapter = z.infer<typeof Adapter>;
 
-/** When an adapter of that backend is asked or told. */
-export function phaseOf({ kind }: AdapterBackend): AdapterPhase {
-  switch (kind) {
+/** What rules may ask or tell a component; nothing where it is a filter. */
+export function adapterPhasesOf({ phases }: Pick<Manifest, "phases">): readonly AdapterPhase[] {
+  return AdapterPhase.options.filter((phase) => phases.includes(phase));
+}
+
+/** What an adapter of that backend is for: whatever its handlers are of, where it is one's own. */
+export function phasesOf(backend: AdapterBackend): readonly AdapterPhase[] {
+  switch (backend.kind) {
     case "stdout":
     case "statsd":
     case "otlp":
     case "fluentd":
-      return "report";
+      return ["report"];
     case "deny":
     case "list":
     case "opa":
-      return "check";
+      return ["check"];
     case "redis_quota":
-      return "quota";
+      return ["quota"];
+    case "filter":
+      return adapterPhasesOf(backend.bundle.manifest);
   }
+}
+
+/** When an adapter of that backend is asked or told by an action; `undefined` where it is not for that, or the action must say. */
+export function phaseOf(
+  backend: AdapterBackend,
+  { phase }: { readonly phase?: AdapterPhase | undefined },
+): AdapterPhase | undefined {
+  const phases = phasesOf(backend);
+  if (phase !== undefined) return phases.includes(phase) ? phase : undefined;
+  return phases.length === 1 ? phases[0] : undefined;
 }
 
 /** The clusters that a backend calls, by where it says so. */
@@ -274,6 +309,8 @@ export function upstreamsOf(backend: AdapterBackend): readonly (readonly [string
       return [["upstream", backend.upstream]];
     case "list":
       return backend.url === undefined ? [] : [["url.upstream", backend.url.upstream]];
+    case "filter":
+      return Object.entries(backend.upstreams).map(([name, upstream]) => [`upstreams.${name}`, upstream]);
     case "stdout":
     case "statsd":
     case "fluentd":

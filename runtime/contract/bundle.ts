@@ -57,6 +57,10 @@ export const MetricDefinition = z.strictObject({
 });
 export type MetricDefinition = z.infer<typeof MetricDefinition>;
 
+/** What an attribute of an action is, as an adapter takes it: an instant is text (RFC 3339), a span a number of milliseconds. */
+export const InstanceType = z.enum(["string", "number", "boolean", "map"]);
+export type InstanceType = z.infer<typeof InstanceType>;
+
 const NAME = /^[a-z][a-z0-9-]{0,62}$/u;
 const NAME_RULE = "must be lower-case letters, digits and dashes, starting with a letter, 63 at most";
 
@@ -66,7 +70,10 @@ export const Manifest = z.strictObject({
   /** The world that the component implements. */
   world: z.literal("vespid:filter/filter@2.0.0"),
   stage: Stage,
-  /** Attributes and headers that cross into the filter (lower case): `:path`, `x-user`, `source.principal`. */
+  /**
+   * Attributes and headers that cross into the filter (lower case): `:path`, `x-user`, `source.principal`. Of an adapter
+   * (phases check, quota, report) attributes of the actions that ask it.
+   */
   reads: z.array(z.string().min(1)).max(100),
   /** Headers that it may set, add or remove (lower case). */
   writes: z.array(z.string().min(1)).max(100),
@@ -86,8 +93,17 @@ export const Manifest = z.strictObject({
     .default([]),
   /** A verdict may say how long it holds; a head that was answered is then not asked about again. */
   cacheable: z.boolean().default(false),
-  /** `request`: each exchange has an instance of its own, which engines without cheap instances refuse. */
+  /** `request`: each exchange meets an instance as if nobody had used it. */
   isolation: z.enum(["shared", "request"]).default("shared"),
+  /** Of an adapter: the types of an action's value and attributes. Default: whatever an action gives, as text. */
+  instance: z
+    .strictObject({
+      /** Without it the adapter takes no value. */
+      value: InstanceType.optional(),
+      /** By the names in `reads`. */
+      attributes: z.record(z.string(), InstanceType).default({}),
+    })
+    .optional(),
   /** JSON Schema of its config (draft 2020-12), from the author's zod schema. */
   configSchema: z.record(z.string(), z.unknown()),
 });

@@ -91,3 +91,68 @@ describe("what does not fit is told with its path", () => {
     expect(parsed.error?.issues.map(({ path }) => path)).toEqual([["backend", "staleForMs"]]);
   });
 });
+
+describe("an adapter of one's own is asked what its component is for", () => {
+  const DIGEST = `sha256:${"0".repeat(64)}`;
+  const own = (phases: readonly string[], more: object = {}) => ({
+    kind: "filter",
+    bundle: {
+      digest: DIGEST,
+      files: [{ name: "component.wasm", digest: DIGEST, sizeBytes: 1 }],
+      manifest: {
+        name: "own",
+        world: "vespid:filter/filter@2.0.0",
+        stage: "ratelimit",
+        reads: ["user", "size"],
+        writes: [],
+        phases,
+        configSchema: {},
+        ...more,
+      },
+    },
+  });
+  const instance = { value: "number", attributes: { user: "string", size: "number" } };
+
+  test.each<[object, object, readonly string[]]>([
+    [own(["check"]), { attributes: { user: "request.method", size: "source.port" } }, []],
+    [own(["setup", "quota"]), { value: 3, bestEffort: true }, []],
+    [own(["check", "report"]), { phase: "report", attributes: { size: "response.code" } }, []],
+    [own(["check", "report"], { instance }), { phase: "check", value: "source.port" }, []],
+    [own(["check"], { reads: ["constructor"], instance: {} }), { attributes: { constructor: "request.method" } }, []],
+    [own(["check", "report"]), {}, ["phase: is required: a is for check and report, name one of them"]],
+    [own(["check"]), { phase: "report" }, ["phase: is report, and a is for check"]],
+    [own(["request"]), {}, ["adapter: a has no handler of check, quota or report"]],
+    [own(["check"]), { bestEffort: true }, ["bestEffort: is for quotas"]],
+    [own(["quota"]), { value: "request.path" }, ["value: is of type string, must be int"]],
+    [own(["check"], { instance: {} }), { value: "request.path" }, ["value: is not used by a"]],
+    [
+      own(["check"], { instance }),
+      { value: "request.path", attributes: { size: "request.path" } },
+      [
+        "value: is of type string, must be int or double or duration",
+        `attributes["size"]: is of type string, must be int or double or duration`,
+      ],
+    ],
+    [
+      own(["check"]),
+      { attributes: { users: "source.ip" } },
+      [`attributes["users"]: is not read by a; it reads user, size`],
+    ],
+    [
+      own(["check"]),
+      { attributes: { size: "response.code" } },
+      [`attributes["size"]: response.code is not known before the request goes on, when checks and quotas run`],
+    ],
+  ])("%#", (backend, action, problems) => {
+    expect(problemsOf({ actions: [{ adapter: "a", ...action }] }, backend)).toEqual(
+      problems.map((problem) => `inbound.rules[0].actions[0].${problem}`),
+    );
+  });
+
+  test("and calls clusters that are there", () => {
+    const backend = { ...own(["check"]), upstreams: { keeper: { cluster: "gone" } } };
+    expect(problemsOf({}, backend)).toEqual([
+      `adapters[0].backend.upstreams.keeper.cluster: "gone" is not a cluster of this snapshot`,
+    ]);
+  });
+});

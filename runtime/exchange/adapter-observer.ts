@@ -16,6 +16,8 @@ export interface AdapterAsked {
 /** Takes what adapters tell. Never throws, never waits. */
 export interface AdapterObserver {
   asked(asked: AdapterAsked): void;
+  /** A call of a sandboxed adapter is over. */
+  fuelUsed(adapter: string, phase: "check" | "quota" | "report", fuel: number): void;
   /** Finished exchanges that wait to be sent now. */
   queueChanged(adapter: string, length: number): void;
   sent(adapter: string, count: number): void;

@@ -109,6 +109,10 @@ export class OpenStreams {
     return [["stream-write", (request, payload) => this.#write(request, payload)]];
   }
 
+  get isEmpty(): boolean {
+    return this.#open.size === 0;
+  }
+
   stop(): void {
     for (const number of this.#open.keys()) this.#close(number);
   }

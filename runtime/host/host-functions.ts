@@ -15,6 +15,8 @@ import { parseUrl } from "./urls.ts";
 export interface HostFunctions {
   text(name: string, request: string, payload: Uint8Array): HostAnswer<string>;
   bytes(name: string, request: string, payload: Uint8Array): HostAnswer<Uint8Array>;
+  /** The instance has nothing open. */
+  readonly isIdle: boolean;
   /** Lets go of what the instance opened. */
   stop(): void;
 }
@@ -60,6 +62,9 @@ export function createHostFunctions({ shared, streamsMaxBytes = STREAMS_MAX_BYTE
   return {
     text: (name, request, payload) => call(text, name, request, payload),
     bytes: (name, request, payload) => call(bytes, name, request, payload),
+    get isIdle() {
+      return streams.isEmpty;
+    },
     stop: () => streams.stop(),
   };
 }

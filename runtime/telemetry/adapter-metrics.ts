@@ -35,6 +35,7 @@ export class AdapterMetrics implements AdapterObserver {
   readonly #dispatches = new Family("vespid_adapter_dispatches_total", "counter");
   readonly #cacheHits = new Family("vespid_adapter_cache_hits_total", "counter");
   readonly #milliseconds = new Family("vespid_adapter_milliseconds_total", "counter");
+  readonly #fuel = new Family("vespid_adapter_fuel_total", "counter");
   readonly #queued = new Family("vespid_adapter_queue_length", "gauge");
   readonly #sent = new Family("vespid_adapter_reports_sent_total", "counter");
   readonly #dropped = new Family("vespid_adapter_reports_dropped_total", "counter");
@@ -48,6 +49,16 @@ export class AdapterMetrics implements AdapterObserver {
     this.#dispatches.add([...labels, ["outcome", outcome]], 1);
     if (isCached) this.#cacheHits.add(labels, 1);
     else this.#milliseconds.add(labels, tookMs);
+  }
+
+  fuelUsed(adapter: string, phase: string, fuel: number): void {
+    this.#fuel.add(
+      [
+        ["adapter", adapter],
+        ["phase", phase],
+      ],
+      fuel,
+    );
   }
 
   queueChanged(adapter: string, length: number): void {
@@ -78,6 +89,7 @@ export class AdapterMetrics implements AdapterObserver {
       this.#dispatches,
       this.#cacheHits,
       this.#milliseconds,
+      this.#fuel,
       this.#queued,
       this.#sent,
       this.#dropped,
@@ -103,6 +115,7 @@ export function watchAdapters(metrics: AdapterMetrics, failed: (run: FilterRun) 
       metrics.asked(asked);
       if (asked.reason !== "") tell(asked.adapter, asked.phase, asked.reason);
     },
+    fuelUsed: (adapter, phase, fuel) => metrics.fuelUsed(adapter, phase, fuel),
     queueChanged: (adapter, length) => metrics.queueChanged(adapter, length),
     sent: (adapter, count) => metrics.sent(adapter, count),
     dropped: (adapter, count, why) => metrics.dropped(adapter, count, why),

@@ -27,6 +27,10 @@ export interface Options {
   readonly isStream: boolean;
   /** For how long the same head would be answered alike; `0` is not said. */
   readonly cacheMs: number;
+  /** Of an adapter: for how many uses of that, where it says so. */
+  readonly uses: number | undefined;
+  /** Of a quota: how much may be had, where it says so. */
+  readonly granted: number | undefined;
   /** What it reads of its connection. */
   readonly watched: readonly Watched[];
   /** The upstream that its connection goes to. */
@@ -35,7 +39,15 @@ export interface Options {
 
 const MESSAGE_MAX_LENGTH = 4000;
 const MEASUREMENTS_MAX = 256;
-const NO_OPTIONS: Options = { hasBody: false, isStream: false, cacheMs: 0, watched: [], route: undefined };
+const NO_OPTIONS: Options = {
+  hasBody: false,
+  isStream: false,
+  cacheMs: 0,
+  uses: undefined,
+  granted: undefined,
+  watched: [],
+  route: undefined,
+};
 const NO_EDITS: Answer = { kind: "proceed", edits: [], ...NO_OPTIONS };
 const PASS: Answer = { kind: "pass", edits: [], ...NO_OPTIONS };
 const MORE: Answer = { kind: "more" };
@@ -135,6 +147,8 @@ function readOption(kind: string, value: string, options: Options): Options | un
   if (kind === "read" && isWatched(value)) return { ...options, watched: [...options.watched, value] };
   if (kind === "route") return { ...options, route: value };
   if (kind === "cache" && /^\d{1,9}$/u.test(value)) return { ...options, cacheMs: Number(value) };
+  if (kind === "uses" && /^\d{1,9}$/u.test(value)) return { ...options, uses: Number(value) };
+  if (kind === "granted" && /^\d{1,16}$/u.test(value)) return { ...options, granted: Number(value) };
   return undefined;
 }
 

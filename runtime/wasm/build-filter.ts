@@ -1,10 +1,16 @@
 // From a filter's use in a snapshot to a filter that is ready: fetched, verified, compiled, configured and warm, or every
 // problem with its path below the use. Nothing of a filter that could not be built stays behind.
 import type { AnyFilter } from "../../sdk/define-filter.ts";
+import type { AdapterCalls } from "../chain/adapter-calls.ts";
 import { compileWrites } from "../chain/edits.ts";
 import type { Filter } from "../chain/filter.ts";
 import { NO_METER, type FilterMeter } from "../chain/meter.ts";
-import { buildNativeFilter, missingUpstreams, type FilterSurroundings } from "../chain/native-filter.ts";
+import {
+  buildNativeFilter,
+  buildNativeRunner,
+  missingUpstreams,
+  type FilterSurroundings,
+} from "../chain/native-filter.ts";
 import { Operations } from "../chain/operations.ts";
 import { PhasedFilter } from "../chain/phased-filter.ts";
 import type { BundleRef, Manifest } from "../contract/bundle.ts";
@@ -48,10 +54,26 @@ export async function buildFilter(use: FilterUse, deps: FilterDeps): Promise<Par
   return buildNativeFilter(builtin, use, deps);
 }
 
+/** Builds what is behind an adapter that is a filter of its own kind: what calls its handlers. Paths as those of `buildFilter`. */
+export async function buildAdapterCalls(use: FilterUse, deps: FilterDeps): Promise<Parsed<AdapterCalls>> {
+  const { source } = use;
+  if (source.kind === "bundle") return buildGuestRunner(use, source.bundle, deps);
+  const builtin = deps.builtins.get(source.name);
+  return builtin === undefined
+    ? fault("source.name", `${JSON.stringify(source.name)} is not a built-in filter`)
+    : buildNativeRunner(builtin, use, deps);
+}
+
 async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Parsed<Filter>> {
   const { manifest } = bundle;
   const writes = compileWrites(manifest.writes);
   if (typeof writes === "string") return fault("source.bundle.manifest.writes", writes);
+  const runner = await buildGuestRunner(use, bundle, deps);
+  return runner.ok ? { ok: true, value: new PhasedFilter(use, manifest, writes, runner.value, deps.clock) } : runner;
+}
+
+async function buildGuestRunner(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Parsed<GuestRunner>> {
+  const { manifest } = bundle;
   const missing = missingUpstreams(manifest.upstreams, use);
   if (missing.length > 0) return { ok: false, problems: missing };
   const meter = deps.declareMetrics(use.name, manifest.metrics);
@@ -67,7 +89,7 @@ async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterD
   const runner = new GuestRunner(instances, manifest.timers, deps.schedule, (phase, reason) =>
     deps.log("warn", "a filter's timer failed", { filter: use.name, phase, reason }),
   );
-  return { ok: true, value: new PhasedFilter(use, manifest, writes, runner, deps.clock) };
+  return { ok: true, value: runner };
 }
 
 interface NurseryParts {
@@ -142,12 +164,12 @@ class Nursery {
     });
     if (!made.ok) return;
     const instance = made.value;
-    const head = manifest.reads.map((name) => `${name}: -\n`).join("");
+    const lines = manifest.reads.map((name) => `${name}: -\n`).join("");
     const endsAtMs = deps.clock.monotonic() + WARM_UP_MAX_MS;
     for (let call = 0; call < WARM_UP_CALLS && deps.clock.monotonic() < endsAtMs; call++) {
       for (const phase of WARMED_PHASES) {
         if (!manifest.phases.includes(phase)) continue;
-        const begun = instance.begin(phase, phase === "request" ? head : `${head}\n${head}`, undefined);
+        const begun = instance.begin(phase, MADE_UP[phase](lines), undefined);
         if ("kind" in begun && begun.kind === "faulted") return;
       }
     }
@@ -182,7 +204,14 @@ class Nursery {
   }
 }
 
-const WARMED_PHASES = ["request", "response"] as const;
+const WARMED_PHASES = ["request", "response", "check", "quota"] as const;
+/** A head with these lines. */
+const MADE_UP: Readonly<Record<(typeof WARMED_PHASES)[number], (lines: string) => string>> = {
+  request: (lines) => lines,
+  response: (lines) => `${lines}\n${lines}`,
+  check: (lines) => `:name: -\n${lines}`,
+  quota: (lines) => `:name: -\n:value: 1\n${lines}`,
+};
 
 /** For calls that must reach nobody. */
 const NO_OPERATIONS: Pick<Operations, "start"> = {

@@ -14,6 +14,7 @@ import {
 /** Sections by their ids. */
 export const SECTION = {
   coreModule: 1,
+  coreInstance: 2,
   component: 4,
   instance: 5,
   alias: 6,
@@ -22,6 +23,9 @@ export const SECTION = {
   import: 10,
   export: 11,
 } as const;
+
+/** Sorts of what a module defines or is. */
+export const CORE_SORT = { function: 0, module: 0x11 } as const;
 
 /** A core function that is a component's. */
 export interface Lifted {
@@ -43,6 +47,10 @@ export class ComponentItems {
   functions = 0;
   instances = 0;
   components = 0;
+  /** Core modules. */
+  modules = 0;
+  /** Of which module each core instance is, where it is of one. */
+  readonly linked: (number | undefined)[] = [];
   /** Core functions, by the names that aliases took them from modules by. */
   readonly #core: (string | undefined)[] = [];
   readonly lifted: Lifted[] = [];
@@ -59,16 +67,23 @@ export class ComponentItems {
   read({ id, payload }: Section): void {
     const read = this.#readers[id];
     if (id === SECTION.component) this.components++;
+    if (id === SECTION.coreModule) this.modules++;
     if (read === undefined) return;
     for (let count = payload.u32(); count > 0; count--) read(payload);
   }
 
+  get coreFunctions(): number {
+    return this.#core.length;
+  }
+
   readonly #readers: Readonly<Record<number, (reader: WasmReader) => void>> = {
+    [SECTION.coreInstance]: (reader) => this.#coreInstance(reader),
     [SECTION.instance]: (reader) => this.#instance(reader),
     [SECTION.alias]: (reader) => {
       const { sort, coreSort, name } = readAlias(reader);
-      if (sort === SORT.core && coreSort === 0) this.#core.push(name);
-      else this.#count(sort);
+      if (sort !== SORT.core) this.#count(sort);
+      else if (coreSort === CORE_SORT.function) this.#core.push(name);
+      else if (coreSort === CORE_SORT.module) this.modules++;
     },
     [SECTION.type]: (reader) => {
       const { type, byteLists } = readType(reader);
@@ -81,6 +96,8 @@ export class ComponentItems {
       const name = readExternName(reader);
       const { sort, index } = readDescription(reader);
       if (sort === SORT.instance) this.imported.set(name, index);
+      // Of what is core only modules are imported.
+      if (sort === SORT.core) this.modules++;
       this.#count(sort);
     },
     [SECTION.export]: (reader) => {
@@ -91,6 +108,16 @@ export class ComponentItems {
       this.#count(sort);
     },
   };
+
+  #coreInstance(reader: WasmReader): void {
+    const isInstantiated = reader.byte() === 0;
+    this.linked.push(isInstantiated ? reader.u32() : undefined);
+    for (let count = reader.u32(); count > 0; count--) {
+      reader.name();
+      reader.byte();
+      reader.u32();
+    }
+  }
 
   #instance(reader: WasmReader): void {
     const isInstantiated = reader.byte() === 0;

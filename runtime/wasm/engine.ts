@@ -52,10 +52,12 @@ export interface GuestInstance {
   cancel(call: number): Result<undefined, GuestFault>;
   /** Fuel that each call may use; the use's limit until somebody sets less. */
   fuelMax: number;
-  /** Remembers what it is now, for `reset`; nothing of it may be running. Costs its memory once more where the engine can. */
-  keep(): void;
-  /** Back to what `keep` remembered, also after a fault; false where it cannot be, and a new instance has to do. */
+  /** Remembers what it is now, for `reset`; nothing of it may be running. Costs its memory once more; false where it cannot be put back. */
+  keep(): boolean;
+  /** Back to what `keep` remembered; false where it cannot be, as where its memory has grown, and a new instance has to do. */
   reset(): boolean;
+  /** Whether `reset` may be called after a fault. */
+  readonly resetsAfterFaults: boolean;
   /** Fuel that the last call used. */
   readonly fuelUsed: number;
   /** Linear memory that it holds now. */

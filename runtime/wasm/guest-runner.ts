@@ -1,12 +1,15 @@
-// Calls the handlers of a sandboxed filter: heads go in, answers come out, and whatever the guest does ends in a decision.
+// Calls the handlers of a sandboxed filter, or adapter: heads go in, answers come out, and whatever the guest does ends in a decision.
+import type { AdapterCalls, AdapterReply, WaitingReply } from "../chain/adapter-calls.ts";
 import { startTimers } from "../chain/timers.ts";
 import type { Decided, HandlerCall, HandlerRunner, WaitingDecision } from "../chain/phased-filter.ts";
 import type { ConnectionCalls } from "../chain/connection.ts";
 import { lostPiece, type ChunkHandler, type Passed } from "../chain/transformed-body.ts";
+import type { AdapterPhase } from "../contract/adapter.ts";
 import type { Manifest } from "../contract/bundle.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Side } from "../../sdk/wit/world.ts";
+import { askGuest } from "./guest-adapter.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import type { Acquired, Instances } from "./instance.ts";
 import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
@@ -14,7 +17,7 @@ import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
 /** Tells why a timer's call failed. */
 export type TellFailure = (phase: "timer", message: string) => void;
 
-export class GuestRunner implements HandlerRunner {
+export class GuestRunner implements HandlerRunner, AdapterCalls {
   readonly needsHead = true;
   fuelUsed = 0;
   readonly #instances: Instances;
@@ -29,6 +32,10 @@ export class GuestRunner implements HandlerRunner {
     this.fuelUsed = 0;
     const acquired = this.#instances.acquire();
     return acquired instanceof Promise ? this.#runLater(acquired, call) : this.#runIn(acquired, call);
+  }
+
+  ask(phase: AdapterPhase, lines: string): AdapterReply | WaitingReply {
+    return askGuest(this.#instances, phase, lines);
   }
 
   connect(): ConnectionCalls {

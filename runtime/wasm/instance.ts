@@ -154,7 +154,7 @@ export class InstanceSlot implements Instances {
       made.value.stop("was stopped");
       return { ok: false, error: "was stopped" };
     }
-    if (this.#keepsState) made.value.keep();
+    if (this.#keepsState && made.value.isRevivable) made.value.keep();
     const before = this.#instance;
     this.#instance = made.value;
     if (before === undefined) return made;
@@ -178,11 +178,25 @@ export class InstanceSlot implements Instances {
   }
 }
 
-/** An instance for each exchange's call: nothing that one leaves is there for another. */
+/** Renewed instances that wait for the next exchange, in each use; each takes its memory twice. */
+const WAITING_MAX = 4;
+/** Exchanges that one instance may serve: what is not its memory (a handle of the system's that it let lie) ends then. */
+const RENEWALS_MAX = 1000;
+/** Where every exchange grows an instance's memory, nothing is kept any more: it would be in vain. */
+const REFUSALS_MAX = 8;
+
+/**
+ * An instance for each exchange's call: nothing that one leaves is there for another. One that has answered is put back to
+ * what it was when it was born, where its engine can, which costs less than another.
+ */
 export class FreshInstances implements Instances {
   readonly #make: MakeInstance;
   readonly #holdback: Holdback;
-  readonly #live = new Set<LiveInstance>();
+  /** With how often it may be renewed. */
+  readonly #live = new Map<LiveInstance, number>();
+  readonly #waiting: { readonly instance: LiveInstance; readonly renewals: number }[] = [];
+  /** How many in a row could not be put back. */
+  #refusals = 0;
   #isStopped = false;
 
   constructor(make: MakeInstance, clock: Clock) {
@@ -191,6 +205,11 @@ export class FreshInstances implements Instances {
   }
 
   acquire(): Acquired | Promise<Acquired> {
+    const renewed = this.#waiting.pop();
+    if (renewed !== undefined) {
+      this.#live.set(renewed.instance, renewed.renewals);
+      return { ok: true, value: renewed.instance };
+    }
     if (this.#isStopped) return { ok: false, error: "was stopped" };
     const { reason } = this.#holdback;
     if (reason !== undefined) return { ok: false, error: reason };
@@ -209,23 +228,41 @@ export class FreshInstances implements Instances {
   }
 
   /** It ends with its call. */
-  replace(_instance: LiveInstance): void {}
+  replace(instance: LiveInstance): void {
+    if (this.#live.has(instance)) this.#live.set(instance, 0);
+  }
 
   idle(instance: LiveInstance): void {
-    if (!this.#live.delete(instance)) return;
+    const renewals = this.#live.get(instance);
+    if (renewals === undefined) return;
+    this.#live.delete(instance);
     // It is still on the stack.
-    queueMicrotask(() => instance.stop("has answered"));
+    queueMicrotask(() => this.#renew(instance, renewals));
   }
 
   stop(): void {
     this.#isStopped = true;
-    for (const instance of this.#live) instance.stop("was stopped");
+    for (const instance of this.#live.keys()) instance.stop("was stopped");
+    for (const { instance } of this.#waiting) instance.stop("was stopped");
     this.#live.clear();
+    this.#waiting.length = 0;
+  }
+
+  #renew(instance: LiveInstance, renewals: number): void {
+    if (renewals > 0 && !this.#isStopped && this.#waiting.length < WAITING_MAX) {
+      if (instance.renew()) {
+        this.#refusals = 0;
+        this.#waiting.push({ instance, renewals: renewals - 1 });
+        return;
+      }
+      this.#refusals++;
+    }
+    instance.stop("has answered");
   }
 
   #take(made: Acquired): Acquired {
-    if (made.ok) this.#live.add(made.value);
-    else this.#holdback.count();
+    if (!made.ok) this.#holdback.count();
+    else this.#live.set(made.value, this.#refusals < REFUSALS_MAX && made.value.keep() ? RENEWALS_MAX : 0);
     return made;
   }
 }

@@ -206,6 +206,7 @@ class JscInstance implements GuestInstance {
   /** A call by the glue has not returned: what the glue knows of the guest is not in its memory. */
   #isInGlue = false;
   fuelMax: number;
+  readonly resetsAfterFaults = true;
   handler: Handler = NOT_LINKED;
   entry: DirectEntry | undefined;
   fuelUsed = 0;
@@ -268,8 +269,9 @@ class JscInstance implements GuestInstance {
     });
   }
 
-  keep(): void {
+  keep(): boolean {
     this.#kept = new GuestSnapshot(this.#state.memories, this.#state.globals);
+    return true;
   }
 
   reset(): boolean {

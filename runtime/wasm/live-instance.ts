@@ -210,16 +210,29 @@ export class LiveInstance {
     this.#cancel(call, failure("downstream_closed", "nobody reads the body any more"));
   }
 
-  /** Remembers the guest as it is now, so that it may be revived. */
-  keep(): void {
-    this.#guest?.keep();
+  /** Remembers the guest as it is now, so that it may be put back; false where it cannot be. */
+  keep(): boolean {
+    // What it opened at the host is not in its memory.
+    return this.#parts.functions.isIdle && this.#guest?.keep() === true;
+  }
+
+  /** Whether `revive` may bring it back. */
+  get isRevivable(): boolean {
+    return this.#guest?.resetsAfterFaults === true;
   }
 
   /** After a fault: back to what `keep` remembered; false where a new instance has to do. */
   revive(): boolean {
-    if (this.#isStopped || this.#guest?.reset() !== true) return false;
+    if (this.#isStopped || !this.isRevivable || this.#guest?.reset() !== true) return false;
     this.#isDead = false;
     return true;
+  }
+
+  /** After its calls: back to what `keep` remembered, so that nothing of them is there for the next; false where a new instance has to do. */
+  renew(): boolean {
+    if (this.#isDead || this.#isStopped || !this.isIdle) return false;
+    this.#parts.functions.stop();
+    return this.#guest?.reset() === true;
   }
 
   /** Every call that waits has failed; the guest is let go. */

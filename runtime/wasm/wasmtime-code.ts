@@ -8,6 +8,7 @@ import { codePath, isCodeIntact } from "./code-file.ts";
 import type { LoadedFile } from "./engine.ts";
 import { NativeMemory, OUT } from "./native-memory.ts";
 import { REALLOCATE } from "./place-bytes.ts";
+import { STATE_EXPORT_NAME } from "./state-exports.ts";
 import type { WasmtimeHost } from "./wasmtime-host.ts";
 import { readText, required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
 
@@ -15,7 +16,7 @@ const COMPILE_PROCESS = join(import.meta.dir, "wasmtime-compile.ts");
 /** The engine core of QuickJS takes 2 s of a processor. */
 const COMPILE_MAX_MS = 120_000;
 /** Changes when what is compiled, or how, does. */
-const FORMAT = "2";
+const FORMAT = "3";
 
 /** The functions of `handler`, in the order in which instances hold them. */
 export const HANDLER_FUNCTIONS = ["configure", "begin", "resume", "chunk", "cancel"] as const;
@@ -27,6 +28,8 @@ export interface WasmtimeCode {
   readonly exports: readonly Pointer[];
   /** What makes room in its memory; `undefined` where its bytes cross as lists. */
   readonly reallocate: Pointer | undefined;
+  /** What keeps its globals and puts them back; none where it cannot be put back. */
+  readonly states: readonly Pointer[];
 }
 
 /** What loading needs. */
@@ -91,7 +94,8 @@ function openCode(path: string, parts: CodeParts): Result<WasmtimeCode, string> 
   const reason = refused ?? (unknown === null ? undefined : takeMessage(wasmtime, unknown));
   const exports = reason === undefined ? exportsOf(wasmtime, component) : [];
   const reallocate = exportOf(wasmtime, component, null, REALLOCATE) ?? undefined;
-  const code: WasmtimeCode = { component, linker, exports, reallocate };
+  const states = statesOf(wasmtime, component);
+  const code: WasmtimeCode = { component, linker, exports, reallocate, states };
   if (reason === undefined && exports.length === HANDLER_FUNCTIONS.length) {
     freed.register(code, { api, ...code });
     return { ok: true, value: code };
@@ -125,6 +129,15 @@ function exportsOf(wasmtime: Wasmtime, component: Pointer): readonly Pointer[] {
   return found;
 }
 
+function statesOf(wasmtime: Wasmtime, component: Pointer): readonly Pointer[] {
+  const found: Pointer[] = [];
+  for (;;) {
+    const index = exportOf(wasmtime, component, null, `${STATE_EXPORT_NAME}${found.length}`);
+    if (index === null) return found;
+    found.push(index);
+  }
+}
+
 function exportOf({ api }: Wasmtime, component: Pointer, parent: Pointer | null, name: string): Pointer | null {
   const bytes = Buffer.from(name);
   const index = api.wasmtime_component_get_export_index(component, parent, bytes, bytes.length);
@@ -137,8 +150,8 @@ interface Handles extends WasmtimeCode {
 
 const freed = new FinalizationRegistry<Handles>(free);
 
-function free({ api, component, linker, exports, reallocate }: Handles): void {
-  for (const index of [...exports, ...(reallocate === undefined ? [] : [reallocate])])
+function free({ api, component, linker, exports, reallocate, states }: Handles): void {
+  for (const index of [...exports, ...states, ...(reallocate === undefined ? [] : [reallocate])])
     api.wasmtime_component_export_index_delete(index);
   api.wasmtime_component_linker_delete(linker);
   api.wasmtime_component_delete(component);

@@ -7,6 +7,7 @@ import { dlopen } from "bun:ffi";
 import { writeCode } from "./code-file.ts";
 import { OUT } from "./native-memory.ts";
 import { placeBytes } from "./place-bytes.ts";
+import { exportState } from "./state-exports.ts";
 import { newConfig, openWasmtime, required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
 
 /** Below what serves requests. */
@@ -23,8 +24,8 @@ function compile(library: string, path: string, component: Uint8Array): string |
     if (existsSync(path)) return undefined;
     const opened = openWasmtime(library === "" ? undefined : library);
     if (!opened.ok) return opened.error;
-    const placed = placeBytes(component);
-    let code = placed === undefined ? undefined : compileComponent(opened.value, placed);
+    const placed = placeBytes(component) ?? component;
+    let code = compileComponent(opened.value, exportState(placed) ?? placed);
     // What is not built as we know it is compiled as it is.
     if (typeof code !== "object") code = compileComponent(opened.value, component);
     if (typeof code === "string") return code;

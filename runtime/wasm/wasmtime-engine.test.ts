@@ -75,6 +75,28 @@ test("a fresh instance has nothing of the one before, whose memory it has", () =
   }
 });
 
+test("a guest that was kept is put back as often as asked, and not where its memory has grown", () => {
+  const instance = start();
+  expect(instance.reset()).toBe(false);
+  expect(instance.keep()).toBe(true);
+  for (let turn = 0; turn < 30; turn++) {
+    expect(instance.begin(1, "request", HEAD)).toMatchObject({ ok: true, value: expect.stringContaining("x-a: 1\n") });
+    expect(instance.reset()).toBe(true);
+  }
+  expect(instance.begin(1, "request", "x-do: memory\n").ok).toBe(true);
+  expect(instance.reset()).toBe(false);
+  instance.stop();
+});
+
+test("a guest that has trapped is not put back", () => {
+  const instance = start();
+  expect(instance.keep()).toBe(true);
+  instance.fuelMax = 1_000_000;
+  expect(instance.begin(1, "request", "x-do: loop\n").ok).toBe(false);
+  expect(instance.reset()).toBe(false);
+  instance.stop();
+});
+
 test("instances that were stopped leave no memory behind", () => {
   const before = residentAfter(300);
   expect(residentAfter(1500) - before).toBeLessThan(8 * 1024 * 1024);

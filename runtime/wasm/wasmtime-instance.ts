@@ -6,7 +6,7 @@ import type { Result } from "../exchange/failure.ts";
 import { BoundedHost } from "./bounded-host.ts";
 import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
 import type { LinearMemory } from "./linear-memories.ts";
-import { OUT, type NativeMemory } from "./native-memory.ts";
+import { address, OUT, type NativeMemory } from "./native-memory.ts";
 import { HANDLER_FUNCTIONS, type WasmtimeCode } from "./wasmtime-code.ts";
 import type { WasmtimeParts } from "./wasmtime-engine.ts";
 import type { RunningGuest } from "./wasmtime-host.ts";
@@ -32,7 +32,11 @@ const NOWHERE = 1;
 const FUNCTION_WORDS = 4;
 const INSTANCE_WORDS = 3;
 
-const [CONFIGURE, BEGIN, RESUME, CHUNK, CANCEL] = HANDLER_FUNCTIONS.keys();
+const CONFIGURE = HANDLER_FUNCTIONS.indexOf("configure");
+const BEGIN = HANDLER_FUNCTIONS.indexOf("begin");
+const RESUME = HANDLER_FUNCTIONS.indexOf("resume");
+const CHUNK = HANDLER_FUNCTIONS.indexOf("chunk");
+const CANCEL = HANDLER_FUNCTIONS.indexOf("cancel");
 
 /** Starts a guest; its memories come first, so that a start that fails gives them back. */
 export function startInstance(
@@ -71,11 +75,17 @@ class WasmtimeInstance implements GuestInstance {
   readonly #functions: readonly BigUint64Array[];
   /** Makes room for bytes; `undefined` where they cross as lists. */
   #reallocate: BigUint64Array | undefined = undefined;
+  /** What keeps its globals and puts them back. */
+  #states: readonly BigUint64Array[] = [];
+  /** What its memories held when they were kept. */
+  #kept: readonly Uint8Array[] | undefined = undefined;
   #memories: readonly LinearMemory[] = [];
   #isRunning = false;
   #isStopped = false;
   fuelUsed = 0;
   fuelMax: number;
+  /** A component that has trapped is not entered again. */
+  readonly resetsAfterFaults = false;
 
   constructor(parts: WasmtimeParts, handles: Handles, host: GuestHost) {
     this.fuelMax = handles.limits.fuel;
@@ -114,10 +124,13 @@ class WasmtimeInstance implements GuestInstance {
       if (!api.wasmtime_component_instance_get_func(instance, context, exported, found))
         return { kind: "trap", message: `does not export a function ${HANDLER_FUNCTIONS[index]}` };
     }
-    if (code.reallocate !== undefined) {
-      this.#reallocate = new BigUint64Array(FUNCTION_WORDS);
-      api.wasmtime_component_instance_get_func(instance, context, code.reallocate, this.#reallocate);
-    }
+    const functionOf = (index: Pointer): BigUint64Array => {
+      const found = new BigUint64Array(FUNCTION_WORDS);
+      api.wasmtime_component_instance_get_func(instance, context, index, found);
+      return found;
+    };
+    if (code.reallocate !== undefined) this.#reallocate = functionOf(code.reallocate);
+    this.#states = code.states.map(functionOf);
     return undefined;
   }
 
@@ -140,7 +153,7 @@ class WasmtimeInstance implements GuestInstance {
     const { values, wasmtime } = this.#parts;
     wasmtime.memory.clearTexts();
     values.argumentText(0, config);
-    return this.#call(CONFIGURE, 1, () => ({ problems: values.takeError() }));
+    return this.#call(this.#functions[CONFIGURE], 1, () => ({ problems: values.takeError() }));
   }
 
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
@@ -149,7 +162,7 @@ class WasmtimeInstance implements GuestInstance {
     values.argumentWord(0, call);
     values.argumentName(1, this.#nameOf(phase));
     values.argumentText(2, head);
-    return this.#call(BEGIN, 3, () => values.takeAnswer());
+    return this.#call(this.#functions[BEGIN], 3, () => values.takeAnswer());
   }
 
   resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
@@ -174,7 +187,7 @@ class WasmtimeInstance implements GuestInstance {
 
   cancel(call: number): Result<undefined, GuestFault> {
     this.#parts.values.argumentWord(0, call);
-    return this.#call(CANCEL, 1, () => undefined);
+    return this.#call(this.#functions[CANCEL], 1, NO_ANSWER);
   }
 
   stop(): void {
@@ -183,27 +196,42 @@ class WasmtimeInstance implements GuestInstance {
     if (!this.#isRunning) this.#delete();
   }
 
-  /** A new instance is as cheap. */
-  keep(): void {}
+  keep(): boolean {
+    if (this.#states.length === 0 || !this.#moveGlobals(false)) return false;
+    this.#kept = this.#memories.map(({ base, sizeBytes }) => {
+      const bytes = new Uint8Array(sizeBytes);
+      this.#parts.wasmtime.memory.copyOut(address(base), bytes);
+      return bytes;
+    });
+    return true;
+  }
 
   reset(): boolean {
-    return false;
+    const kept = this.#kept;
+    if (kept === undefined || this.#memories.some(({ sizeBytes }, index) => sizeBytes !== kept[index]?.length))
+      return false;
+    for (const [index, { base }] of this.#memories.entries())
+      this.#parts.wasmtime.memory.copyIn(base, kept[index] ?? NO_BYTES);
+    return this.#moveGlobals(true);
+  }
+
+  #moveGlobals(isBack: boolean): boolean {
+    const { values } = this.#parts;
+    return this.#states.every((state) => {
+      values.argumentWord(0, isBack ? 1 : 0);
+      return this.#call(state, 1, NO_ANSWER).ok;
+    });
   }
 
   /** Calls a function of the guest that takes bytes, for which it makes room first. */
-  #callWith(
-    bytes: Uint8Array,
-    index: number | undefined,
-    count: number,
-    place: (at: number) => void,
-  ): Result<string, GuestFault> {
+  #callWith(bytes: Uint8Array, index: number, count: number, place: (at: number) => void): Result<string, GuestFault> {
     const { values, wasmtime } = this.#parts;
     wasmtime.memory.clearTexts();
     const made = this.#makeRoom(bytes);
     if (!made.ok) return made;
     const spent = made.value === NOWHERE ? 0 : this.fuelUsed;
     place(made.value);
-    const called = this.#call(index, count, () => values.takeAnswer(), spent);
+    const called = this.#call(this.#functions[index], count, () => values.takeAnswer(), spent);
     this.fuelUsed += spent;
     return called;
   }
@@ -229,17 +257,12 @@ class WasmtimeInstance implements GuestInstance {
   }
 
   /** Calls a function of the guest with the arguments that were placed, and takes its answer. `spent` fuel is gone already. */
-  #call<T>(
-    callee: number | BigUint64Array | undefined,
-    count: number,
-    take: () => T,
-    spent = 0,
-  ): Result<T, GuestFault> {
+  #call<T>(callee: BigUint64Array | undefined, count: number, take: () => T, spent = 0): Result<T, GuestFault> {
     if (this.#isStopped || this.#isRunning) return { ok: false, error: { kind: "trap", message: "was stopped" } };
     const { wasmtime, host } = this.#parts;
     const { api, memory } = wasmtime;
     const { context } = this.#handles;
-    const called = callee instanceof BigUint64Array ? callee : (this.#functions[callee ?? 0] ?? null);
+    const called = callee ?? null;
     if (spent === 0) this.#host.beginCall();
     this.#fill(this.fuelMax - spent);
     this.#isRunning = true;
@@ -250,7 +273,7 @@ class WasmtimeInstance implements GuestInstance {
         memory.at(ARGUMENTS),
         count,
         memory.at(ANSWER),
-        callee === CANCEL ? 0 : 1,
+        take === NO_ANSWER ? 0 : 1,
       ),
     );
     this.#isRunning = false;
@@ -313,6 +336,7 @@ class WasmtimeInstance implements GuestInstance {
   #delete(): void {
     abandoned.unregister(this);
     this.#memories = [];
+    this.#kept = undefined;
     this.#parts.wasmtime.api.wasmtime_store_delete(this.#handles.store);
   }
 }
@@ -322,6 +346,9 @@ const abandoned = new FinalizationRegistry<{ readonly api: WasmtimeParts["wasmti
   ({ api, store }) => api.wasmtime_store_delete(store),
 );
 
+const NO_BYTES = new Uint8Array();
+/** What is taken of a function that answers nothing. */
+const NO_ANSWER = (): undefined => undefined;
 const NO_NAME = { address: 0, length: 0 };
 /** Where the names of phases and sides lie. */
 const NAMES_AT = 1024;

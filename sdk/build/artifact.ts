@@ -1,6 +1,7 @@
 // What an author pushes: a WebAssembly component with its manifest in a custom section. Any component tool reads it, and
 // its digest names everything that was said about it.
 import { createHash } from "node:crypto";
+import { adapterPhasesOf, type AdapterPhase } from "../../runtime/contract/adapter.ts";
 import { Digest, Manifest, type Digest as DigestOf } from "../../runtime/contract/bundle.ts";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
 import {
@@ -25,6 +26,7 @@ const EXPORT = 11;
 /** What the engine inside of a component links against; most of it traps when it is called. */
 const WASI_IMPORT = /^wasi:(?:cli|clocks|filesystem|io|random)\/[a-z-]+@0\.2\.\d+$/u;
 const METADATA_NAME = /^metadata\.(?:\*|[a-z][a-z0-9_-]{0,62})$/u;
+const ACTION_ATTRIBUTE = /^[a-z][a-z0-9._-]{0,62}$/u;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/u;
 
 /** An artifact that says what it is; its code was not looked at yet. */
@@ -82,7 +84,10 @@ export function parseArtifact(bytes: Uint8Array): Parsed<Artifact> {
 export function checkManifest(manifest: Manifest): readonly Problem[] {
   const problems: Problem[] = [];
   const complain = (path: string, message: string) => problems.push({ path, message });
+  const asked = adapterPhasesOf(manifest);
+  problems.push(...checkAdapterManifest(manifest, asked));
   manifest.reads.forEach((name, index) => {
+    if (asked.length > 0) return;
     const isAttribute = ATTRIBUTES.some((attribute) => attribute === name) || METADATA_NAME.test(name);
     if (isAttribute || name === "*" || (FIELD_NAME.test(name) && !name.includes("."))) return;
     complain(
@@ -115,6 +120,32 @@ export function checkManifest(manifest: Manifest): readonly Problem[] {
     manifest[list].forEach((name, index, all) => {
       if (all.indexOf(name) !== index) complain(`${list}[${index}]`, `${JSON.stringify(name)} is listed twice`);
     });
+  }
+  return problems;
+}
+
+const BACKGROUND_PHASES: ReadonlySet<string> = new Set(["setup", "timer"]);
+
+function checkAdapterManifest(
+  { phases, reads, writes, instance }: Manifest,
+  asked: readonly AdapterPhase[],
+): readonly Problem[] {
+  if (asked.length === 0)
+    return instance === undefined ? [] : [{ path: "instance", message: "is for phases check, quota and report" }];
+  const problems = phases
+    .filter((phase) => !BACKGROUND_PHASES.has(phase) && !asked.some((one) => one === phase))
+    .map((phase) => ({
+      path: "phases",
+      message: `has ${phase} beside check, quota or report, which are of an adapter; make two components of them`,
+    }));
+  reads.forEach((name, index) => {
+    if (ACTION_ATTRIBUTE.test(name)) return;
+    const message = `${JSON.stringify(name)} must be lower-case letters, digits, ".", "-" and "_", starting with a letter`;
+    problems.push({ path: `reads[${index}]`, message });
+  });
+  if (writes.length > 0) problems.push({ path: "writes", message: "must be empty: an adapter changes no message" });
+  for (const name of Object.keys(instance?.attributes ?? {})) {
+    if (!reads.includes(name)) problems.push({ path: `instance.attributes.${name}`, message: "is not one of reads" });
   }
   return problems;
 }

@@ -92,13 +92,17 @@ async function readManifest(script: string): Promise<Parsed<Manifest>> {
 /** What a loaded filter says of itself, checked as control checks it. */
 export function describeFilter(filter: unknown): Parsed<Manifest> {
   if (!isFilter(filter))
-    return fault("default", `must be what defineFilter returns: "export default defineFilter({ … })"`);
+    return fault("default", `must be what defineFilter or defineAdapter returns: "export default defineFilter({ … })"`);
   const { handlers } = filter;
   const phases = Phase.options.filter((phase) => handlers[phase] !== undefined);
-  if (phases.length === 0) return fault("request", "is missing: a filter needs a handler: request, response, tcp, …");
+  if (phases.length === 0)
+    return fault(
+      "request",
+      "is missing: a filter needs a handler (request, response, tcp, …), an adapter check, quota or report",
+    );
   const schema = renderSchema(filter.config);
   if (!schema.ok) return schema;
-  const { name, stage, reads, writes, body, upstreams, timers, cacheable, isolation } = filter;
+  const { name, stage, reads, writes, body, upstreams, timers, cacheable, isolation, instance } = filter;
   const manifest = parseWith(Manifest, {
     name,
     world: WORLD,
@@ -112,6 +116,7 @@ export function describeFilter(filter: unknown): Parsed<Manifest> {
     timers,
     cacheable,
     isolation,
+    instance,
     configSchema: schema.value,
   });
   if (!manifest.ok) return manifest;
@@ -133,7 +138,7 @@ function renderSchema(schema: z.ZodType | undefined): Parsed<Record<string, unkn
   }
 }
 
-/** Whether it is what `defineFilter` returns. */
+/** Whether it is what `defineFilter`, or `defineAdapter`, returns. */
 export function isFilter(value: unknown): value is AnyFilter {
   return typeof value === "object" && value !== null && "name" in value && "stage" in value && "handlers" in value;
 }

@@ -1,5 +1,6 @@
 // `filter` and its subcommands as commander commands, so that `vespid` can mount them.
 import { Command, Option } from "commander";
+import { adapterPhasesOf } from "../../runtime/contract/adapter.ts";
 import type { Parsed, Problem } from "../../runtime/contract/problem.ts";
 import { buildFilterFile, type BuildStep, type BuiltFilter } from "./build.ts";
 import { checkTypes } from "./check-types.ts";
@@ -186,10 +187,11 @@ async function build(
 function tellPushed({ digest, manifest }: Pushed, tookMs: number): void {
   tell(`control took ${manifest.name} in ${Math.round(tookMs)} ms`);
   tell(`  ${digest}`);
-  tell("use it in a Filter resource:");
-  tell(
-    `  apiVersion: vespid.dev/v1\n  kind: Filter\n  metadata: { name: ${manifest.name} }\n  spec:\n    bundle: ${digest}`,
-  );
+  const isAdapter = adapterPhasesOf(manifest).length > 0;
+  tell(`use it in ${isAdapter ? "an Adapter, which a Rule names" : "a Filter resource"}:`);
+  const spec = isAdapter ? `    backend: { kind: filter, bundle: "${digest}" }` : `    bundle: ${digest}`;
+  const kind = isAdapter ? "Adapter" : "Filter";
+  tell(`  apiVersion: vespid.dev/v1\n  kind: ${kind}\n  metadata: { name: ${manifest.name} }\n  spec:\n${spec}`);
 }
 
 /** Problems of a push that did not reach control's judgement are told at its flags. */

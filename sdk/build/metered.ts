@@ -236,7 +236,8 @@ function startsWith(reader: WasmReader, expected: Uint8Array): boolean {
   return true;
 }
 
-function leb(value: number): readonly number[] {
+/** An index as code holds it. */
+export function leb(value: number): readonly number[] {
   const bytes: number[] = [];
   let rest = value;
   for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);

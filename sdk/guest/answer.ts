@@ -1,5 +1,6 @@
 // Answers by the grammar in filter.wit.
 import host from "vespid:filter/host@2.0.0";
+import type { AdapterAnswer } from "../adapter-answer.ts";
 import { bytesOf } from "../content.ts";
 import { describeError } from "../describe-error.ts";
 import type { MessageBody } from "../body.ts";
@@ -117,6 +118,17 @@ function renderReply(verdict: Extract<Verdict, { kind: "reply" }>, call: number)
   if (typeof body === "string") return `${answer}\n${body}`;
   host.emit(call, "downstream", bytesOf(body));
   return `${answer}body emitted\n`;
+}
+
+/** What an adapter answered, which `defineAdapter` has checked. */
+export function renderAdapterAnswer(answer: AdapterAnswer): string {
+  const { validForMs, validUses } = answer;
+  let options = validForMs === 0 ? "" : renderCache(validForMs);
+  if (validUses !== undefined) options += `uses ${validUses}\n`;
+  if (answer.kind === "proceed")
+    return answer.granted === undefined ? PROCEED + options : `${PROCEED}granted ${answer.granted}\n${options}`;
+  const fields = answer.fields.map(([name, value]) => `add ${name}: ${value}\n`).join("");
+  return `reply ${answer.status}\n${fields}${options}\n${answer.message}`;
 }
 
 function renderCache(cacheMs: number): string {

@@ -2,6 +2,7 @@
 // call whose handler waits is kept until its promise has settled.
 import host from "vespid:filter/host@2.0.0";
 import { parseWith } from "../../runtime/contract/problem.ts";
+import type { AdapterAnswer } from "../adapter-answer.ts";
 import type { BodyTransform } from "../body.ts";
 import { bytesOf } from "../content.ts";
 import { contextOf, type CallContext, type ContextBase } from "../context.ts";
@@ -13,7 +14,15 @@ import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
 import { createShared } from "../shared.ts";
 import type { Phase, Side } from "../wit/world.ts";
-import { addMetric, PROCEED, renderEdits, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
+import {
+  addMetric,
+  PROCEED,
+  renderAdapterAnswer,
+  renderEdits,
+  renderFailed,
+  renderVerdict,
+  withMetrics,
+} from "./answer.ts";
 import { addConnection, connections, renderHandled } from "./connections.ts";
 import { HEAD_LOOKUP } from "./head.ts";
 import { log } from "./log.ts";
@@ -159,6 +168,17 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     });
   }
 
+  /** What a rule asks or tells an adapter. */
+  function beginAsked(port: Port, phase: "check" | "quota" | "report", head: string): string {
+    const handle = handlers[phase];
+    if (handle === undefined) return renderFailed(`there is no handler of ${phase}`);
+    const answer = handle(head, port);
+    if (answer instanceof GuestPromise) return settleLater<AdapterAnswer>(port, answer, renderAdapterAnswer);
+    forgetCall(port.call);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `defineAdapter` has checked it
+    return leave(port.call, renderAdapterAnswer(answer as AdapterAnswer));
+  }
+
   function beginConnection(port: Port, head: string): string {
     const { connection: handle } = handlers;
     if (handle === undefined) return PROCEED;
@@ -192,6 +212,8 @@ export function createHandler(filter: AnyFilter): GuestHandler {
         const port = contextOf(base, call);
         // Most calls, first.
         if (phase === "request") return beginMessage(port, phase, handlers.request, requestOf(head, port));
+        if (phase === "response") return beginMessage(port, phase, handlers.response, replyOf(head, port));
+        if (phase === "check" || phase === "quota" || phase === "report") return beginAsked(port, phase, head);
         if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
         if (phase === "connection") return beginConnection(port, head);
         const connection = phase === "log" ? connections.get(call) : undefined;

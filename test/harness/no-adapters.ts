@@ -6,6 +6,7 @@ import type { Clock } from "../../runtime/exchange/exchange.ts";
 /** Hears nothing. */
 export const DEAF: AdapterObserver = {
   asked: () => undefined,
+  fuelUsed: () => undefined,
   queueChanged: () => undefined,
   sent: () => undefined,
   dropped: () => undefined,
@@ -20,6 +21,8 @@ export function noAdapters(clock: Clock) {
     schedule: () => () => undefined,
     callout: () => Promise.resolve({ ok: false, error: { kind: "failed", message: "nobody is called in this test" } }),
     observer: DEAF,
+    buildCalls: () =>
+      Promise.resolve({ ok: false, problems: [{ path: "", message: "nothing is built in this test" }] }),
     own,
   });
   return { adapters, own };
