@@ -126,3 +126,17 @@ describe("what is wrong is named", () => {
     expect(errorOf(functions.bytes("compress", "gzip", new Uint8Array(1_048_577)))).toContain("limit is 1048576");
   });
 });
+
+test("what comes to nothing ends soon, however much of it there is", () => {
+  const functions = createHostFunctions({ shared: () => undefined });
+  // Empty blocks, stored (RFC 1951 §3.2.4).
+  const block = [0, 0, 0, 255, 255];
+  const blocks = Uint8Array.from({ length: 8_000_000 }, (_, at) => block[at % block.length] ?? 0);
+  const startedMs = performance.now();
+  const answer = functions.bytes("decompress", "deflate-raw 1000", blocks);
+  expect(errorOf(answer)).toContain("bytes come to nothing");
+  expect(answer.fuel).toBeGreaterThan(2_000_000);
+  expect(performance.now() - startedMs).toBeLessThan(500);
+  const whole = Buffer.concat([blocks.subarray(0, 100_000), deflateRawSync("whole")]);
+  expect(Buffer.from(valueOf(functions.bytes("decompress", "deflate-raw 1000", whole))).toString()).toBe("whole");
+});

@@ -93,6 +93,14 @@ describe("a key that is none of the algorithm's is an error", () => {
   });
 });
 
+test("a larger key costs more fuel", () => {
+  const [small = 0, large = 0] = [2048, 8192].map((modulusLength) => {
+    const { publicKey } = generateKeyPairSync("rsa", { modulusLength });
+    return verify("RS256", jwkOf(publicKey), new Uint8Array(modulusLength / 8)).fuel;
+  });
+  expect(large).toBeGreaterThan(5 * small);
+});
+
 test("a key is read once: what it costs is part of the price of the first call", () => {
   const { publicKey } = generateKeyPairSync("ed25519");
   const [first, second] = [0, 1].map(() => verify("EdDSA", jwkOf(publicKey), new Uint8Array(64)).fuel);

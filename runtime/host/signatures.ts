@@ -14,6 +14,8 @@ const KEYS_MAX = 512;
 const MODULUS_MIN_BITS = 2048;
 const MODULUS_MAX_BITS = 8192;
 const EXPONENT_MAX = 0xffff_ffffn;
+/** Of 65537, which nearly all keys have. */
+const EXPONENT_BITS = 17;
 
 type Bits = "256" | "384" | "512";
 type Algorithm = { readonly costNs: number } & (
@@ -63,7 +65,8 @@ export function verify(request: string, payload: Uint8Array): HostAnswer<string>
   const known = keys.get(keyText);
   const key = known ?? readKey(keyText);
   if (known === undefined && keyText.length <= KEY_MAX_LENGTH) keys.set(keyText, key);
-  const costNs = algorithm.costNs + payload.length * DATA_NS_PER_BYTE + (known === undefined ? KEY_NS : 0);
+  const keyNs = key.ok ? algorithm.costNs * weightOf(key.value) : 0;
+  const costNs = keyNs + payload.length * DATA_NS_PER_BYTE + (known === undefined ? KEY_NS : 0);
   if (!key.ok) return refused(key.error, costNs);
   const mismatch = findMismatch(key.value, algorithm);
   if (mismatch !== undefined) return refused(`key is ${mismatch}, algorithm is ${quote(words[0])}`, costNs);
@@ -101,6 +104,14 @@ function check(algorithm: Algorithm, key: Key, signature: Uint8Array, data: Uint
     case "hmac":
       return false;
   }
+}
+
+/** How much longer than with a usual key it takes: RSA grows with the square of the modulus and with the exponent's bits. */
+function weightOf(key: Key): number {
+  if (key.kind === "secret") return 1;
+  const { modulusLength = MODULUS_MIN_BITS, publicExponent = 0n } = key.key.asymmetricKeyDetails ?? {};
+  const squares = Math.max(1, publicExponent.toString(2).length / EXPONENT_BITS);
+  return (modulusLength / MODULUS_MIN_BITS) ** 2 * squares;
 }
 
 /** What the key is, where that is not what the algorithm takes. */

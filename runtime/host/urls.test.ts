@@ -26,6 +26,13 @@ test("a url is relative to another", () => {
   expect(valueOf(ask("parse", "../x?y", "https://a.example/b/c/d"))).toContain("https://a.example/b/x?y");
 });
 
+test("what is no host may be long", () => {
+  const long = "x".repeat(30_000);
+  expect(valueOf(ask("parse", `http://a.example/${long}?${long}`))).toContain(long);
+  expect(valueOf(ask("parse", `data:${long}`))).toContain(long);
+  expect(valueOf(ask("set", "http://a.example/", "search", `?${long}`))).toContain(long);
+});
+
 test("one part is set, and what cannot be is left as it was", () => {
   expect(valueOf(ask("set", "http://a.example/", "pathname", "/ü"))).toContain("http://a.example/%C3%BC");
   expect(valueOf(ask("set", "http://a.example/", "port", "none"))).toContain('["http://a.example/"');
@@ -38,6 +45,11 @@ describe("what is none is an error", () => {
     [["parse"], "url: request is not [kind, url]"],
     [["set", "http://a.example/", "constructor", "x"], 'url: "constructor" is no part of a url that can be set'],
     [["set", "http://a.example/", "href", "nothing"], "url: not a valid url"],
+    [["parse", `http://a${"\u0301\u0327".repeat(2000)}/`], "url: host is longer than 2048"],
+    [["parse", `ht\ntp:\\\\${"\u0301".repeat(2049)}`], "url: host is longer than 2048"],
+    [["parse", `//${"x".repeat(2049)}`, "http://a.example/"], "url: host is longer than 2048"],
+    [["set", "http://a.example/", "host", "\u0301".repeat(2049)], "url: host is longer than 2048"],
+    [["parse", ["http://a.example"]], "url: request is not [kind, url]"],
     [["parse", `http://a.example/${"x".repeat(65_536)}`], "url: url is 65565 long, limit is 65536"],
   ])("%j", (request, message) => {
     expect(errorOf(ask(...request))).toBe(message);

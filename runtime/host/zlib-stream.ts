@@ -27,6 +27,14 @@ export type Coding =
 export type Flush = "none" | "sync" | "end";
 
 const BUFFER_BYTES = 65_536;
+const PART_MAX_BYTES = 65_536;
+/**
+ * What compresses data makes it shorter, by little where it cannot. Blocks without content cost 150 ns a byte and may be of any
+ * number; this is more than decoders hold back.
+ */
+const IDLE_MAX_BYTES = 256 * 1024;
+/** Where output is written; nothing of it stays here. */
+const scratch = new Uint8Array(BUFFER_BYTES);
 /** RFC 8878 §3.1.1.1.2: what every decoder should support, and no more. */
 const ZSTD_WINDOW_LOG_MAX = 23;
 /** Compressors remember 256 KiB: brotli and zstd would take ten times as much for some per cent. */
@@ -56,6 +64,8 @@ export class ZlibStream {
   readonly #left: Uint32Array;
   readonly #coding: Coding;
   #error: string | undefined = undefined;
+  /** Bytes that were read and that no output came of, so far. */
+  #idleBytes = 0;
 
   private constructor(handle: NativeHandle, left: Uint32Array, coding: Coding) {
     this.#handle = handle;
@@ -94,18 +104,23 @@ export class ZlibStream {
     let produced = 0;
     let at = 0;
     for (;;) {
-      const buffer = new Uint8Array(BUFFER_BYTES);
-      this.#handle.writeSync(this.#flag(flush), input, at, input.length - at, buffer, 0, buffer.length);
+      // A part at a time, or what makes no output would be found only when all of it was read.
+      const length = Math.min(input.length - at, PART_MAX_BYTES);
+      const isLast = at + length === input.length;
+      this.#handle.writeSync(this.#flag(isLast ? flush : "none"), input, at, length, scratch, 0, scratch.length);
       if (this.#error !== undefined) return { ok: false, error: this.#error };
       const [room = 0, rest = 0] = this.#left;
-      const written = buffer.length - room;
-      const consumed = input.length - at - rest;
-      if (written > 0) pieces.push(buffer.subarray(0, written));
+      const written = scratch.length - room;
+      const consumed = length - rest;
+      if (written > 0) pieces.push(scratch.slice(0, written));
       produced += written;
       if (produced > outputMaxBytes) return { ok: false, error: `output is more than ${outputMaxBytes} bytes` };
       at += consumed;
+      this.#idleBytes = Math.max(0, this.#idleBytes + consumed - written);
+      if (this.#coding.kind === "decompress" && this.#idleBytes > IDLE_MAX_BYTES)
+        return { ok: false, error: `${this.#idleBytes} bytes come to nothing` };
       // Room left: all is out. Nothing moved: what is left of the input is behind the end.
-      if ((room > 0 && rest === 0) || (written === 0 && consumed === 0))
+      if ((room > 0 && rest === 0 && isLast) || (written === 0 && consumed === 0))
         return { ok: true, value: join(pieces, produced) };
     }
   }
@@ -169,7 +184,7 @@ function isHandle(value: unknown): value is NativeHandle {
 
 function join(pieces: readonly Uint8Array[], length: number): Uint8Array {
   const [first] = pieces;
-  if (pieces.length === 1 && first !== undefined) return first.slice();
+  if (pieces.length === 1 && first !== undefined) return first;
   const joined = new Uint8Array(length);
   let at = 0;
   for (const piece of pieces) {
