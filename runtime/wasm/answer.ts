@@ -39,6 +39,9 @@ export interface Options {
 
 const MESSAGE_MAX_LENGTH = 4000;
 const MEASUREMENTS_MAX = 256;
+/** What an answer says besides its body: no head is longer. Writing it costs a guest nothing, reading it costs the proxy. */
+const LINES_MAX = 1000;
+const LINES_MAX_LENGTH = 65_536;
 const NO_OPTIONS: Options = {
   hasBody: false,
   isStream: false,
@@ -120,7 +123,8 @@ function readLines(text: string, start: number): Lines {
   const edits: string[] = [];
   let options = NO_OPTIONS;
   let position = start;
-  while (position < text.length) {
+  for (let count = 0; position < text.length; count++) {
+    if (count === LINES_MAX || position - start > LINES_MAX_LENGTH) break;
     const space = text.indexOf(" ", position);
     const end = text.indexOf("\n", position);
     if (space < 0 || end < space) break;
@@ -171,7 +175,8 @@ function measure(json: string, meter: FilterMeter): void {
   meter.record(
     name,
     value,
-    labels.map((label) => String(label)),
+    // A list in a list would be written out, and its depth may be any.
+    labels.map((label) => (typeof label === "string" || typeof label === "number" ? String(label) : "")),
   );
 }
 

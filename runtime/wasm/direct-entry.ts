@@ -37,7 +37,8 @@ interface Functions {
 
 /** Bytes that one UTF-16 unit takes at most in UTF-8. */
 const UTF8_BYTES_MAX = 3;
-const ANSWER_MAX_BYTES = 1024 * 1024;
+/** On every engine. */
+export const ANSWER_MAX_BYTES: number = 1024 * 1024;
 /** Of an allocation of nothing. */
 const NOWHERE = 1;
 

@@ -2,6 +2,7 @@
 // chooses the types of what it imports, so a kind is looked at before anything behind it is read.
 import { read, type Pointer } from "bun:ffi";
 import type { LinearMemory } from "./linear-memories.ts";
+import { ANSWER_MAX_BYTES } from "./direct-entry.ts";
 import { address, OUT, type NativeMemory } from "./native-memory.ts";
 import { readText, required, type WasmtimeApi } from "./wasmtime-library.ts";
 
@@ -261,11 +262,11 @@ export class Values {
   takeAnswer(): string {
     const index = ANSWER >>> WORD_SHIFT;
     const kind = (this.#memory.words[index] ?? 0) & 0xff;
-    const text =
-      kind === STRING
-        ? readText(this.#memory.pointerAt(ANSWER + OF + 8), this.#memory.words[index + 2] ?? 0)
-        : undefined;
+    const length = this.#memory.words[index + 2] ?? 0;
+    const isLong = kind === STRING && length > ANSWER_MAX_BYTES;
+    const text = kind === STRING && !isLong ? readText(this.#memory.pointerAt(ANSWER + OF + 8), length) : undefined;
     this.#dropAnswer();
+    if (isLong) throw new Error(`answered ${length} bytes, limit is ${ANSWER_MAX_BYTES}`);
     if (text === undefined) throw new Error("answered with another type than filter.wit says");
     return text;
   }

@@ -1,0 +1,24 @@
+import { expect, test } from "bun:test";
+import { NO_METER } from "../chain/meter.ts";
+import { parseAnswer } from "./answer.ts";
+
+test("an answer may have a thousand lines, or 64 KiB of them, and a body", () => {
+  expect(parseAnswer(`proceed\n${"set a: b\n".repeat(1000)}`, NO_METER)).toMatchObject({ kind: "proceed" });
+  expect(parseAnswer(`reply 200\nadd a: b\n\n${"x\n".repeat(100_000)}`, NO_METER)).toMatchObject({ kind: "reply" });
+  const startedMs = performance.now();
+  for (const lines of [
+    "set a: b\n".repeat(1001),
+    "read first\n".repeat(95_000),
+    `set a: ${"b".repeat(65_536)}\nset a: b\n`,
+  ])
+    expect(parseAnswer(`pass\n${lines}`, NO_METER)).toMatchObject({ kind: "failed" });
+  expect(performance.now() - startedMs).toBeLessThan(500);
+});
+
+test("labels that are no texts are none, however deep they are nested", () => {
+  const recorded: unknown[] = [];
+  const meter = { record: (...measured: unknown[]) => void recorded.push(measured) };
+  const nested = `${"[".repeat(5000)}${"]".repeat(5000)}`;
+  expect(parseAnswer(`metric ["m",1,${nested},2,"x"]\nproceed\n`, meter)).toMatchObject({ kind: "proceed" });
+  expect(recorded).toEqual([["m", 1, ["", "2", "x"]]]);
+});
