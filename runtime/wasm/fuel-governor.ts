@@ -2,11 +2,11 @@
 // calls get a small multiple of what calls have needed so far, until it has kept to that for a while.
 import type { Clock } from "../exchange/exchange.ts";
 
-/** Running out oftener than so within a second strains the worker. */
+/** So many calls that run out in a window strain the worker: each holds it up for some 60 ms, a hundredth of ten seconds is 100. */
 const OUTS_MAX = 3;
-const WINDOW_MS = 1000;
-/** How long less is given after that. */
-const STRAINED_MS = 10_000;
+const WINDOW_MS = 30_000;
+/** How long less is given after that, and after each that runs out meanwhile. */
+const STRAINED_MS = 30_000;
 /** What is given then, as a multiple of what a call has needed at most, … */
 const PEAK_MULTIPLE = 4;
 /** … and at least: half a millisecond. */
@@ -47,6 +47,6 @@ export class FuelGovernor {
       this.#outs = 0;
       this.#windowEndsMs = nowMs + WINDOW_MS;
     }
-    if (++this.#outs >= OUTS_MAX) this.#strainedUntilMs = nowMs + STRAINED_MS;
+    if (++this.#outs >= OUTS_MAX || nowMs < this.#strainedUntilMs) this.#strainedUntilMs = nowMs + STRAINED_MS;
   }
 }
