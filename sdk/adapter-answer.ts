@@ -27,14 +27,16 @@ export type Refused = { readonly kind: "refuse" } & RefusalInit;
 export type AnyAnswer = Allowed | Granted | Refused;
 
 /** The request may go on, as far as this check is concerned. */
-export function allow(keeping: AnswerKeeping = {}): Allowed {
-  return { kind: "allow", ...keeping };
+export function allow(keeping?: AnswerKeeping): Allowed {
+  return keeping === undefined ? ALLOWED : { kind: "allow", ...keeping };
 }
 
+const ALLOWED: Allowed = { kind: "allow" };
+
 /** So much of a quota may be had: a whole number. Less than was asked for refuses the request, unless its rule takes what there is. */
-export function grant(amount: number, keeping: AnswerKeeping = {}): Granted {
+export function grant(amount: number, keeping?: AnswerKeeping): Granted {
   if (!isAmount(amount)) throw new TypeError(`grant: ${amount} is not a whole number of 0 or more`);
-  return { kind: "grant", amount, ...keeping };
+  return keeping === undefined ? { kind: "grant", amount } : { kind: "grant", amount, ...keeping };
 }
 
 /** Of a check or quota: the request goes no further. Of a report: these instances are wanted never, and are dropped. */
@@ -66,21 +68,22 @@ const ANSWERS: Readonly<Record<"check" | "quota" | "report", string>> = {
 
 /** Reads what a handler of that phase returned, which may be anything. Throws where it is no answer to it. */
 export function readAnswer(phase: "check" | "quota" | "report", given: unknown): AdapterAnswer {
-  if ((given ?? undefined) === undefined && phase === "report") return { kind: "proceed", granted: undefined, ...ONCE };
+  if (given === undefined && phase === "report") return PROCEED;
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field of it is checked
-  const answer = (typeof given === "object" && given !== null && "kind" in given ? given : {}) as Partial<AnyAnswer>;
+  const answer = (typeof given === "object" && given !== null ? given : {}) as Partial<AnyAnswer>;
   if (answer.kind === "refuse") {
     const { status = phase === "quota" ? 429 : 403, message = "" } = answer;
     return { kind: "reply", status, fields: fieldsOf(answer), message, ...keepingOf(answer) };
   }
-  if (phase === "check" && answer.kind === "allow")
-    return { kind: "proceed", granted: undefined, ...keepingOf(answer) };
-  if (phase === "quota" && answer.kind === "grant" && isAmount(answer.amount))
-    return { kind: "proceed", granted: answer.amount, ...keepingOf(answer) };
-  throw new TypeError(ANSWERS[phase]);
+  const isGrant = phase === "quota" && answer.kind === "grant" && isAmount(answer.amount);
+  if (!isGrant && (phase !== "check" || answer.kind !== "allow")) throw new TypeError(ANSWERS[phase]);
+  const granted = isGrant ? answer.amount : undefined;
+  const { validForMs, validUses } = keepingOf(answer);
+  return { kind: "proceed", granted, validForMs, validUses };
 }
 
 const ONCE = { validForMs: 0, validUses: undefined } as const;
+const PROCEED: AdapterAnswer = { kind: "proceed", granted: undefined, validForMs: 0, validUses: undefined };
 /** What the grammar can say of an answer's keeping: up to eleven days, a billion uses. */
 const KEEPING_MAX = 999_999_999;
 

@@ -5,6 +5,7 @@ import { readAnswer, type AdapterAnswer, type Allowed, type Granted, type Refuse
 import type { FilterContext } from "./context.ts";
 import { timersOf, type AnyFilter, type AnyHandler, type NoMetrics } from "./define-filter.ts";
 import {
+  compileShape,
   readInstance,
   readInstances,
   readQuotaInstance,
@@ -90,7 +91,7 @@ export function defineAdapter<
 >(definition: AdapterDefinition<Reads, Value, Schema, State, Metrics, Upstream>): AnyFilter {
   const { name, value, config, setup, every = {}, check, quota, report } = definition;
   const reads: AttributeTypes = definition.reads ?? {};
-  const shape = { reads, value };
+  const shape = compileShape(reads, value);
   const timers = timersOf(every);
   return {
     name,

@@ -35,81 +35,99 @@ export interface QuotaInstance<Reads extends AttributeTypes> extends Instance<Re
   readonly isBestEffort: boolean;
 }
 
-/** What an adapter takes of an action. */
+/** What an adapter takes of an action, ready to be read. Lists and not maps: an interpreter pays for what walks over those. */
 export interface InstanceShape {
-  readonly reads: AttributeTypes;
+  readonly names: readonly string[];
+  /** How the line of each begins. */
+  readonly prefixes: readonly string[];
+  readonly types: readonly InstanceType[];
   readonly value: InstanceType | undefined;
 }
 
-/** One action's lines. */
-export function readInstance(
-  text: string,
-  { reads, value }: InstanceShape,
-): AdapterInstance<AttributeTypes, InstanceType> {
-  const lines = `\n${text}`;
-  return {
-    name: lineOf(lines, ":name") ?? "",
-    value: value === undefined ? undefined : valueOf(value, lineOf(lines, ":value")),
-    attributes: attributesOf(lines, reads),
-  };
+export function compileShape(reads: AttributeTypes, value: InstanceType | undefined): InstanceShape {
+  const names = Object.keys(reads);
+  return { names, prefixes: names.map((name) => `${name}: `), types: Object.values(reads), value };
 }
 
-/** One charge's lines. */
-export function readQuotaInstance(text: string, { reads }: InstanceShape): QuotaInstance<AttributeTypes> {
-  const lines = `\n${text}`;
-  return {
-    name: lineOf(lines, ":name") ?? "",
-    amount: Number(lineOf(lines, ":value")),
-    isBestEffort: lineOf(lines, ":best-effort") === "true",
-    attributes: attributesOf(lines, reads),
-  };
-}
-
-/** The instances of a report: an empty line follows each. */
-export function readInstances(
-  text: string,
-  shape: InstanceShape,
-): readonly AdapterInstance<AttributeTypes, InstanceType>[] {
-  const blocks = text.split("\n\n");
-  // What follows the last empty line.
-  blocks.pop();
-  return blocks.map((block) => readInstance(`${block}\n`, shape));
-}
-
+type AnyInstance = AdapterInstance<AttributeTypes, InstanceType>;
 type AnyValue = ValueOf<InstanceType>;
 
-function attributesOf(lines: string, reads: AttributeTypes): Readonly<Record<string, AnyValue>> {
+/** Lines under way, and the next of them: one split for all instances of a report. */
+let lines: readonly string[] = [];
+let next = 0;
+
+/** What a check is asked about. */
+export function readInstance(text: string, shape: InstanceShape): AnyInstance {
+  lines = text.split("\n");
+  next = 0;
+  return readNext(shape);
+}
+
+/** What is charged. */
+export function readQuotaInstance(text: string, shape: InstanceShape): QuotaInstance<AttributeTypes> {
+  lines = text.split("\n");
+  next = 0;
+  const name = readName();
+  const amount = Number(takeLine(VALUE));
+  const isBestEffort = takeLine(BEST_EFFORT) !== undefined;
+  return { name, amount, isBestEffort, attributes: readAttributes(shape) };
+}
+
+/** A report's, an empty line after each. */
+export function readInstances(text: string, shape: InstanceShape): readonly AnyInstance[] {
+  lines = text.split("\n");
+  next = 0;
+  const instances: AnyInstance[] = [];
+  // What follows the last line is empty, and no instance.
+  while (next < lines.length - 1) {
+    instances.push(readNext(shape));
+    next++;
+  }
+  return instances;
+}
+
+const NAME = ":name: ";
+const VALUE = ":value: ";
+const BEST_EFFORT = ":best-effort: ";
+
+function readNext(shape: InstanceShape): AnyInstance {
+  const name = readName();
+  const text = takeLine(VALUE);
+  const value = shape.value === undefined || text === undefined ? undefined : valueOf(shape.value, text);
+  return { name, value, attributes: readAttributes(shape) };
+}
+
+function readName(): string {
+  return takeLine(NAME) ?? "";
+}
+
+/** What follows on the next line, where it begins so; lines come in the WIT's order. */
+function takeLine(prefix: string): string | undefined {
+  const line = lines[next];
+  if (line === undefined || !line.startsWith(prefix)) return undefined;
+  next++;
+  return line.slice(prefix.length);
+}
+
+function readAttributes({ names, prefixes, types }: InstanceShape): Readonly<Record<string, AnyValue>> {
   const attributes: Record<string, AnyValue> = {};
-  for (const name of Object.keys(reads)) {
-    const read = valueOf(reads[name], lineOf(lines, name));
-    if (read !== undefined) attributes[name] = read;
+  for (let index = 0; index < names.length; index++) {
+    const text = takeLine(prefixes[index] ?? "");
+    if (text === undefined) continue;
+    const value = valueOf(types[index], text);
+    if (value !== undefined) attributes[names[index] ?? ""] = value;
   }
   return attributes;
 }
 
-function lineOf(lines: string, name: string): string | undefined {
-  const at = lines.indexOf(`\n${name}: `);
-  if (at < 0) return undefined;
-  const start = at + name.length + 3;
-  return lines.slice(start, lines.indexOf("\n", start));
-}
-
 /** Rules are checked to give the declared types; what is not of its type all the same is absent. */
-function valueOf(type: InstanceType | undefined, text: string | undefined): AnyValue | undefined {
-  if (text === undefined) return undefined;
-  switch (type) {
-    case "number": {
-      const number = Number(text);
-      return Number.isNaN(number) ? undefined : number;
-    }
-    case "boolean":
-      return text === "true";
-    case "map":
-      return mapOf(text);
-    case "string":
-    case undefined:
-      return text;
+function valueOf(type: InstanceType | undefined, text: string): AnyValue | undefined {
+  if (type === "string") return text;
+  if (type === "number") {
+    const number = Number(text);
+    return Number.isNaN(number) ? undefined : number;
   }
+  return type === "map" ? mapOf(text) : text === "true";
 }
 
 function mapOf(text: string): Readonly<Record<string, string>> | undefined {

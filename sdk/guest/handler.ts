@@ -176,7 +176,8 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     if (answer instanceof GuestPromise) return settleLater<AdapterAnswer>(port, answer, renderAdapterAnswer);
     forgetCall(port.call);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `defineAdapter` has checked it
-    return leave(port.call, renderAdapterAnswer(answer as AdapterAnswer));
+    const decided = renderAdapterAnswer(answer as AdapterAnswer);
+    return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
   }
 
   function beginConnection(port: Port, head: string): string {

@@ -101,7 +101,7 @@ describe.each(["native", ...ENGINES] as const)("an adapter on engine %s", (engin
         value: "tea",
         attributes: { do: "see", user: "Zoë ☕  size: 9", size: 12.5, admin: false, fields },
         greeting: "salut",
-        state: { bornAfter: 0 },
+        state: { bornWith: "salut" },
       });
       expect(metrics).toEqual(["adapter/default/door doorman_asked_total 1 check"]);
       const bare = JSON.parse(said(await ask(live, "check", { attributes: { do: "see" } })));
