@@ -38,11 +38,15 @@ export interface Validity {
 
 export const ONCE: Validity = { validForMs: 0, validUses: 1 };
 
-export type AdapterAnswer =
+export type AdapterAnswer = (
   | ({ readonly kind: "allowed" } & Validity)
   | ({ readonly kind: "refused"; readonly refusal: Refusal } & Validity)
   /** It could not tell; the message is for logs. */
-  | { readonly kind: "failed"; readonly message: string };
+  | { readonly kind: "failed"; readonly message: string }
+) & {
+  /** What asking took in the sandbox. */
+  readonly fuel?: number;
+};
 
 /** What the client is told instead. */
 export interface Refusal {

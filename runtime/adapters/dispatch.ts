@@ -81,6 +81,7 @@ class Inquiry {
   #controller: AbortController | undefined = undefined;
   #cause: Failure | undefined = undefined;
   #asked = 0;
+  #fuel = 0;
   #isCached = true;
 
   constructor(steps: readonly Step[], exchange: Exchange) {
@@ -98,7 +99,7 @@ class Inquiry {
       if (verdict !== undefined) return verdict;
     }
     if (this.#asked > 0) this.#exchange.checked = { errorCode: 0, errorMessage: "", isCached: this.#isCached };
-    return PROCEED;
+    return this.#charged(PROCEED);
   }
 
   #question({ instanceOf, isBestEffort }: Step): Question {
@@ -138,6 +139,7 @@ class Inquiry {
   #decide({ answer, isCached }: Answered, { adapter, phase }: Step): Verdict | undefined {
     this.#asked++;
     this.#isCached &&= isCached;
+    if (!isCached) this.#fuel += answer.fuel ?? 0;
     switch (answer.kind) {
       case "allowed":
         return undefined;
@@ -155,6 +157,11 @@ class Inquiry {
 
   #refuse({ code, message, reply }: ReturnType<typeof refusal>): Verdict {
     this.#exchange.checked = { errorCode: code, errorMessage: message, isCached: this.#isCached };
-    return { kind: "reply", reply: reply() };
+    return this.#charged({ kind: "reply", reply: reply() });
+  }
+
+  /** A verdict with what was spent for it. */
+  #charged(verdict: Verdict): Verdict {
+    return this.#fuel === 0 ? verdict : { ...verdict, fuel: this.#fuel };
   }
 }

@@ -24,6 +24,11 @@ export function useNameOf(adapter: string): string {
   return `adapter/${adapter}`;
 }
 
+/** Whether what is granted of an amount lets a request go on. */
+export function isGranted(granted: number, amount: number, isBestEffort: boolean): boolean {
+  return granted >= amount || (isBestEffort && granted > 0);
+}
+
 const MESSAGE_MAX_LENGTH = 4096;
 /** Names and values of a refusal's fields; answers are kept, so each has a bound. */
 const FIELDS_MAX_LENGTH = 4096;
@@ -123,7 +128,11 @@ class FilterAdapter implements Reporting {
     const lines = this.#linesOf(phase, question);
     this.#question = undefined;
     const asked = this.#calls.ask(phase, lines);
-    const answer = (reply: AdapterReply): AdapterAnswer => this.#answerOf(phase, reply, amount, question.isBestEffort);
+    const answer = (reply: AdapterReply): AdapterAnswer => {
+      const { name, surroundings } = this.#parts;
+      surroundings.observer.fuelUsed(name, phase, reply.fuel);
+      return { ...this.#answerOf(phase, reply, amount, question.isBestEffort), fuel: reply.fuel };
+    };
     if ("kind" in asked) return answer(asked);
     return cancelledBy(asked, question.signal).then(answer);
   }
@@ -140,12 +149,11 @@ class FilterAdapter implements Reporting {
   }
 
   #answerOf(phase: "check" | "quota", reply: AdapterReply, amount: number, isBestEffort: boolean): AdapterAnswer {
-    const { name, surroundings } = this.#parts;
-    surroundings.observer.fuelUsed(name, phase, reply.fuel);
+    const { name } = this.#parts;
     switch (reply.kind) {
       case "proceed": {
         const { granted = amount, validForMs, validUses } = reply;
-        const isEnough = phase === "check" || granted >= amount || (isBestEffort && granted > 0);
+        const isEnough = phase === "check" || isGranted(granted, amount, isBestEffort);
         if (isEnough) return { kind: "allowed", validForMs, validUses };
         return {
           kind: "refused",

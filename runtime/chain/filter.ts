@@ -12,7 +12,7 @@ export type Verdict = (
   | { readonly kind: "reply"; readonly reply: Reply }
   | { readonly kind: "failed"; readonly failure: Failure }
 ) & {
-  /** Of a sandboxed call that waited: the fuel of all of its entries, since others ran meanwhile. */
+  /** Of a sandboxed call that waited: the fuel of all of its entries, since others ran meanwhile. Of rules: what adapters took. */
   readonly fuel?: number;
 };
 

@@ -45,6 +45,8 @@ export async function buildNativeFilter(
   use: FilterUse,
   surroundings: FilterSurroundings,
 ): Promise<Parsed<Filter>> {
+  if (filter.instance !== undefined)
+    return fault("source", `${filter.name} is an adapter: it sees no messages, rules ask it`);
   const writes = compileWrites(filter.writes);
   if (typeof writes === "string") return fault("source", writes);
   const runner = await buildNativeRunner(filter, use, surroundings);

@@ -13,6 +13,7 @@ import {
 } from "../chain/native-filter.ts";
 import { Operations } from "../chain/operations.ts";
 import { PhasedFilter } from "../chain/phased-filter.ts";
+import { adapterPhasesOf } from "../contract/adapter.ts";
 import type { BundleRef, Manifest } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Parsed, Problem } from "../contract/problem.ts";
@@ -66,6 +67,8 @@ export async function buildAdapterCalls(use: FilterUse, deps: FilterDeps): Promi
 
 async function buildGuestFilter(use: FilterUse, bundle: BundleRef, deps: FilterDeps): Promise<Parsed<Filter>> {
   const { manifest } = bundle;
+  if (adapterPhasesOf(manifest).length > 0)
+    return fault("source.bundle", `${manifest.name} is an adapter: it sees no messages, rules ask it`);
   const writes = compileWrites(manifest.writes);
   if (typeof writes === "string") return fault("source.bundle.manifest.writes", writes);
   const runner = await buildGuestRunner(use, bundle, deps);

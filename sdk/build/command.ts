@@ -121,11 +121,12 @@ async function runBuild(
 
 function renderCost(cost: Parsed<Cost>): readonly string[] {
   if (!cost.ok) return ["its cost was not measured: it needs a configuration, give it by --config FILE"];
-  const { bundleBytes, memoryBytes, request } = cost.value;
+  const { bundleBytes, memoryBytes, request, asked } = cost.value;
+  const measured = request ?? asked;
   const call =
-    request === undefined
-      ? "its request handler waits, or there is none"
-      : `a request ${request.fuel.toLocaleString("en")} fuel, ${request.us.toFixed(1)} µs here`;
+    measured === undefined
+      ? "its handler waits, or there is none"
+      : `a ${asked?.phase ?? "request"} ${measured.fuel.toLocaleString("en")} fuel, ${measured.us.toFixed(1)} µs here`;
   return [
     `proxies fetch ${kilobytes(bundleBytes)}, most of it once for all filters; an instance holds ${kilobytes(memoryBytes)}; ${call}`,
   ];

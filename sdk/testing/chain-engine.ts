@@ -1,8 +1,9 @@
 // Engines `source` and `component`: the proxy's chain around the filter alone, without sockets.
+import type { AdapterCalls } from "../../runtime/chain/adapter-calls.ts";
 import { compileChain, type RunObserver } from "../../runtime/chain/chain.ts";
 import type { Callout } from "../../runtime/chain/callout.ts";
 import type { Filter } from "../../runtime/chain/filter.ts";
-import { buildNativeFilter, type FilterSurroundings } from "../../runtime/chain/native-filter.ts";
+import { buildNativeFilter, buildNativeRunner, type FilterSurroundings } from "../../runtime/chain/native-filter.ts";
 import { witnessFilter } from "../../runtime/chain/witness.ts";
 import { renderProblem, type Parsed } from "../../runtime/contract/problem.ts";
 import { compose } from "../../runtime/exchange/service.ts";
@@ -28,27 +29,28 @@ export async function startSourceEngine(parts: EngineParts): Promise<RunningEngi
   installHost(createNativeHost());
   const { filter, use } = parts;
   const native = { ...use, source: { kind: "builtin" as const, name: filter.name } };
-  return startChainEngine(
-    parts,
-    (deps) => buildNativeFilter(filter, native, deps),
-    (message) => explainFailure(message, nativePlaces(dirname(parts.file()))),
-  );
+  const explain = (message: string): string => explainFailure(message, nativePlaces(dirname(parts.file())));
+  return filter.instance === undefined
+    ? startChainEngine(parts, (deps) => buildNativeFilter(filter, native, deps), explain)
+    : startAskedEngine(parts, (deps) => buildNativeRunner(filter, native, deps), explain);
 }
 
 /** Runs the filter in the sandbox of this process. */
 export async function startComponentEngine(parts: EngineParts): Promise<RunningEngine> {
   const { buildComponent } = await import("./component.ts");
-  const { bundle, build, explain } = await buildComponent(parts.file());
+  const { bundle, build, buildCalls, explain } = await buildComponent(parts.file());
   const sandboxed = { ...parts.use, source: { kind: "bundle" as const, bundle: bundle.ref } };
-  return startChainEngine(parts, (deps) => build(sandboxed, deps), explain);
+  return parts.filter.instance === undefined
+    ? startChainEngine(parts, (deps) => build(sandboxed, deps), explain)
+    : startAskedEngine(parts, (deps) => buildCalls(sandboxed, deps), explain);
 }
 
-async function startChainEngine(
-  { clock, log, witness, service, upstreams }: EngineParts,
-  build: (deps: FilterSurroundings) => Promise<Parsed<Filter>>,
-  explain: RunningEngine["explain"],
-): Promise<RunningEngine> {
-  const metrics = new FilterMetrics();
+/** What is built with what the test stands for. */
+async function startWith<Built>(
+  { clock, log, upstreams }: EngineParts,
+  metrics: FilterMetrics,
+  build: (deps: FilterSurroundings) => Promise<Parsed<Built>>,
+): Promise<Built> {
   const built = await build({
     clock,
     schedule: clock.schedule,
@@ -58,11 +60,44 @@ async function startChainEngine(
     shared: new SharedState(new PrivateMemory(), clock),
   });
   if (!built.ok) throw new Error(built.problems.map((problem) => renderProblem(problem)).join("\n"));
-  const filter = built.value;
+  return built.value;
+}
+
+/** An adapter, which is asked and told without an exchange. */
+async function startAskedEngine(
+  parts: EngineParts,
+  build: (deps: FilterSurroundings) => Promise<Parsed<AdapterCalls>>,
+  explain: RunningEngine["explain"],
+): Promise<RunningEngine> {
+  const metrics = new FilterMetrics();
+  const calls = await startWith(parts, metrics, build);
+  return {
+    send: () => {
+      throw new Error(`adapter ${parts.filter.name} sees no requests: call check(), quota() or report() of it`);
+    },
+    ask: (phase, lines) => calls.ask(phase, lines),
+    stats: () => metrics.render(),
+    settle: () => settle(parts.upstreams),
+    explain,
+    stop: () => calls.stop(),
+  };
+}
+
+async function startChainEngine(
+  parts: EngineParts,
+  build: (deps: FilterSurroundings) => Promise<Parsed<Filter>>,
+  explain: RunningEngine["explain"],
+): Promise<RunningEngine> {
+  const { clock, witness, service, upstreams } = parts;
+  const metrics = new FilterMetrics();
+  const filter = await startWith(parts, metrics, build);
   const watched = witnessFilter(filter, witness, () => performance.now());
   const layers = [observe(() => crypto.randomUUID()), rescue, compileChain([watched], SILENT, clock), rescue];
   return {
     send: compose(layers, service),
+    ask: () => {
+      throw new Error(`filter ${parts.filter.name} is no adapter, and is asked nothing`);
+    },
     stats: () => metrics.render(),
     settle: () => settle(upstreams),
     explain,

@@ -1,5 +1,6 @@
 // A filter's file as proxies get it: built and derived, once for each file of a test run.
-import { buildFilter } from "../../runtime/wasm/build-filter.ts";
+import { buildAdapterCalls, buildFilter, type FilterDeps } from "../../runtime/wasm/build-filter.ts";
+import type { AdapterCalls } from "../../runtime/chain/adapter-calls.ts";
 import type { Filter } from "../../runtime/chain/filter.ts";
 import type { FilterSurroundings } from "../../runtime/chain/native-filter.ts";
 import type { FilterUse } from "../../runtime/contract/filter.ts";
@@ -15,6 +16,8 @@ import { parseSourceMap } from "../build/source-map.ts";
 export interface BuiltComponent {
   readonly bundle: DerivedBundle;
   readonly build: (use: FilterUse, surroundings: FilterSurroundings) => Promise<Parsed<Filter>>;
+  /** The same of an adapter. */
+  readonly buildCalls: (use: FilterUse, surroundings: FilterSurroundings) => Promise<Parsed<AdapterCalls>>;
   /** A failure's text with positions of the author's files. */
   readonly explain: (message: string) => string;
 }
@@ -35,20 +38,21 @@ async function make(file: string): Promise<BuiltComponent> {
   const artifact = unwrap(await buildFilterFile(file));
   const bundle = unwrap(await deriveBundle(artifact.artifact));
   const places = guestPlaces(parseSourceMap(unwrap(parseArtifact(artifact.artifact)).sourceMap));
+  const depsOf = (surroundings: FilterSurroundings): FilterDeps => ({
+    ...surroundings,
+    builtins: new Map(),
+    engine: jscEngine,
+    fetchFile: ({ name, digest }) => {
+      const bytes = bundle.files.get(digest);
+      return Promise.resolve(
+        bytes === undefined ? { ok: false, error: `${name} is not there` } : { ok: true, value: bytes },
+      );
+    },
+  });
   return {
     bundle,
-    build: (use, surroundings) =>
-      buildFilter(use, {
-        ...surroundings,
-        builtins: new Map(),
-        engine: jscEngine,
-        fetchFile: ({ name, digest }) => {
-          const bytes = bundle.files.get(digest);
-          return Promise.resolve(
-            bytes === undefined ? { ok: false, error: `${name} is not there` } : { ok: true, value: bytes },
-          );
-        },
-      }),
+    build: (use, surroundings) => buildFilter(use, depsOf(surroundings)),
+    buildCalls: (use, surroundings) => buildAdapterCalls(use, depsOf(surroundings)),
     explain: (message) => explainFailure(message, places),
   };
 }

@@ -1,4 +1,5 @@
 // What a test runs a filter on: its source in this process, the component in the sandbox, or the component in a live proxy.
+import type { AdapterCalls } from "../../runtime/chain/adapter-calls.ts";
 import type { Witness } from "../../runtime/chain/witness.ts";
 import type { FilterUse } from "../../runtime/contract/filter.ts";
 import type { Exchange, Service } from "../../runtime/exchange/exchange.ts";
@@ -34,8 +35,10 @@ export interface EngineParts {
 
 /** A filter at work. */
 export interface RunningEngine {
-  /** Sends a request through the filter to the service. */
+  /** Sends a request through the filter to the service. An adapter sees none, and throws. */
   readonly send: Service;
+  /** Asks or tells an adapter. A filter is asked nothing, and throws. */
+  readonly ask: AdapterCalls["ask"];
   /** What a proxy would expose. */
   stats(): readonly string[];
   /** Resolves when nothing more happens until the clock moves. */

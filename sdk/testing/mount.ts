@@ -2,6 +2,7 @@
 // source, on the component in the sandbox, and on a live proxy.
 import type { FilterLimits } from "../../runtime/contract/filter.ts";
 import type { AnyFilter } from "../define-filter.ts";
+import type { AskedOutcome, TestCharge, TestInstance } from "./asked.ts";
 import type { TestConnection } from "./connect.ts";
 import { ENGINES, type EngineName } from "./engine.ts";
 import { Mounted } from "./mounted.ts";
@@ -29,6 +30,11 @@ export interface MountOptions {
   readonly file?: string | URL;
 }
 
+export interface AskOptions {
+  /** The client leaves when it is aborted. */
+  readonly signal?: AbortSignal;
+}
+
 /** A mounted filter. */
 export interface MountedFilter extends AsyncDisposable {
   readonly engine: EngineName;
@@ -40,6 +46,12 @@ export interface MountedFilter extends AsyncDisposable {
   readonly fuelUsed: number;
   /** Sends a request: a path, or a URL whose host is its authority. Rejects where the test forgot an upstream's answer. */
   request(target?: string, request?: TestRequest): Promise<Outcome>;
+  /** Asks an adapter's check about an instance, as a rule's action would. */
+  check(instance?: TestInstance, options?: AskOptions): Promise<AskedOutcome>;
+  /** Charges an adapter's quota. */
+  quota(charge?: TestCharge, options?: AskOptions): Promise<AskedOutcome>;
+  /** Tells an adapter of a batch. */
+  report(instances: readonly TestInstance[]): Promise<AskedOutcome>;
   /** Opens a connection whose bytes are not HTTP, to an upstream that the test speaks for: for filters with `tcp`. */
   connect(): Promise<TestConnection>;
   /** An upstream that the filter declares. */

@@ -8,6 +8,16 @@ import { failure } from "../../runtime/exchange/failure.ts";
 import { promised } from "../../runtime/exchange/later.ts";
 import type { AnyFilter } from "../define-filter.ts";
 import { bytesOf } from "../content.ts";
+import {
+  askedOutcome,
+  checkOf,
+  quotaOf,
+  reportOf,
+  type AskedOutcome,
+  type Asking,
+  type TestCharge,
+  type TestInstance,
+} from "./asked.ts";
 import { ConnectionStand, type TestConnection } from "./connect.ts";
 import { startComponentEngine, startSourceEngine } from "./chain-engine.ts";
 import { FakedDate } from "./faked-date.ts";
@@ -16,7 +26,7 @@ import { serviceOf, type EngineName, type EngineParts, type RunningEngine } from
 import { makeExchange, startClock, type TestClock } from "./exchange.ts";
 import { findFilterFile } from "./find-filter.ts";
 import { readMetric } from "./measured.ts";
-import type { MountedFilter, MountOptions } from "./mount.ts";
+import type { AskOptions, MountedFilter, MountOptions } from "./mount.ts";
 import { outcomeOf, type LogLine, type Outcome, type TestRequest } from "./outcome.ts";
 import { fieldsOf, piecesBody, readToEnd, type TestBody } from "./pieces.ts";
 import { PROXY_CLUSTER, startProxyEngine } from "./proxy-engine.ts";
@@ -137,6 +147,38 @@ export class Mounted implements MountedFilter {
       signal?.removeEventListener("abort", leave);
       this.#underway.delete(id);
     }
+  }
+
+  check(instance: TestInstance = {}, options: AskOptions = {}): Promise<AskedOutcome> {
+    return this.#ask(() => checkOf(this.#filter, instance), options);
+  }
+
+  quota(charge: TestCharge = {}, options: AskOptions = {}): Promise<AskedOutcome> {
+    return this.#ask(() => quotaOf(this.#filter, charge), options);
+  }
+
+  report(instances: readonly TestInstance[]): Promise<AskedOutcome> {
+    return this.#ask(() => reportOf(this.#filter, instances), {});
+  }
+
+  async #ask(askingOf: () => Asking, { signal }: AskOptions): Promise<AskedOutcome> {
+    const engine = this.#engine;
+    const asking = askingOf();
+    const logsBefore = this.logs.length;
+    const asked = engine.ask(asking.phase, asking.lines);
+    const leave = (): void => {
+      if (!("kind" in asked)) asked.cancel(failure("downstream_closed", "the client left"));
+    };
+    signal?.addEventListener("abort", leave, { once: true });
+    const reply = "kind" in asked ? asked : await asked.done;
+    signal?.removeEventListener("abort", leave);
+    await engine.settle();
+    this.#throwComplaints();
+    this.fuelUsed += reply.fuel;
+    return askedOutcome(asking, reply, {
+      logs: this.logs.slice(logsBefore),
+      explain: (message) => engine.explain(message),
+    });
   }
 
   async connect(): Promise<TestConnection> {

@@ -15,7 +15,11 @@ export const PROXY_CLUSTER = "proxy";
 
 /** Starts the proxy, and a port for each of those whom the test answers for. */
 export async function startProxyEngine(parts: EngineParts): Promise<RunningEngine> {
-  const { use, clock, log, upstreams } = parts;
+  const { filter, use, clock, log, upstreams } = parts;
+  if (filter.instance !== undefined)
+    throw new Error(
+      `${filter.name} is an adapter: it is tested on engines source and component, without a rule's proxy`,
+    );
   const { bundle, explain } = await buildComponent(parts.file());
   let events = 0;
   const served = [
@@ -90,6 +94,9 @@ export async function startProxyEngine(parts: EngineParts): Promise<RunningEngin
   const lost = { ok: false as const, error: failure("no_cluster", "the test's proxy is gone") };
   return {
     send: compileForward(new Map([[PROXY_CLUSTER, target]]), () => lost, clock),
+    ask: () => {
+      throw new Error(`filter ${filter.name} is no adapter, and is asked nothing`);
+    },
     stats: () => proxy.stats().split("\n"),
     explain,
     stop,

@@ -108,11 +108,13 @@ describe.each([
   ["wasmtime", ["--libwasmtime", builtPeer("libwasmtime.so")]],
 ] as const)("on %s", (engine, flags) => {
   let proxy: RunningProxy;
+  let accessLog: string;
   let own: AsyncDisposableStack;
 
   beforeAll(async () => {
     own = new AsyncDisposableStack();
     const home = own.use(await makeTempFolder());
+    accessLog = home.file("access.log");
     const upstream = own.use(await startNginxUpstream({ folder: home, body: "hello" }));
     proxy = own.use(
       await startProxy({
@@ -120,7 +122,7 @@ describe.each([
         applicationPort: upstream.port,
         control: control.url,
         cwd: home.path,
-        accessLog: home.file("access.log"),
+        accessLog,
         flags: ["--wasm-engine", engine, ...flags],
       }),
     );
@@ -162,6 +164,15 @@ describe.each([
     expect([(await ask("/door", "ask")).status, (await ask("/door", "ask", "eve")).status]).toEqual([200, 403]);
     expect(await metric("vespid_adapter_fuel_total", `adapter="default/door",phase="check"`)).toBeGreaterThan(0);
     expect(await metric("doorman_asked_total", `filter="adapter/default/door",phase="check"`)).toBeGreaterThan(4);
+  });
+
+  test("what rules took stands in the access log, beside what filters took", async () => {
+    const mark = `/door/${engine}`;
+    expect((await ask(mark, "nothing asked")).status).toBe(200);
+    const line = await until("its line", async () =>
+      (await Bun.file(accessLog).text()).split("\n").find((each) => each.includes(mark)),
+    );
+    expect(line).toMatch(/\{"filters":\{"adapters":\{"us":\d+,"fuel":[1-9]\d*\}\}\}$/u);
   });
 
   test("an answer is kept for what the adapter reads, for as many uses as it says", async () => {
@@ -207,6 +218,44 @@ describe.each([
     );
     expect(await metric("vespid_adapter_reports_sent_total", "teller")).toBe(3);
   });
+});
+
+test("two workers charge one quota", async () => {
+  await using home = await makeTempFolder();
+  await using upstream = await startNginxUpstream({ folder: home, body: "hello" });
+  await using proxy = await startProxy({
+    service: "till",
+    applicationPort: upstream.port,
+    control: control.url,
+    cwd: home.path,
+    accessLog: "off",
+    concurrency: 2,
+  });
+  const built = await buildFilterFile(join(ROOT, "sdk/templates/adapter.ts"));
+  if (!built.ok) throw new Error(JSON.stringify(built.problems));
+  const template = await control.push(built.value.artifact);
+  const upstreams = { policy: { host: "keeper" }, ledger: { host: "keeper" } };
+  const spec = { selector: { services: ["till"] }, actions: [{ adapter: "till", phase: "quota" }] };
+  await control.apply(
+    render([
+      keeperEntry(),
+      adapter("till", { bundle: template, upstreams, limits: {}, config: { limit: 5, window: "24h" } }),
+      { ...VESPID, kind: "Rule", metadata: { name: "till" }, spec },
+    ]),
+  );
+  // Each on a connection of its own, so that both workers are met; before the rule holds nothing is charged.
+  const ask = async (): Promise<number> =>
+    (await fetch(`http://127.0.0.1:${proxy.inboundPort}/`, { headers: { connection: "close" } })).status;
+  const charged = async (outcome: string): Promise<number> => {
+    const text = await (await fetch(`${proxy.admin}/stats/prometheus`)).text();
+    const of = (line: string) => line.includes(`adapter="default/till"`) && line.includes(`outcome="${outcome}"`);
+    const lines = text.split("\n").filter((line) => line.startsWith("vespid_adapter_dispatches_total{") && of(line));
+    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+  };
+  await until("the limit to be reached", async () => ((await ask()) === 429 ? true : undefined), COMPILE_MAX_MS);
+  const statuses = await Promise.all(Array.from({ length: 20 }, ask));
+  expect(new Set(statuses)).toEqual(new Set([429]));
+  expect([await charged("allowed"), await charged("refused")]).toEqual([5, 21]);
 });
 
 describe("control refuses", () => {

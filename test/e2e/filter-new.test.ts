@@ -5,7 +5,7 @@ import { makeAuthorFolder, runFilterCommand } from "../harness/filter-cli.ts";
 
 setDefaultTimeout(180_000);
 
-const TEMPLATES = ["greet", "auth", "rate-limit", "transform", "callout", "tcp"];
+const TEMPLATES = ["greet", "auth", "rate-limit", "transform", "callout", "adapter", "tcp"];
 const Tested = z.object({ results: z.array(z.object({ engine: z.string(), passed: z.boolean() })) });
 const Built = z.object({
   manifest: z.object({ name: z.string() }),
