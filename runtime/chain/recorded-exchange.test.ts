@@ -12,6 +12,7 @@ const body = (text: string, type: string, takesAll = false) =>
 
 test("credentials of a head are left out by the names of their fields, in any case", () => {
   const names = ["Authorization", "PROXY-AUTHORIZATION", "cookie", "Set-Cookie", "X-Api-Key", "x-auth-token"];
+  names.push("x_api_key", "authorization", "X-Vault-Token", "x-client-secret");
   const headers = HeaderMap.from([...names.map((name) => [name, "hidden"] as const), ["x-user", "ada"]]);
   const shown = recordHeaders(headers, redactor());
   expect(shown).toEqual([...names.map((name): [string, string] => [name, "[redacted]"]), ["x-user", "ada"]]);
@@ -21,10 +22,33 @@ test.each([
   ["/a?page=1&access_token=abc&x=2", "/a?page=1&access_token=[redacted]&x=2"],
   ["/a?api%5Fkey=abc", "/a?api%5Fkey=[redacted]"],
   ["/a?API-KEY=abc&token", "/a?API-KEY=[redacted]&token"],
+  ["/a?user[password]=x&user.newPassword=y&a[b]=z", "/a?user[password]=[redacted]&user.newPassword=[redacted]&a[b]=z"],
+  ["/a;jsessionid=x;v=1/b;session%49d=y?a=b", "/a;jsessionid=[redacted];v=1/b;session%49d=[redacted]?a=b"],
   ["/a?ssn=1&%zz=2", "/a?ssn=[redacted]&%zz=2"],
   ["/a", "/a"],
 ])("a path %p is shown as %p", (path, shown) => {
   expect(recordRequest(makeExchange({ path }), redactor(["ssn"])).path).toBe(shown);
+});
+
+test("addresses in fields are shown as the request's own", () => {
+  const headers = HeaderMap.from([
+    ["referer", "https://ada:pw@a.example/reset?token=abc&x=1"],
+    ["location", "/login?code=abc"],
+    ["accept", "text/html;q=0.5"],
+  ]);
+  expect(recordHeaders(headers, redactor()).map(([, value]) => value)).toEqual([
+    "https://[redacted]@a.example/reset?token=[redacted]&x=1",
+    "/login?code=[redacted]",
+    "text/html;q=0.5",
+  ]);
+});
+
+test("where a head has more secrets than are remembered, nothing that a filter wrote is shown", () => {
+  const seen = redactor();
+  const cookie = Array.from({ length: 300 }, (_, index) => `abcdef${index}=ghijkl${index}`).join("; ");
+  recordRequest(makeExchange({ headers: { cookie, authorization: "Bearer mnopqr123" } }), seen);
+  const edits = [{ kind: "set" as const, name: "x-copy", value: "mnopqr123" }];
+  expect(redactVerdict({ verdict: "proceed", body: "kept", edits }, seen).edits[0]?.value).toBe("[redacted]");
 });
 
 test("bodies are shown where their secrets can be told by name, and all others only where asked for", () => {
@@ -64,8 +88,12 @@ test("attributes stand by their names, values for later filters among them", () 
   exchange.metadata = new Map([
     ["user", "ada"],
     ["session", "abc"],
+    ["copied", "is abcdef123"],
   ]);
-  expect(recordAttributes(exchange, redactor())).toMatchObject({
+  const seen = redactor();
+  recordRequest(makeExchange({ headers: { authorization: "Bearer abcdef123" } }), seen);
+  expect(recordAttributes(exchange, seen)).toMatchObject({
+    "metadata.copied": "[redacted]",
     "request.id": "r1",
     "source.ip": "10.1.1.1",
     "metadata.user": "ada",

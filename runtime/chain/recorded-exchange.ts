@@ -12,6 +12,8 @@ import { REDACTED, type Redactor } from "./secrets.ts";
 const READERS = ATTRIBUTES.filter((name) => !name.startsWith(":")).map((name) => [name, requestReader(name)] as const);
 const JSON_TYPE = /^(?:application|text)\/(?:[\w.+-]+\+)?json$/u;
 const FORM_TYPE = "application/x-www-form-urlencoded";
+/** Of an address: `https://user:password@host/`. */
+const CREDENTIALS = /\/\/[^/?#@\s]+@/gu;
 /** As many as a recording holds. */
 const HEADERS_MAX = 1000;
 const DEPTH_MAX = 100;
@@ -24,10 +26,16 @@ export function recordRequest(exchange: Exchange, redactor: Redactor): Recorded[
 
 /** Fields in their order. */
 export function recordHeaders(headers: HeaderMap, redactor: Redactor): [string, string][] {
-  return [...headers].slice(0, HEADERS_MAX).map(([name, value]) => [name, redactor.field(name, value)]);
+  return [...headers].slice(0, HEADERS_MAX).map(([name, value]) => [name, recordField(name, value, redactor)]);
 }
 
-/** What a filter may read of an exchange besides its head. */
+/** Of a field that is shown, its addresses are shown as the request's own: `referer` and `location` have queries too. */
+function recordField(name: string, value: string, redactor: Redactor): string {
+  const shown = redactor.field(name, value);
+  return shown === value ? redactPath(value.replaceAll(CREDENTIALS, `//${REDACTED}@`), redactor) : shown;
+}
+
+/** What a filter may read of an exchange besides its head, which is recorded before: a filter may have copied from it. */
 export function recordAttributes(exchange: Exchange, redactor: Redactor): Record<string, string> {
   const attributes: Record<string, string> = {};
   for (const [name, read] of READERS) {
@@ -35,7 +43,8 @@ export function recordAttributes(exchange: Exchange, redactor: Redactor): Record
     if (value !== undefined) attributes[name] = value;
   }
   for (const [name, value] of exchange.metadata ?? []) {
-    attributes[`${METADATA_PREFIX}${name}`] = redactor.parameter(name, value);
+    const shown = redactor.parameter(name, value);
+    attributes[`${METADATA_PREFIX}${name}`] = shown === value ? redactor.written(name, value) : shown;
   }
   return attributes;
 }
@@ -71,8 +80,15 @@ export function recordBody(
 /** The path with the values of its query's secrets left out. */
 export function redactPath(path: string, redactor: Redactor): string {
   const question = path.indexOf("?");
-  if (question < 0) return path;
-  return path.slice(0, question + 1) + redactForm(path.slice(question + 1), redactor);
+  if (question < 0) return redactSegments(path, redactor);
+  return redactSegments(path.slice(0, question), redactor) + "?" + redactForm(path.slice(question + 1), redactor);
+}
+
+/** Parameters of segments (RFC 3986 §3.3): `/cart;jsessionid=1`. */
+function redactSegments(path: string, redactor: Redactor): string {
+  return path.replaceAll(/;([^;=/]+)=([^;/]+)/gu, (parameter, name: string, value: string) =>
+    redactor.parameter(decode(name), decode(value)) === REDACTED ? `;${name}=${REDACTED}` : parameter,
+  );
 }
 
 /** Names and values stay as they were written, but for values that are left out. */

@@ -1,39 +1,35 @@
 // What leaves a proxy without its values when exchanges are shown to people: credentials, by the names of the fields and
 // parameters that carry them.
 
-/** Fields whose values are left out, in lower case. */
-const SECRET_FIELDS = new Set([
-  "authorization",
-  "proxy-authorization",
-  "cookie",
-  "set-cookie",
-  "x-api-key",
-  "x-auth-token",
-  "x-csrf-token",
-  "x-forwarded-client-cert",
-  "x-amz-security-token",
-]);
+/** Fields whose values are left out, whatever their case and separators. */
+const SECRET_FIELDS = new Set(
+  [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "x-api-key",
+    "x-auth-token",
+    "x-csrf-token",
+    "x-forwarded-client-cert",
+    "x-amz-security-token",
+  ].map(plain),
+);
 
 /** Parameters of queries and members of forms and JSON whose values are left out, whatever their case and separators. */
 const SECRET_PARAMETERS = new Set([
-  "accesstoken",
-  "apikey",
-  "authtoken",
-  "clientsecret",
   "code",
   "credential",
-  "idtoken",
+  "jsessionid",
   "jwt",
-  "passwd",
-  "password",
-  "refreshtoken",
-  "secret",
   "session",
   "sessionid",
   "sig",
   "signature",
-  "token",
 ]);
+
+/** How names end that carry credentials, whatever is before it: `x-vault-token`, `new_password`, `client-secret`. */
+const SECRET_END = /(?:token|secret|password|passwd|passphrase|apikey)$/u;
 
 /** In the place of a value. */
 export const REDACTED = "[redacted]";
@@ -47,12 +43,16 @@ export class Secrets {
   }
 
   hasField(name: string): boolean {
-    return SECRET_FIELDS.has(name.toLowerCase()) || this.#more.has(plain(name));
+    const word = plain(name);
+    return SECRET_FIELDS.has(word) || SECRET_END.test(word) || this.#more.has(word);
   }
 
+  /** Of a form, `user[password]` is the member of a member. */
   hasParameter(name: string): boolean {
-    const word = plain(name);
-    return SECRET_PARAMETERS.has(word) || this.#more.has(word);
+    return [name, ...name.split(/[[\].]/u)].some((part) => {
+      const word = plain(part);
+      return SECRET_PARAMETERS.has(word) || SECRET_END.test(word) || this.#more.has(word);
+    });
   }
 }
 
@@ -87,6 +87,8 @@ export class Redactor {
   /** A value that a filter wrote, as it may be shown. */
   written(name: string, value: string): string {
     if (this.#secrets.hasField(name)) return REDACTED;
+    // There were more than are remembered: it may be any of them.
+    if (this.#parts.size >= PARTS_MAX) return REDACTED;
     for (const part of this.#parts) if (value.includes(part)) return REDACTED;
     return value;
   }

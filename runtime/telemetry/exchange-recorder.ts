@@ -47,8 +47,8 @@ export class ExchangeRecorder {
     if (phase === "log") return;
     // A filter that looks at replies alone sees the request's head with them.
     this.#head ??= {
-      attributes: recordAttributes(exchange, this.#redactor),
       request: recordRequest(exchange, this.#redactor),
+      attributes: recordAttributes(exchange, this.#redactor),
     };
     if (phase === "request") this.#request = this.#open(exchange, undefined);
     else if (reply !== undefined) {
