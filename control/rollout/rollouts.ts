@@ -104,7 +104,7 @@ export function createRollouts({ store, desired, log, now }: RolloutsOptions): R
       const cause = `rolled back ${candidateName(document) ?? ""} by itself: ${reason}`;
       return { ok: true, value: withoutCandidate(document, cause) };
     });
-    trial.isGivenUp = !changed.ok;
+    if (!changed.ok) trial.isGivenUp = true;
     if (changed.ok) log.warn({ resource: renderKey(key), reason }, "a candidate was rolled back");
     else log.warn({ resource: renderKey(key), reason, refused: changed.error }, "a candidate cannot be rolled back");
   }
@@ -124,7 +124,14 @@ export function createRollouts({ store, desired, log, now }: RolloutsOptions): R
       resource: parsed.value,
       document: documentOf(parsed.value, document),
     };
-    return desired.change([wanted], "commit");
+    const changed = desired.change([wanted], "commit");
+    // A candidate that goes and comes again is tried again: what was counted before would end it at once.
+    const trial = trials.get(`${key.namespace}/${key.name}`);
+    if (changed.ok && trial !== undefined && candidateName(document) === undefined) {
+      trial.state = startTrial(trial.state.trial);
+      trial.isGivenUp = false;
+    }
+    return changed;
   }
 
   function historyOf(key: ResourceKey): readonly LiveVersion[] {
