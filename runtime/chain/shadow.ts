@@ -66,6 +66,8 @@ export class ShadowedFilter implements Filter {
   readonly #parts: ShadowParts;
   readonly #health = new CandidateHealth();
   readonly #waiting: Look[] = [];
+  /** Bodies that are on their way, of which each is kept. */
+  #collecting = 0;
   #thinking = 0;
   #restUntilMs = 0;
   #isScheduled = false;
@@ -119,7 +121,7 @@ export class ShadowedFilter implements Filter {
   #open(phase: Look["phase"], exchange: Exchange, reply: Reply | undefined): Look | undefined {
     const { candidate, watch, readsBody } = this.#parts;
     if (candidate[phase] === undefined) return undefined;
-    if (this.#waiting.length + this.#thinking >= WAITING_MAX) {
+    if (this.#collecting + this.#waiting.length + this.#thinking >= WAITING_MAX) {
       watch.skipped();
       return undefined;
     }
@@ -147,7 +149,9 @@ export class ShadowedFilter implements Filter {
   }
 
   #tee(source: Body, look: Look): Body {
+    this.#collecting++;
     return new TeedBody(source, BODY_MAX_BYTES, (bytes) => {
+      this.#collecting--;
       if (bytes === undefined) return this.#parts.watch.skipped();
       (look.reply ?? look.exchange).body = bytesBody(bytes);
       look.isBodyHere = true;
@@ -197,8 +201,7 @@ export class ShadowedFilter implements Filter {
     const body = message.body;
     const startedMs = clock.monotonic();
     const pending = ask(candidate, phase, exchange, reply) ?? PROCEED;
-    const nowMs = clock.monotonic();
-    this.#restUntilMs = nowMs + (nowMs - startedMs) * REST_FACTOR;
+    this.#rest(startedMs);
     const told = (verdict: Verdict): void => {
       const seen = describeVerdict(verdict, look.before, pictureOf(exchange, reply), {
         before: body,
@@ -216,6 +219,11 @@ export class ShadowedFilter implements Filter {
       return this.#wake(0);
     });
     return undefined;
+  }
+
+  #rest(startedMs: number): void {
+    const nowMs = this.#parts.clock.monotonic();
+    this.#restUntilMs = nowMs + (nowMs - startedMs) * REST_FACTOR;
   }
 
   #told({ phase, exchange, live, redactor }: Look, verdict: Verdict, seen: Described, startedMs: number): void {
@@ -255,10 +263,16 @@ export class ShadowedFilter implements Filter {
     const verdict = live.log?.(exchange) ?? PROCEED;
     if (candidate.log === undefined || this.#isStopped || !choose(exchange)) return verdict;
     const startedMs = clock.monotonic();
+    // It rests from these as from messages; what is over does not wait for it.
+    if (startedMs < this.#restUntilMs) {
+      this.#parts.watch.skipped();
+      return verdict;
+    }
     const told = (own: Verdict): void => {
       if (!isCancelled(own)) this.#countCandidate("log", exchange, own, startedMs);
     };
     const pending = candidate.log(exchange);
+    this.#rest(startedMs);
     if (pending instanceof Promise) void pending.then(told);
     else told(pending);
     return verdict;

@@ -267,6 +267,46 @@ describe("a shadow", () => {
     expect(trial.watch.differences).toHaveLength(64);
   });
 
+  test("keeps a bounded number of bodies that are on their way", async () => {
+    const trial = await tryOut({ mode: "shadow" });
+    const slow: Body = { lengthBytes: 9, pipe: () => undefined, resume: () => undefined, cancel: () => undefined };
+    const exchanges = Array.from({ length: 100 }, () => asking("", slow));
+    for (const exchange of exchanges) await trial.filter.request?.(exchange);
+    expect(trial.watch.skips).toBe(36);
+    for (const { body } of exchanges) body.cancel();
+    const before = trial.watch.skips;
+    await trial.filter.request?.(asking("", bytesBody(Buffer.from("a body"))));
+    expect(trial.watch.skips).toBe(before);
+  });
+
+  test("rests from exchanges that are over as from those that go on", async () => {
+    const trial = await tryOut({ mode: "shadow" });
+    const { clock, watch } = trial;
+    const logged: string[] = [];
+    const logging = (name: string, tookMs: number): Filter => ({
+      ...trial.filter,
+      fuelUsed: 0,
+      wasKept: undefined,
+      stop: () => undefined,
+      log: () => {
+        logged.push(name);
+        clock.advance(tookMs);
+        return { kind: "proceed" };
+      },
+    });
+    const source = { kind: "builtin", name: "a" };
+    const candidate = { trial: "1", source, mode: "shadow" };
+    const use = FilterUse.parse({ name: "a", source, stage: "authn", candidate });
+    const versions = { live: logging("old", 0), candidate: logging("new", 10), watch };
+    const filter = withCandidate(use, versions, clock, clock.schedule);
+    for (let exchange = 0; exchange < 3; exchange++) await filter.log?.(asking(""));
+    expect(logged).toEqual(["old", "new", "old", "old"]);
+    clock.advance(40);
+    await filter.log?.(asking(""));
+    expect(logged.slice(4)).toEqual(["old", "new"]);
+    expect(watch.skips).toBe(2);
+  });
+
   test("that keeps failing is stopped", async () => {
     const trial = await tryOut({ mode: "shadow" });
     for (let index = 0; index < 10; index++) {
