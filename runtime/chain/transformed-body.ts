@@ -41,6 +41,8 @@ export class TransformedBody extends RecodedBody {
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #isThinking = false;
+  /** What waited is being handed on: what comes meanwhile, from a source that a sink woke, waits behind it. */
+  #isGoingOn = false;
   #isOver = false;
   #end: { readonly trailers: HeaderMap | undefined } | undefined = undefined;
 
@@ -61,11 +63,22 @@ export class TransformedBody extends RecodedBody {
     if (!wasOver) super.abort(cause);
   }
 
+  /** While the filter thinks, its end wakes the source. */
+  override resume(): void {
+    if (!this.#isThinking && !this.#isGoingOn) super.resume();
+  }
+
   write(chunk: Buffer, start: number, end: number): boolean {
+    if (this.#isThinking || this.#isGoingOn) return this.#isOver || this.#keep(Buffer.from(chunk.subarray(start, end)));
+    return this.#takeAll(chunk, start, end);
+  }
+
+  /** Hands a chunk to the filter piece by piece; where it thinks about one, the rest is the first that waits. */
+  #takeAll(chunk: Buffer, start: number, end: number): boolean {
     let hasRoom = true;
     for (let at = start; at < end; at += PIECE_MAX_BYTES) {
       if (this.#isOver) return true;
-      if (this.#isThinking) return this.#keep(chunk, at, end);
+      if (this.#isThinking) return this.#keep(Buffer.from(chunk.subarray(at, end)), "first");
       hasRoom = this.#take(chunk.subarray(at, Math.min(end, at + PIECE_MAX_BYTES)));
     }
     return hasRoom;
@@ -81,14 +94,15 @@ export class TransformedBody extends RecodedBody {
   end(trailers: HeaderMap | undefined): void {
     if (this.#isOver) return;
     this.#end = { trailers };
-    if (!this.#isThinking) this.#finish(trailers);
+    if (!this.#isThinking && !this.#isGoingOn) this.#finish(trailers);
   }
 
-  #keep(chunk: Buffer, start: number, end: number): boolean {
-    this.#waitingBytes += end - start;
+  #keep(piece: Buffer, place: "first" | "last" = "last"): boolean {
+    this.#waitingBytes += piece.length;
     if (this.#waitingBytes > WAITING_MAX_BYTES)
       this.#break(failure("filter_failed", `more than ${WAITING_MAX_BYTES} bytes came while a filter waited`));
-    else this.#waiting.push(Buffer.from(chunk.subarray(start, end)));
+    else if (place === "first") this.#waiting.unshift(piece);
+    else this.#waiting.push(piece);
     return false;
   }
 
@@ -97,19 +111,20 @@ export class TransformedBody extends RecodedBody {
     void passed.then((decided) => {
       this.#isThinking = false;
       if (this.#isOver) return undefined;
-      const goesOn = this.#pass(decided, piece);
-      return this.#goOn(goesOn);
+      return this.#goOn(decided, piece);
     });
   }
 
-  /** What came meanwhile, then the end where that came, then the source again. */
-  #goOn(hasRoom: boolean): void {
-    let goesOn = hasRoom;
+  /** The piece, what came meanwhile, then the end where that came, then the source again. */
+  #goOn(decided: Passed, piece: Buffer): void {
+    this.#isGoingOn = true;
+    let goesOn = this.#pass(decided, piece);
     while (!this.#isOver && !this.#isThinking && this.#waiting.length > 0) {
       const next = this.#waiting.shift() ?? NO_BYTES;
       this.#waitingBytes -= next.length;
-      goesOn = this.write(next, 0, next.length);
+      goesOn = this.#takeAll(next, 0, next.length);
     }
+    this.#isGoingOn = false;
     if (this.#isOver || this.#isThinking) return;
     if (this.#end !== undefined) this.#finish(this.#end.trailers);
     else if (goesOn) this.#source.resume();
