@@ -18,7 +18,7 @@ export type AdapterReply = { readonly fuel: number } & (
       readonly granted: number | undefined;
     } & Keeping)
   | ({ readonly kind: "reply"; readonly parts: ReplyParts } & Keeping)
-  /** The message is for logs. `isFault`: its instance was given up, and the same call would fault again. */
+  /** The message is for logs. `isFault`: the call itself made its instance fault, and would again. */
   | { readonly kind: "failed"; readonly message: string; readonly isFault: boolean }
   /** Nobody waits for it any more. */
   | { readonly kind: "lost" }

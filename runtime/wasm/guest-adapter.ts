@@ -51,7 +51,7 @@ function askLater(instances: Instances, acquired: Promise<Acquired>, phase: Adap
 }
 
 function replyOf(instances: Instances, instance: LiveInstance, result: CallResult, fuel: number): AdapterReply {
-  if (result.kind === "faulted") return { kind: "failed", message: result.message, isFault: true, fuel };
+  if (result.kind === "faulted") return { kind: "failed", message: result.message, isFault: result.isOwn, fuel };
   if (result.kind === "lost") return { kind: "lost", fuel };
   const { answer } = result;
   switch (answer.kind) {

@@ -23,8 +23,8 @@ export type CallResult =
       /** Of a connection. */
       readonly toDownstream: readonly Uint8Array[];
     }
-  /** The instance must not be called again. */
-  | { readonly kind: "faulted"; readonly message: string }
+  /** The instance must not be called again. `isOwn`: it was this call that made it fault, and would again. */
+  | { readonly kind: "faulted"; readonly message: string; readonly isOwn: boolean }
   /** The exchange was lost before the filter had decided. */
   | { readonly kind: "lost"; readonly cause: Failure };
 
@@ -64,7 +64,7 @@ export interface InstanceParts {
 const CALL_MAX = 2 ** 32 - 1;
 
 const NO_PIECES: readonly Uint8Array[] = [];
-const GONE: CallResult = { kind: "faulted", message: "its instance is gone" };
+const GONE: CallResult = { kind: "faulted", message: "its instance is gone", isOwn: false };
 
 class Call {
   number = 0;
@@ -151,7 +151,7 @@ export class LiveInstance {
   /** Begins a call; most end at once. */
   begin(phase: Phase, head: string, message: Message | undefined): CallResult | WaitingCall {
     const guest = this.#guest;
-    if (guest === undefined || this.#isDead) return { kind: "faulted", message: "instance is gone" };
+    if (guest === undefined || this.#isDead) return { kind: "faulted", message: "instance is gone", isOwn: false };
     const call = this.#newCall(message);
     guest.fuelMax = this.#parts.governor.limit;
     const entered = guest.begin(call.number, phase, head);
@@ -253,7 +253,7 @@ export class LiveInstance {
     this.#streams.clear();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const call of waiting) endWait(call, { kind: "faulted", message: reason });
+    for (const call of waiting) endWait(call, { kind: "faulted", message: reason, isOwn: false });
     // What the instance opened; it may open more once it is revived.
     this.#parts.functions.stop();
   }
@@ -383,7 +383,7 @@ export class LiveInstance {
       this.#die(`its instance was given up, since another call ${message}`);
       this.#parts.onFault(this);
     }
-    return { kind: "faulted", message };
+    return { kind: "faulted", message, isOwn: true };
   }
 
   #start(number: number, kind: string, request: string, payload: Uint8Array): Result<number, string> {
@@ -416,7 +416,8 @@ export class LiveInstance {
     this.#current = undefined;
     call.fuel += guest.fuelUsed;
     if (!resumed.ok) {
-      if (this.#waiting.delete(call.number)) endWait(call, { kind: "faulted", message: resumed.error.message });
+      if (this.#waiting.delete(call.number))
+        endWait(call, { kind: "faulted", message: resumed.error.message, isOwn: true });
       this.#faulted(resumed.error);
       return;
     }
