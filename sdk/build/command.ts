@@ -189,10 +189,18 @@ function tellPushed({ digest, manifest }: Pushed, tookMs: number): void {
   tell(`control took ${manifest.name} in ${Math.round(tookMs)} ms`);
   tell(`  ${digest}`);
   const isAdapter = adapterPhasesOf(manifest).length > 0;
-  tell(`use it in ${isAdapter ? "an Adapter, which a Rule names" : "a Filter resource"}:`);
-  const spec = isAdapter ? `    backend: { kind: filter, bundle: "${digest}" }` : `    bundle: ${digest}`;
-  const kind = isAdapter ? "Adapter" : "Filter";
-  tell(`  apiVersion: vespid.dev/v1\n  kind: ${kind}\n  metadata: { name: ${manifest.name} }\n  spec:\n${spec}`);
+  tell(isAdapter ? "use it in an Adapter, which a Rule names:" : "use it in a Filter resource:");
+  tell(
+    `  apiVersion: vespid.dev/v1\n  kind: ${isAdapter ? "Adapter" : "Filter"}\n  metadata: { name: ${manifest.name} }`,
+  );
+  tell(`  spec:\n    ${isAdapter ? `backend: ${renderBackend(digest, manifest)}` : `bundle: ${digest}`}`);
+}
+
+/** With a host for each service that it calls, for the operator to name. */
+function renderBackend(digest: string, { upstreams }: Pushed["manifest"]): string {
+  const hosts = upstreams.filter((name) => name !== "*").map((name) => `${name}: { host: ${name} }`);
+  const called = hosts.length === 0 ? "" : `, upstreams: { ${hosts.join(", ")} }`;
+  return `{ kind: filter, bundle: "${digest}"${called} }`;
 }
 
 /** Problems of a push that did not reach control's judgement are told at its flags. */

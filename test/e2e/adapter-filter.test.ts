@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { builtPeer } from "../harness/built-peers.ts";
+import { makeAuthorFolder, runFilterCommand } from "../harness/filter-cli.ts";
 import { startControl, type RunningControl } from "../harness/control.ts";
 import { startNginxUpstream } from "../harness/peers.ts";
 import { ROOT, startProxy, type RunningProxy } from "../harness/proxy.ts";
@@ -256,6 +257,20 @@ test("two workers charge one quota", async () => {
   const statuses = await Promise.all(Array.from({ length: 20 }, ask));
   expect(new Set(statuses)).toEqual(new Set([429]));
   expect([await charged("allowed"), await charged("refused")]).toEqual([5, 21]);
+});
+
+test("what filter push prints of an adapter is what control takes", async () => {
+  await using author = await makeAuthorFolder();
+  await runFilterCommand(author, ["new", "mine", "--template", "adapter"]);
+  const args = ["push", "mine", "--no-check", "--control", control.url, "--token", control.token];
+  const { status, output } = await runFilterCommand(author, args);
+  expect(status, output).toBe(0);
+  const [, document = ""] = /use it in an Adapter, which a Rule names:\n((?: {2}.*\n)+)/u.exec(output) ?? [];
+  await control.apply(document.replaceAll(/^ {2}/gmu, ""));
+  const stored = await control.request("GET", "/v1/resources/Adapter/default/mine");
+  expect(await stored.json()).toMatchObject({
+    spec: { backend: { kind: "filter", upstreams: { policy: { host: "policy" }, ledger: { host: "ledger" } } } },
+  });
 });
 
 describe("control refuses", () => {
