@@ -22,3 +22,27 @@ test("labels that are no texts are none, however deep they are nested", () => {
   expect(parseAnswer(`metric ["m",1,${nested},2,"x"]\nproceed\n`, meter)).toMatchObject({ kind: "proceed" });
   expect(recorded).toEqual([["m", 1, ["", "2", "x"]]]);
 });
+
+test("of adapters, how often an answer holds and what is granted are whole numbers", () => {
+  expect(parseAnswer("proceed\ngranted 3\ncache 10\nuses 2\n", NO_METER)).toMatchObject({
+    kind: "proceed",
+    granted: 3,
+    cacheMs: 10,
+    uses: 2,
+  });
+  expect(parseAnswer("reply 429\nadd a: b\nuses 2\n\ngranted 3\n", NO_METER)).toMatchObject({
+    kind: "reply",
+    uses: 2,
+    granted: undefined,
+    body: "granted 3\n",
+  });
+  for (const option of [
+    "granted -1",
+    "granted 0.5",
+    "granted 12345678901234567",
+    "uses 1e3",
+    "uses ",
+    "uses 1234567890",
+  ])
+    expect(parseAnswer(`proceed\n${option}\n`, NO_METER), option).toMatchObject({ kind: "failed" });
+});

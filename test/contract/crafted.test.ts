@@ -3,13 +3,23 @@ import { describe, expect, test } from "bun:test";
 import { parse } from "@bytecodealliance/jco";
 import { Manifest } from "../../runtime/contract/bundle.ts";
 import { FilterLimits } from "../../runtime/contract/filter.ts";
+import { buildAdapterCalls } from "../../runtime/wasm/build-filter.ts";
 import type { Engine, GuestHost } from "../../runtime/wasm/engine.ts";
 import { renderArtifact } from "../../sdk/build/artifact.ts";
 import { deriveBundle } from "../../sdk/build/derive.ts";
 import { PHASES } from "../../sdk/wit/world.ts";
-import { ENGINES, engineOf, idleHost, unwrap } from "./subjects.ts";
+import { depsFor, ENGINES, engineOf, idleHost, unwrap, useOf } from "./subjects.ts";
 
 const LIMITS = FilterLimits.parse({});
+const MANIFEST = {
+  name: "crafted",
+  world: "vespid:filter/filter@2.0.0",
+  stage: "transform",
+  reads: [],
+  writes: [],
+  phases: ["request"],
+  configSchema: {},
+};
 const FOUR = "(param i32 i32 i32 i32) (result i32)";
 const REST = `
   (func (export "realloc") ${FOUR} i32.const 1024)
@@ -127,18 +137,20 @@ function writing(bytes: number, times: number): string {
     (core instance $i (instantiate $main (with "m" (instance $m)) (with "host" (instance $host)))) ${HANDLER})`;
 }
 
+/** A component that answers every call with this text. */
+function answering(text: string): string {
+  const bytes = [...Buffer.from(text)].map((byte) => `\\${byte.toString(16).padStart(2, "0")}`);
+  const length = `\\${bytes.length.toString(16).padStart(2, "0")}\\00\\00\\00`;
+  return `(component
+    (core module $main (memory (export "memory") 1) ${REST}
+      (data (i32.const 16) "\\00\\08\\00\\00${length}") (data (i32.const 2048) "${bytes.join("")}")
+      (func (export "begin") ${FOUR} i32.const 16))
+    (core instance $i (instantiate $main)) ${HANDLER})`;
+}
+
 /** One call of a guest: its outcome and what it logged. */
 async function call(engine: Engine, wat: string, given: Partial<GuestHost> = {}) {
-  const manifest = Manifest.parse({
-    name: "crafted",
-    world: "vespid:filter/filter@2.0.0" as const,
-    stage: "transform" as const,
-    reads: [],
-    writes: [],
-    phases: ["request" as const],
-    configSchema: {},
-  });
-  const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), manifest)));
+  const { ref, files } = unwrap(await deriveBundle(renderArtifact(await parse(wat), Manifest.parse(MANIFEST))));
   const selected = engine.selectFiles(ref);
   if (!selected.ok) throw new Error(selected.error);
   const loaded = selected.value.map((file) =>
@@ -155,6 +167,27 @@ async function call(engine: Engine, wat: string, given: Partial<GuestHost> = {})
 
 describe.each([...ENGINES])("a crafted component on engine %s", (name) => {
   const engine = engineOf(name);
+
+  test.each([
+    ["proceed\n", { kind: "proceed", granted: undefined, validForMs: 0 }],
+    [
+      "reply 403\nuses 2\ncache 9\n\nno",
+      { kind: "reply", parts: { status: 403, body: "no" }, validForMs: 9, validUses: 2 },
+    ],
+    ["proceed\nset a: b\n", { kind: "failed", message: "edits a message, which is not an answer to a rule" }],
+    ["proceed\nbody emitted\n", { kind: "failed", message: "edits a message, which is not an answer to a rule" }],
+    ["reply 403\nbody emitted\n", { kind: "failed", message: "refuses with bytes, which is not an answer to a rule" }],
+    ["pass\n", { kind: "failed", message: "answers with pass, which is not an answer to a rule" }],
+    ["close\n", { kind: "failed", message: "answers with close, which is not an answer to a rule" }],
+    ["allow\n", { kind: "failed", message: `answered "allow\\n", which is not an answer` }],
+  ])("to a rule it may answer %p, or not", async (text, reply) => {
+    const manifest = Manifest.parse({ ...MANIFEST, stage: "ratelimit", phases: ["check"] });
+    const bundle = unwrap(await deriveBundle(renderArtifact(await parse(answering(text)), manifest)));
+    const use = useOf({ kind: "bundle", bundle: bundle.ref });
+    const calls = unwrap(await buildAdapterCalls(use, depsFor(bundle, { engine })));
+    expect(calls.ask("check", ":name: a\n")).toMatchObject(reply);
+    calls.stop();
+  });
 
   test("calls of the host spend fuel, whichever interface they are of", async () => {
     const { outcome } = await call(
