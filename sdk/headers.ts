@@ -56,7 +56,7 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
   }
 
   get(name: string): string | null {
-    const original = this.lookup.get(this.of, name);
+    const original = this.original(name);
     if (this.edits.length === 0) return original ?? null;
     const values = replay(this.edits, name, original === undefined ? [] : [original]);
     return values.length === 0 ? null : values.join(", ");

@@ -63,26 +63,3 @@ export class ResponseMessage<Of = unknown> extends RequestMessage<Of> {
     return this.request.attribute(name);
   }
 }
-
-const HEADERS = EditableHeaders.prototype;
-const REQUEST = RequestMessage.prototype;
-const RESPONSE = ResponseMessage.prototype;
-
-/** As `new RequestMessage`, in half the steps of an interpreter, which finds a literal cheaper than a constructor's call. */
-export function requestMessageOf<Of>(lookup: Lookup<Of>, of: Of, port: CallPort): RequestMessage<Of> {
-  const headers = { __proto__: HEADERS, lookup, of, edits: [] };
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
-  return { __proto__: REQUEST, headers, port, touchedBody: undefined } as unknown as RequestMessage<Of>;
-}
-
-/** As `new ResponseMessage`, likewise. */
-export function responseMessageOf<Of>(
-  lookup: Lookup<Of>,
-  of: Of,
-  request: RequestMessage,
-  port: CallPort,
-): ResponseMessage<Of> {
-  const headers = { __proto__: HEADERS, lookup, of, edits: [] };
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
-  return { __proto__: RESPONSE, headers, port, touchedBody: undefined, request } as unknown as ResponseMessage<Of>;
-}

@@ -30,11 +30,12 @@ export function fieldsOf({ headers = {} }: ReplyInit): readonly (readonly [strin
   );
 }
 
-const PROCEED: Verdict = { kind: "proceed" };
+/** What `proceed()` returns. */
+export const JUST_PROCEED: Verdict = { kind: "proceed" };
 
 /** The message goes on, with the edits that the handler made. */
 export function proceed(keeping?: Keeping): Verdict {
-  return keeping === undefined ? PROCEED : { kind: "proceed", ...keeping };
+  return keeping === undefined ? JUST_PROCEED : { kind: "proceed", ...keeping };
 }
 
 /** Answers instead of whoever is behind this filter; edits that the handler made are dropped. */

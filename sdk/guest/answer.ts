@@ -7,6 +7,7 @@ import type { MessageBody } from "../body.ts";
 import type { RecordMetric } from "../metric.ts";
 import { fieldsOf, type Verdict } from "../verdict.ts";
 import type { Side } from "../wit/world.ts";
+import { after } from "./after.ts";
 
 /** What a verdict is rendered with. */
 export interface Answered {
@@ -33,6 +34,7 @@ interface Count {
 
 /** Adds a measurement to the next answer. */
 export const addMetric: RecordMetric = (name, value, labels, kind) => {
+  after.isDue = true;
   // What the host would not count must not be taken off what it does.
   if (kind === "counter" && value >= 0) {
     const key = `${name} ${labels.join("\n")}`;

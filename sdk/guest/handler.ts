@@ -9,10 +9,11 @@ import { contextOf, type CallContext, type ContextBase } from "../context.ts";
 import type { AnyFilter, AnyHandler } from "../define-filter.ts";
 import { describeError } from "../describe-error.ts";
 import type { HandledConnection } from "../handled-connection.ts";
-import { requestMessageOf, responseMessageOf, type RequestMessage, type ResponseMessage } from "../message.ts";
+import type { RequestMessage, ResponseMessage } from "../message.ts";
 import { requireHost } from "../host.ts";
 import { createMeters } from "../metric.ts";
 import { createShared } from "../shared.ts";
+import { JUST_PROCEED } from "../verdict.ts";
 import type { Phase, Side } from "../wit/world.ts";
 import {
   addMetric,
@@ -23,11 +24,12 @@ import {
   renderVerdict,
   withMetrics,
 } from "./answer.ts";
+import { after } from "./after.ts";
 import { addConnection, connections, renderHandled } from "./connections.ts";
-import { HEAD_LOOKUP } from "./head.ts";
+import { expectReads, replyOf, requestOf } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
-import { drainJobs, GuestPromise, isQuiet, isRejected, takeUnhandled, watch, type Watcher } from "./promise.ts";
+import { drainJobs, GuestPromise, isRejected, takeUnhandled, watch, type Watcher } from "./promise.ts";
 
 /** The exports of interface `handler`. */
 export interface GuestHandler {
@@ -46,7 +48,7 @@ interface WaitingHandler extends Watcher {
   readonly render: (value: unknown) => string;
 }
 
-type Message = RequestMessage | ResponseMessage;
+type Message = RequestMessage<string> | ResponseMessage<string>;
 
 const NO_CONFIG = { ok: true, value: {} } as const;
 const PENDING = "pending\n";
@@ -60,6 +62,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   // The build runs this and takes a snapshot: what a schema prepares at its first use is then in every instance, whose
   // configuration takes a twentieth of the instructions. What comes of it does not matter.
   warmUp(filter);
+  expectReads(filter.reads);
   let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
   /** Calls whose handlers wait. */
   const waiting = new Map<number, WaitingHandler>();
@@ -120,6 +123,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     }
     const unhandled = takeUnhandled();
     if (unhandled !== undefined) own = failFor(call, unhandled.reason, own);
+    after.isDue = false;
     return withMetrics(own ?? PENDING);
   }
 
@@ -136,7 +140,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
     const { edits } = message.headers;
     const body = message.touchedBody;
-    if (verdict === undefined && body === undefined) return renderEdits(PROCEED, edits);
+    if (body === undefined && (verdict === undefined || verdict === JUST_PROCEED)) return renderEdits(PROCEED, edits);
     if (body?.transformation !== undefined) transforms.set(port.call, body.transformation);
     return renderVerdict(verdict, {
       call: port.call,
@@ -149,14 +153,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   function beginMessage(port: Port, phase: Phase, handle: AnyHandler | undefined, message: Message): string {
     if (handle === undefined) return PROCEED;
     const verdict = handle(message, port);
+    // What most calls do: edits, and nothing else.
+    if (verdict === undefined && !after.isDue && message.touchedBody === undefined)
+      return renderEdits(PROCEED, message.headers.edits);
     if (verdict instanceof GuestPromise)
       return settleLater(port, verdict, (late) => renderDecision(port, phase, message, late));
     forgetCall(port.call);
-    // What most calls do: edits, and nothing else.
-    if (verdict === undefined && message.touchedBody === undefined && isQuiet())
-      return withMetrics(renderEdits(PROCEED, message.headers.edits));
-    const decided = renderDecision(port, phase, message, verdict);
-    return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
+    return leave(port.call, renderDecision(port, phase, message, verdict));
   }
 
   function beginBackground(port: Port, phase: "setup" | "timer", name: string): string {
@@ -292,18 +295,6 @@ interface Piece {
   readonly bytes: Uint8Array;
   readonly isEnd: boolean;
   readonly to: Side;
-}
-
-function requestOf(head: string, port: Port): RequestMessage {
-  // oxlint-disable-next-line prefer-template
-  return requestMessageOf(HEAD_LOOKUP, "\n" + head, port);
-}
-
-/** The reply's lines (or trailers), an empty line, the request's lines; either may have none. */
-function replyOf(head: string, port: Port): ResponseMessage {
-  const end = head.startsWith("\n") ? 0 : head.indexOf("\n\n") + 1;
-  const below = requestMessageOf(HEAD_LOOKUP, head.slice(end), port);
-  return responseMessageOf(HEAD_LOOKUP, `\n${head.slice(0, end)}`, below, port);
 }
 
 function answerOf({ watched, render }: WaitingHandler): string {

@@ -2,6 +2,7 @@
 import host from "vespid:filter/host@2.0.0";
 import type { CallHost } from "../context.ts";
 import { OperationError, type OperationOutcome, type OperationStart } from "../port.ts";
+import { after } from "./after.ts";
 import { GuestPromise, openPromise, settlePromise } from "./promise.ts";
 
 interface Waiting {
@@ -13,8 +14,6 @@ interface Waiting {
 const waiting = new Map<number, Waiting>();
 /** Of calls that asked for their signal and are not over. */
 const controllers = new Map<number, AbortController>();
-/** There was one: a variable, as each call asks. */
-let hasControllers = false;
 
 /** The proxy, as calls see it. */
 export const proxy: CallHost<number> = {
@@ -35,7 +34,7 @@ export const proxy: CallHost<number> = {
     if (controller === undefined) {
       controller = new AbortController();
       controllers.set(call, controller);
-      hasControllers = true;
+      after.isDue = true;
     }
     return controller.signal;
   },
@@ -70,9 +69,7 @@ export function abortCall(number: number): void {
 
 /** A call's handler has returned: nothing asks for its signal any more. */
 export function forgetCall(number: number): void {
-  if (!hasControllers) return;
-  controllers.delete(number);
-  hasControllers = controllers.size > 0;
+  if (controllers.size > 0) controllers.delete(number);
 }
 
 function gaveUp(signal: AbortSignal): unknown {

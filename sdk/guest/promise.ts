@@ -3,6 +3,8 @@
 // in any engine that can call a function, and in the same order everywhere (ECMA-262 §27.2: each job below is one of its
 // jobs). An interpreter runs it, so records stand where closures would be shorter to write.
 
+import { after } from "./after.ts";
+
 const PENDING = 0;
 const FULFILLED = 1;
 const REJECTED = 2;
@@ -55,14 +57,10 @@ export function drainJobs(): void {
   jobs = [];
 }
 
-/** Nothing is due, and nobody's rejection is left alone. */
-export function isQuiet(): boolean {
-  return jobs.length === 0 && !mayBeUnhandled;
-}
-
 /** Adds a job to the queue; the guest's `queueMicrotask`. */
-export function addJob(job: () => void): void {
+export function addJob(job: Job): void {
   jobs.push(job);
+  after.isDue = true;
 }
 
 /** Why a promise was rejected that nobody had looked at when the jobs were done; all such are forgotten. `undefined` where there is none. */
@@ -238,7 +236,7 @@ function observe(reaction: Reaction): void {
     source.isHandled = true;
     if (source.state === REJECTED) unhandled.delete(source);
   }
-  if (source.state !== PENDING) jobs.push(reaction);
+  if (source.state !== PENDING) addJob(reaction);
   else if (source.reactions === undefined) source.reactions = [reaction];
   else source.reactions.push(reaction);
 }
@@ -271,7 +269,7 @@ function resolvePromise(promise: GuestPromise<unknown>, value: unknown): void {
     return;
   }
   if (value instanceof GuestPromise && value.then === GuestPromise.prototype.then) {
-    jobs.push({ adopts: value, target: promise });
+    addJob({ adopts: value, target: promise });
     return;
   }
   let then: unknown;
@@ -324,11 +322,12 @@ function settle(promise: GuestPromise<unknown>, state: 1 | 2, outcome: unknown):
       const reaction = reactions[index];
       if (reaction === undefined) continue;
       if ("watched" in reaction) reaction.settled();
-      else jobs.push(reaction);
+      else addJob(reaction);
     }
   } else if (state === REJECTED && !promise.isHandled && unhandled.size < UNHANDLED_MAX) {
     unhandled.add(promise);
     mayBeUnhandled = true;
+    after.isDue = true;
   }
 }
 
