@@ -180,7 +180,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     forgetCall(port.call);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `defineAdapter` has checked it
     const decided = renderAdapterAnswer(answer as AdapterAnswer);
-    return isQuiet() ? withMetrics(decided) : leave(port.call, decided);
+    return after.isDue ? leave(port.call, decided) : decided;
   }
 
   function beginConnection(port: Port, head: string): string {
