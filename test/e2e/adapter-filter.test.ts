@@ -259,6 +259,63 @@ test("two workers charge one quota", async () => {
   expect([await charged("allowed"), await charged("refused")]).toEqual([5, 21]);
 });
 
+const deskWith = (greeting: string) => [
+  keeperEntry(),
+  adapter("desk", { config: { greeting }, batch: { entriesMax: 10_000, ageMs: "1h" } }),
+  {
+    ...VESPID,
+    kind: "Rule",
+    metadata: { name: "desk" },
+    spec: {
+      selector: { services: ["desk"] },
+      actions: [
+        { adapter: "desk", phase: "check", attributes: WHAT },
+        { adapter: "desk", phase: "report", name: "desk" },
+      ],
+    },
+  },
+];
+
+test("an adapter changes under load, and a proxy that ends tells what it has gathered", async () => {
+  await using home = await makeTempFolder();
+  await using upstream = await startNginxUpstream({ folder: home, body: "hello" });
+  await using proxy = await startProxy({
+    service: "desk",
+    applicationPort: upstream.port,
+    control: control.url,
+    cwd: home.path,
+    accessLog: "off",
+  });
+  told.length = 0;
+  const ask = (what: string) =>
+    fetch(`http://127.0.0.1:${proxy.inboundPort}/`, { headers: { "x-do": what, connection: "close" } });
+  const greetingOf = async (): Promise<unknown> => {
+    const seen = await ask("see");
+    return seen.status === 403 ? z.object({ greeting: z.string() }).parse(await seen.json()).greeting : undefined;
+  };
+  const failed: number[] = [];
+  const over = new AbortController();
+  const load = (async () => {
+    while (!over.signal.aborted) {
+      const { status } = await ask("nothing asked");
+      if (status !== 200) failed.push(status);
+    }
+  })();
+  for (const greeting of ["first", "second", "third"]) {
+    await control.apply(render(deskWith(greeting)));
+    await until(`it to greet with ${greeting}`, async () => ((await greetingOf()) === greeting ? true : undefined));
+  }
+  over.abort();
+  await load;
+  expect(failed).toEqual([]);
+  // Those that were replaced told what they had; the last tells it when the proxy ends.
+  const before = await until("those to be told", () => (told.length > 0 ? told.length : undefined));
+  expect((await ask("nothing asked")).status).toBe(200);
+  await proxy.program.stop();
+  expect(told.length).toBeGreaterThan(before);
+  expect(told.at(-1)).toMatchObject({ name: "desk" });
+});
+
 test("what filter push prints of an adapter is what control takes", async () => {
   await using author = await makeAuthorFolder();
   await runFilterCommand(author, ["new", "mine", "--template", "adapter"]);
