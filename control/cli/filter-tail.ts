@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from "commander";
 import { z } from "zod";
 import { Recorded } from "../../runtime/contract/recording.ts";
 import { TapEvent } from "../../runtime/contract/tap.ts";
+import { visibleLine } from "../../runtime/contract/visible.ts";
 import { readEvents, type StreamEvent } from "./event-stream.ts";
 import { CommandFailure, EXIT } from "./failure.ts";
 import { filterPath, filterSubcommand, targetOf, type FilterFlags } from "./filter-target.ts";
@@ -66,7 +67,7 @@ async function tail(name: string, flags: TailFlags): Promise<void> {
   const { sample, status, level } = flags;
   const path = filterPath(flags.namespace, name, "tail");
   for await (const event of readEvents(targetOf(flags), path, { sample, status, level }, untilInterrupted())) {
-    const lines = flags.json === true ? [JSON.stringify(event.data)] : renderEvent(event);
+    const lines = flags.json === true ? [JSON.stringify(event.data)] : renderEvent(event).map(visibleLine);
     process.stdout.write(lines.map((line) => `${line}\n`).join(""));
   }
 }

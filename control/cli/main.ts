@@ -1,6 +1,7 @@
 #!/usr/bin/env bun
 // Process edge of `vespid`: arguments in, text and exit codes out.
 import { Command, CommanderError, Option } from "commander";
+import { visibleLines } from "../../runtime/contract/visible.ts";
 import { filterCommand } from "../../sdk/build/command.ts";
 import { apply, type Printed } from "./apply.ts";
 import type { Target } from "./client.ts";
@@ -48,9 +49,9 @@ function targetOf({ control, token }: ConnectionFlags): Target {
 }
 
 function print({ json, lines, notes }: Printed, flags: Pick<ConnectionFlags, "json">): void {
-  const text = flags.json === true ? [JSON.stringify(json)] : lines;
+  const text = flags.json === true ? [JSON.stringify(json)] : lines.map(visibleLines);
   if (text.length > 0) process.stdout.write(`${text.join("\n")}\n`);
-  if (notes.length > 0) process.stderr.write(`${notes.join("\n")}\n`);
+  if (notes.length > 0) process.stderr.write(`${notes.map(visibleLines).join("\n")}\n`);
 }
 
 command("apply", "create or change resources, all or none")

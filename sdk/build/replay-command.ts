@@ -1,5 +1,6 @@
 // `filter replay`: a recording run through a version of a filter, beside what was decided then or what another version decides.
 import { Option, type Command } from "commander";
+import { visibleLines } from "../../runtime/contract/visible.ts";
 import type { SeenVerdict } from "../../runtime/contract/trial.ts";
 import type { Replayed } from "../dev/replay.ts";
 import { EXIT, fail, tell, type JsonOption } from "./terminal.ts";
@@ -79,7 +80,7 @@ async function runReplay(path: string, flags: ReplayFlags): Promise<void> {
     for (const { phase, before: was, now: is } of differences) {
       lines.push(`  ${phase} differs:`, ...renderSide("-", was), ...renderSide("+", is));
     }
-    process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+    process.stdout.write(lines.map((line) => `${visibleLines(line)}\n`).join(""));
   }
   await version.value.stop();
   await other?.value.stop();

@@ -5,6 +5,7 @@ import { renderProblem, type Problem } from "../../runtime/contract/problem.ts";
 import { explainFailure } from "../build/failure-text.ts";
 import { describeError } from "../describe-error.ts";
 import { DevServer, type DevEvents, type DevOptions } from "./dev-server.ts";
+import { visibleLines } from "../../runtime/contract/visible.ts";
 import { renderLine, renderStory } from "./render-story.ts";
 
 /** Says to `filter explain` where a `filter dev` that was started here is. */
@@ -74,7 +75,7 @@ export async function runDev(options: DevOptions, json: boolean): Promise<void> 
 }
 
 function tell(line: string): void {
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${visibleLines(line)}\n`);
 }
 
 function tellProblems(what: string, problems: readonly Problem[]): void {
