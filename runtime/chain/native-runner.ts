@@ -248,18 +248,17 @@ function lookupOf<Of extends { readonly headers: HeaderMap }>(
   readerOf: (name: string) => Reader<Of> | undefined,
   readWildcard: (of: Of, name: string) => string | undefined,
 ): Lookup<Of> {
-  const readers = new Map<string, Reader<Of>>();
-  for (const name of reads) {
-    const reader = readerOf(name);
-    if (reader !== undefined) readers.set(name, reader);
-  }
+  // An object without a prototype: the engine remembers where each handler found its names, which it does not of a map.
+  const readers: Record<string, Reader<Of> | undefined> = Object.create(null);
+  for (const name of reads) readers[name] = readerOf(name);
   const readsAll = reads.includes(EVERY_FIELD);
   return {
     get: (of, name) => {
-      const reader = readers.get(name);
+      const reader = readers[name];
       return reader === undefined ? readWildcard(of, name) : reader(of);
     },
-    getAll: (of, name) => (readsAll || readers.has(name) ? of.headers.getAll(name) : []),
-    names: (of) => [...of.headers].map(([name]) => name.toLowerCase()).filter((name) => readsAll || readers.has(name)),
+    getAll: (of, name) => (readsAll || readers[name] !== undefined ? of.headers.getAll(name) : []),
+    names: (of) =>
+      [...of.headers].map(([name]) => name.toLowerCase()).filter((name) => readsAll || readers[name] !== undefined),
   };
 }
