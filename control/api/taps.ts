@@ -10,8 +10,8 @@ import { renderProblemReply } from "./problem.ts";
 export const TailBody = Tap.pick({ sample: true, status: true, level: true });
 export const RecordBody = Tap.pick({ sample: true, status: true, redact: true, bodyMaxBytes: true, bodies: true });
 
-/** Events that wait for a slow reader; more are dropped and counted. */
-const WAITING_MAX = 2000;
+/** Characters of events that wait for a slow reader; more are dropped and counted. An event may hold two bodies. */
+const WAITING_MAX_LENGTH = 4 * 1024 * 1024;
 /** A comment keeps the connection from looking dead. */
 const PULSE_MS = 10_000;
 
@@ -76,7 +76,7 @@ function openStream(taps: Taps, tap: Parameters<Taps["open"]>[0]): ReadableStrea
         close?.();
       },
     },
-    { highWaterMark: WAITING_MAX },
+    { highWaterMark: WAITING_MAX_LENGTH, size: (text = "") => text.length },
   );
   if (close !== undefined) return stream;
   clearInterval(pulse);
