@@ -63,6 +63,8 @@ export interface InstanceParts {
 /** Calls are numbers of 32 bits, `0` is none. */
 const CALL_MAX = 2 ** 32 - 1;
 
+/** What calls of one instance emitted that have not ended, together. */
+const HELD_MAX_BYTES = 64 * 1024 * 1024;
 const NO_PIECES: readonly Uint8Array[] = [];
 const GONE: CallResult = { kind: "faulted", message: "its instance is gone", isOwn: false };
 
@@ -74,8 +76,8 @@ class Call {
   /** Of a connection: what it answers the downstream. */
   toDownstream: Uint8Array[] = [];
   emittedBytes = 0;
-  /** It emitted more than it may. */
-  isOverflown = false;
+  /** Why what it emitted was too much. */
+  overflow: string | undefined = undefined;
   started = 0;
   /** Of its entries so far. */
   fuel = 0;
@@ -104,6 +106,7 @@ export class LiveInstance {
   readonly #operations = new Map<number, Running>();
   /** Answers of calls that wait, by their numbers. */
   #settled = new Map<number, string>();
+  #heldBytes = 0;
   #isDead = false;
   #isStopped = false;
   /** Calls that it began. */
@@ -247,6 +250,9 @@ export class LiveInstance {
     if (this.#isDead) return;
     this.#isDead = true;
     this.#spare = new Call();
+    // A call may be given up once more when the instance has been revived.
+    for (const call of [...this.#waiting.values(), ...this.#streams.values()]) call.emittedBytes = 0;
+    this.#heldBytes = 0;
     this.#settled.clear();
     for (const { operation } of this.#operations.values()) operation.stop();
     this.#operations.clear();
@@ -260,10 +266,10 @@ export class LiveInstance {
 
   /** Enters the guest for a call that it knows already. */
   #enter(call: Call, enter: () => Result<string, GuestFault>): CallResult | WaitingCall {
+    this.#handOver(call);
     call.emitted = [];
     call.toDownstream = [];
-    call.emittedBytes = 0;
-    call.isOverflown = false;
+    call.overflow = undefined;
     call.started = 0;
     call.fuel = 0;
     this.#current = call;
@@ -298,8 +304,9 @@ export class LiveInstance {
   }
 
   #answered(call: Call, answer: Exclude<Answer, { kind: "pending" }>): CallResult {
-    const { number, emitted, toDownstream } = call;
-    if (call.isOverflown) return failedResult(call, `emitted more than ${this.#parts.limits.bodyMaxBytes} bytes`);
+    const { number, emitted, toDownstream, overflow } = call;
+    this.#handOver(call);
+    if (overflow !== undefined) return failedResult(call, overflow);
     if (answer.kind === "proceed" && answer.isStream) this.#streams.set(number, call);
     return { kind: "answered", call: number, answer, emitted, toDownstream };
   }
@@ -309,8 +316,7 @@ export class LiveInstance {
     if (result.kind !== "answered" || call.emitted.length > 0 || call.started > 0) return;
     if (this.#streams.size > 0 && this.#streams.has(call.number)) return;
     call.message = undefined;
-    call.emittedBytes = 0;
-    call.isOverflown = false;
+    call.overflow = undefined;
     this.#spare = call;
   }
 
@@ -362,6 +368,7 @@ export class LiveInstance {
     if (this.#isDead) return;
     this.#waiting.delete(call.number);
     this.#streams.delete(call.number);
+    this.#handOver(call);
     for (const [number, { call: owner, operation }] of this.#operations) {
       if (owner !== call) continue;
       this.#operations.delete(number);
@@ -434,13 +441,24 @@ export class LiveInstance {
 
   #emit(number: number, to: Side, bytes: Uint8Array): void {
     const call = this.#find(number);
-    if (call === undefined || call.isOverflown) return;
+    if (call === undefined || call.overflow !== undefined) return;
     call.emittedBytes += bytes.length;
-    call.isOverflown = call.emittedBytes > this.#parts.limits.bodyMaxBytes;
-    if (call.isOverflown) {
+    this.#heldBytes += bytes.length;
+    const { bodyMaxBytes } = this.#parts.limits;
+    if (call.emittedBytes > bodyMaxBytes) call.overflow = `emitted more than ${bodyMaxBytes} bytes`;
+    else if (this.#heldBytes > HELD_MAX_BYTES)
+      call.overflow = `emitted while calls that wait hold ${HELD_MAX_BYTES} bytes together, which is the limit`;
+    if (call.overflow !== undefined) {
+      this.#handOver(call);
       call.emitted = [];
       call.toDownstream = [];
     } else (call.isConnection && to === "downstream" ? call.toDownstream : call.emitted).push(new Uint8Array(bytes));
+  }
+
+  /** What a call emitted is not held for it any more. */
+  #handOver(call: Call): void {
+    this.#heldBytes -= call.emittedBytes;
+    call.emittedBytes = 0;
   }
 
   #find(number: number): Call | undefined {
