@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Filter } from "../../runtime/chain/filter.ts";
 import type { DeclareMetrics } from "../../runtime/chain/meter.ts";
+import isolated from "../fixtures/tcp-isolated/filter.ts";
 import probe from "../fixtures/tcp-probe/filter.ts";
 import { startServing, type ServingUnderTest } from "../harness/serving.ts";
 import { dialTcp, listenTcp, type TcpServer } from "../harness/tcp.ts";
@@ -328,8 +329,42 @@ describe.each(SUBJECTS)("a filter of connections in engine %s", (_, subject) => 
     expect(taken).toBeLessThan(line.length * lines * 0.7);
     client.socket.resume();
     client.socket.end();
-    // Wasmtime's C API moves bytes one value each: 27 MB take it some ten seconds.
     await until("every answer", () => (client.isEnded ? true : undefined), 28_000);
     expect(client.text.length).toBe((line.length - "answer ".length) * lines);
+  });
+});
+
+const ISOLATED = subjectsOf(isolated, join(import.meta.dir, "../fixtures/tcp-isolated/filter.ts"))
+  .map((subject) => [subject.engine, subject] as const)
+  .filter(([engine]) => engine !== "native");
+
+describe.each(ISOLATED)("a filter with an instance for each connection, in engine %s", (_, subject) => {
+  const init: UseInit = { upstreams: {}, limits: { fuel: 2_000_000 } };
+
+  test("counts each by itself, one after the other and beside each other", async () => {
+    await using on = await stand(subject, {}, init);
+    const other = dialTcp(on.port);
+    other.socket.write("x\n");
+    await until("the other's first line", () => (other.text === "1 x\n" ? true : undefined));
+    for (let turn = 0; turn < 8; turn++) {
+      expect((await exchange(on, ["a\n", "b\n"], "2 b\n")).text).toBe("1 a\n2 b\n");
+    }
+    other.socket.write("y\n");
+    await until("the other's second line", () => (other.text === "1 x\n2 y\n" ? true : undefined));
+    other.socket.destroy();
+  });
+
+  test("and one that throws or never ends costs the others nothing", async () => {
+    await using on = await stand(subject, {}, init);
+    const other = dialTcp(on.port);
+    other.socket.write("x\n");
+    await until("the other's first line", () => (other.text === "1 x\n" ? true : undefined));
+    for (const what of ["throw", "loop", "throw", "loop"]) {
+      expect((await exchange(on, [`${what}\n`])).session).toMatchObject({ flags: "LR" });
+      expect((await exchange(on, ["a\n"], "1 a\n")).text).toBe("1 a\n");
+    }
+    other.socket.write("y\n");
+    await until("the other's second line", () => (other.text === "1 x\n2 y\n" ? true : undefined));
+    other.socket.destroy();
   });
 });
