@@ -35,6 +35,13 @@ export interface Lifted {
   readonly reallocate: number | undefined;
 }
 
+/** A function that modules may call. */
+export interface Lowered {
+  readonly function: number;
+  /** Where it says that its strings are UTF-8, where it does. */
+  readonly utf8: Span | undefined;
+}
+
 /** The type of an interface, with the lists of bytes in it. */
 export interface Interface {
   readonly type: InterfaceType;
@@ -56,8 +63,11 @@ export class ComponentItems {
   readonly lifted: Lifted[] = [];
   /** Types of interfaces, by their numbers. */
   readonly interfaces = new Map<number, Interface>();
-  /** Numbers of the types of imported instances, by name. */
-  readonly imported = new Map<string, number>();
+  /** Numbers of imported instances and of their types, by name. */
+  readonly imported = new Map<string, { readonly instance: number; readonly type: number }>();
+  /** Functions that aliases took from instances, by their numbers. */
+  readonly #aliased = new Map<number, { readonly instance: number; readonly name: string }>();
+  readonly #lowered: Lowered[] = [];
   /** Lists of bytes that are types of its own, in no interface. */
   readonly byteLists: Span[] = [];
   /** Of which component each instance is, where it is of one. */
@@ -72,6 +82,14 @@ export class ComponentItems {
     for (let count = payload.u32(); count > 0; count--) read(payload);
   }
 
+  /** How a function of an imported instance is made one of modules', as often as it is. */
+  loweredOf(instance: number, name: string): readonly Lowered[] {
+    return this.#lowered.filter(({ function: index }) => {
+      const aliased = this.#aliased.get(index);
+      return aliased?.instance === instance && aliased.name === name;
+    });
+  }
+
   get coreFunctions(): number {
     return this.#core.length;
   }
@@ -80,7 +98,8 @@ export class ComponentItems {
     [SECTION.coreInstance]: (reader) => this.#coreInstance(reader),
     [SECTION.instance]: (reader) => this.#instance(reader),
     [SECTION.alias]: (reader) => {
-      const { sort, coreSort, name } = readAlias(reader);
+      const { sort, coreSort, name, instance } = readAlias(reader);
+      if (sort === SORT.function && name !== undefined) this.#aliased.set(this.functions, { instance, name });
       if (sort !== SORT.core) this.#count(sort);
       else if (coreSort === CORE_SORT.function) this.#core.push(name);
       else if (coreSort === CORE_SORT.module) this.modules++;
@@ -95,7 +114,7 @@ export class ComponentItems {
     [SECTION.import]: (reader) => {
       const name = readExternName(reader);
       const { sort, index } = readDescription(reader);
-      if (sort === SORT.instance) this.imported.set(name, index);
+      if (sort === SORT.instance) this.imported.set(name, { instance: this.instances, type: index });
       // Of what is core only modules are imported.
       if (sort === SORT.core) this.modules++;
       this.#count(sort);
@@ -139,13 +158,14 @@ export class ComponentItems {
     else if (reader.byte() !== 0) throw new WasmFault("has a canonical function of an unknown kind");
     else {
       const index = reader.u32();
-      const reallocate = readOptions(reader);
+      const { reallocate, utf8 } = readOptions(reader);
       if (kind === 0) {
         reader.u32();
         this.lifted.push({ name: this.#core[index], reallocate });
         this.functions++;
         return;
       }
+      this.#lowered.push({ function: index, utf8 });
     }
     this.#core.push(undefined);
   }
@@ -158,16 +178,22 @@ export class ComponentItems {
   }
 }
 
-/** The options of a canonical function; the function that makes room, where one is named. */
-function readOptions(reader: WasmReader): number | undefined {
+/** The options of a canonical function: the function that makes room and the encoding, where they are named. */
+function readOptions(reader: WasmReader): {
+  readonly reallocate: number | undefined;
+  readonly utf8: Span | undefined;
+} {
   let reallocate: number | undefined;
+  let utf8: Span | undefined;
   for (let count = reader.u32(); count > 0; count--) {
+    const start = reader.position;
     const option = reader.byte();
+    if (option === 0) utf8 = { start, end: reader.position };
     // Encodings of strings, and then what has an index: memory, reallocation, what runs after the return.
     if (option <= 2) continue;
     if (option > 5) throw new WasmFault(`has an option ${option} of a canonical function, which is not known`);
     const index = reader.u32();
     if (option === 4) reallocate = index;
   }
-  return reallocate;
+  return { reallocate, utf8 };
 }

@@ -100,16 +100,18 @@ export interface Alias {
   /** Of sort `core`. */
   readonly coreSort: number | undefined;
   readonly name: string | undefined;
+  /** The instance. */
+  readonly instance: number;
 }
 
 export function readAlias(reader: WasmReader): Alias {
   const { sort, coreSort } = readSort(reader);
   const target = reader.byte();
-  reader.u32();
+  const instance = reader.u32();
   // Of an outer component by number, else of an instance by name.
   const name = target === 2 ? undefined : reader.name();
   if (target === 2) reader.u32();
-  return { sort, coreSort, name };
+  return { sort, coreSort, name, instance };
 }
 
 /** A sort, which says of what kind an index is. */

@@ -74,7 +74,7 @@ export class NativeMemory {
   /** Places a text as UTF-8 and writes its size and address as a vector. */
   setText(offset: number, text: string): void {
     const start = this.#room(text.length * UTF8_BYTES_MAX);
-    const length = this.#textBytes.write(text, start, "utf8");
+    const { written: length } = encoder.encodeInto(text, this.#textBytes.subarray(start));
     this.#textUsed = start + length;
     this.setVector(offset, length, this.#text + start);
   }
@@ -142,6 +142,8 @@ export class NativeMemory {
     this.#textUsed = 0;
   }
 }
+
+const encoder = new TextEncoder();
 
 /** What Bun's FFI returns for a pointer; a bigint where no number holds it, which no address of a process needs. */
 export type Returned = Pointer | bigint | null;

@@ -11,14 +11,14 @@ export const REALLOCATE = "reallocate-bytes";
 
 const FUNCTION = 0x40;
 const RESULT = 0x6a;
-const LIST = 0x70;
 const STRING = 0x73;
 const U32 = 0x79;
-const U8 = 0x7d;
 const DECLARED_TYPE = 1;
 const DECLARED_EXPORT = 4;
 /** Declarations that `bytes` gets, beside its own. */
-const ADDED = 3;
+const ADDED = 2;
+/** The encoding of strings that are Latin-1 where they can be, which is a byte for each character. */
+const LATIN1 = Uint8Array.of(2);
 /** `tuple<u32, u32>` */
 const PLACE = Uint8Array.of(0x6f, 2, U32, U32);
 const NOTHING = new Uint8Array();
@@ -28,10 +28,7 @@ interface Patch extends Span {
   readonly bytes: Uint8Array;
 }
 
-/**
- * The component with places for lists of bytes, but for what the host answers: a guest cannot be asked for room while it
- * calls. `undefined` where it is not built as toolchains build: its bytes then cross as lists.
- */
+/** The component with places for lists of bytes. `undefined` where it is not built as toolchains build: its bytes then cross as lists. */
 export function placeBytes(component: Uint8Array): Uint8Array | undefined {
   try {
     const { bytes, isProvider } = rewrite(component);
@@ -89,17 +86,27 @@ function toPlace({ start, end }: Span): Patch {
   return { start, end, bytes: PLACE };
 }
 
-/** What the host imports takes as places; `bytes` still answers a list, of a type that is added behind the others. */
-function hostPatches({ imported, interfaces }: ComponentItems): Patch[] {
-  const host = interfaces.get(imported.get(HOST_INTERFACE) ?? -1);
+/**
+ * What the host imports takes as places. What `bytes` answers is a string of Latin-1: a guest cannot be asked for room while
+ * it calls, but a string crosses at once, and lies in the guest's memory as its bytes, behind a pointer and a length as the
+ * list's were. Its texts are places too then, since the encoding of a function is that of all its strings.
+ */
+function hostPatches(items: ComponentItems): Patch[] {
+  const { instance = -1, type = -1 } = items.imported.get(HOST_INTERFACE) ?? {};
+  const host = items.interfaces.get(type);
   if (host === undefined) return [];
   const patches = host.byteLists.map(toPlace);
   const answering = host.type.declarations.find(({ exported }) => exported?.name === "bytes");
-  if (answering !== undefined) patches.push(...answerPatches(host, answering));
+  if (answering === undefined) return patches;
+  patches.push(...answerPatches(host, answering));
+  for (const { utf8 } of items.loweredOf(instance, "bytes")) {
+    if (utf8 === undefined) throw new WasmFault("has strings in another encoding than UTF-8");
+    patches.push({ ...utf8, bytes: LATIN1 });
+  }
   return patches;
 }
 
-/** The declaration of `bytes` goes to the end, behind a function type like its own whose result holds a list. */
+/** The declaration of `bytes` goes to the end, behind a function type like its own whose result holds a string. */
 function answerPatches({ type, byteLists }: Interface, answering: Span): readonly Patch[] {
   const { count, declarations, types } = type;
   const [list] = byteLists;
@@ -107,23 +114,18 @@ function answerPatches({ type, byteLists }: Interface, answering: Span): readonl
   const place = declarations.find(({ start, end }) => list !== undefined && list.start >= start && list.end <= end);
   if (last === undefined || place?.defined === undefined) return [];
   const added = new WasmWriter();
-  added.bytes(Uint8Array.of(DECLARED_TYPE, LIST, U8));
-  added.bytes(Uint8Array.of(DECLARED_TYPE, RESULT, 1));
-  writeType(added, types);
-  added.bytes(Uint8Array.of(1, STRING));
+  added.bytes(Uint8Array.of(DECLARED_TYPE, RESULT, 1, STRING, 1, STRING));
   added.bytes(Uint8Array.of(DECLARED_TYPE, FUNCTION, 3));
-  added.name("name");
-  added.byte(STRING);
-  added.name("request");
-  added.byte(STRING);
-  added.name("payload");
-  writeType(added, place.defined);
+  for (const name of ["name", "request", "payload"]) {
+    added.name(name);
+    writeType(added, place.defined);
+  }
   added.byte(0);
-  writeType(added, types + 1);
+  writeType(added, types);
   added.bytes(Uint8Array.of(DECLARED_EXPORT, 0));
   added.name("bytes");
   added.byte(SORT.function);
-  added.u32(types + 2);
+  added.u32(types + 1);
   const counted = new WasmWriter();
   counted.u32(declarations.length + ADDED);
   return [

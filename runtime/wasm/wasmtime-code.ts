@@ -16,7 +16,7 @@ const COMPILE_PROCESS = join(import.meta.dir, "wasmtime-compile.ts");
 /** The engine core of QuickJS takes 2 s of a processor. */
 const COMPILE_MAX_MS = 120_000;
 /** Changes when what is compiled, or how, does. */
-const FORMAT = "3";
+const FORMAT = "4";
 
 /** The functions of `handler`, in the order in which instances hold them. */
 export const HANDLER_FUNCTIONS = ["configure", "begin", "resume", "chunk", "cancel"] as const;

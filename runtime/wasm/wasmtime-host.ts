@@ -36,6 +36,8 @@ const RESOURCES: Readonly<Record<string, { readonly name: string; readonly type:
 };
 /** Bytes that cross as a list take 32 each on their way, and some 40 ns. */
 const LISTED_FUEL = 6;
+/** A byte that crosses as a character: Wasmtime writes them one by one, in some 20 ns. */
+const LATIN1_FUEL = 3;
 
 /** The imports of every guest of a process. */
 export class WasmtimeHost {
@@ -178,14 +180,28 @@ export class WasmtimeHost {
         values.text(answer.ok ? answer.value : answer.error);
         values.result(answer.ok, true);
       }),
-      bytes: answering(3, ({ host, spend }, args) => {
-        const { result: answer } = host.bytes(args.text(0), args.text(1), args.bytes(2));
-        if (answer.ok) spend(answer.value.length * LISTED_FUEL);
-        if (answer.ok) values.bytes(answer.value);
-        else values.text(answer.error);
-        values.result(answer.ok, true);
+      bytes: answering(3, (guest, args) => {
+        if (args.isPlace(0)) this.#answerLatin1(guest, args);
+        else this.#answerList(guest, args);
       }),
     };
+  }
+
+  /** `bytes` as `place-bytes.ts` made it: it answers a string whose Latin-1 are the bytes. */
+  #answerLatin1({ host, spend }: RunningGuest, args: Arguments): void {
+    const [name, request] = [Buffer.from(args.bytes(0)).toString(), Buffer.from(args.bytes(1)).toString()];
+    const { result: answer } = host.bytes(name, request, args.bytes(2));
+    if (answer.ok) spend(answer.value.length * LATIN1_FUEL);
+    this.#values.text(latin1Of(answer.ok ? answer.value : Buffer.from(answer.error)));
+    this.#values.result(answer.ok, true);
+  }
+
+  #answerList({ host, spend }: RunningGuest, args: Arguments): void {
+    const { result: answer } = host.bytes(args.text(0), args.text(1), args.bytes(2));
+    if (answer.ok) spend(answer.value.length * LISTED_FUEL);
+    if (answer.ok) this.#values.bytes(answer.value);
+    else this.#values.text(answer.error);
+    this.#values.result(answer.ok, true);
   }
 
   #wasi(): Readonly<Record<string, Readonly<Record<string, HostFunction>>>> {
@@ -274,6 +290,10 @@ function plain(parameters: number, run: HostFunction["run"]): HostFunction {
 
 function answering(parameters: number, run: HostFunction["run"]): HostFunction {
   return { parameters, hasResult: true, run };
+}
+
+function latin1Of({ buffer, byteOffset, length }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, length).latin1Slice(0, length);
 }
 
 function levelOf(name: string): LogLevel {

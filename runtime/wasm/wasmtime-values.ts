@@ -68,9 +68,14 @@ export class Arguments {
     return readText(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
   }
 
+  /** Whether an argument is a place: the component was compiled with those. */
+  isPlace(index: number): boolean {
+    return read.u8(this.#pointer, index * VALUE_BYTES) === TUPLE;
+  }
+
   /** A copy of bytes, which a guest hands over as a place in its memory or as a list. */
   bytes(index: number): Uint8Array {
-    const isPlace = read.u8(this.#pointer, index * VALUE_BYTES) === TUPLE;
+    const isPlace = this.isPlace(index);
     const offset = this.#of(index, isPlace ? TUPLE : LIST);
     const size = read.u32(this.#pointer, offset);
     if (size === 0) return new Uint8Array();
