@@ -178,12 +178,14 @@ export class InstanceSlot implements Instances {
   }
 }
 
-/** Renewed instances that wait for the next exchange, in each use; each takes its memory twice. */
-const WAITING_MAX = 4;
+/** Instances of a use that are put back for the next exchange; each takes its memory twice. Others end with theirs. */
+const RENEWED_MAX = 8;
 /** Exchanges that one instance may serve: what is not its memory (a handle of the system's that it let lie) ends then. */
 const RENEWALS_MAX = 1000;
-/** Where every exchange grows an instance's memory, nothing is kept any more: it would be in vain. */
+/** Where so many in a row could not be put back, since exchanges grow their memory, most are kept in vain: … */
 const REFUSALS_MAX = 8;
+/** … one of so many is tried then. */
+const TRIED_OF = 16;
 
 /**
  * An instance for each exchange's call: nothing that one leaves is there for another. One that has answered is put back to
@@ -192,11 +194,14 @@ const REFUSALS_MAX = 8;
 export class FreshInstances implements Instances {
   readonly #make: MakeInstance;
   readonly #holdback: Holdback;
-  /** With how often it may be renewed. */
+  /** With how often each may be put back. */
   readonly #live = new Map<LiveInstance, number>();
   readonly #waiting: { readonly instance: LiveInstance; readonly renewals: number }[] = [];
-  /** How many in a row could not be put back. */
+  /** Live or waiting, of those that may be put back. */
+  #renewable = 0;
+  /** How many in a row could not be. */
   #refusals = 0;
+  #made = 0;
   #isStopped = false;
 
   constructor(make: MakeInstance, clock: Clock) {
@@ -222,20 +227,19 @@ export class FreshInstances implements Instances {
   }
 
   drop(instance: LiveInstance): void {
-    if (!this.#live.delete(instance)) return;
+    if (this.#leave(instance) === undefined) return;
     this.#holdback.count();
     queueMicrotask(() => instance.stop("has faulted"));
   }
 
   /** It ends with its call. */
   replace(instance: LiveInstance): void {
-    if (this.#live.has(instance)) this.#live.set(instance, 0);
+    if (this.#leave(instance) !== undefined) this.#live.set(instance, 0);
   }
 
   idle(instance: LiveInstance): void {
-    const renewals = this.#live.get(instance);
+    const renewals = this.#leave(instance);
     if (renewals === undefined) return;
-    this.#live.delete(instance);
     // It is still on the stack.
     queueMicrotask(() => this.#renew(instance, renewals));
   }
@@ -248,10 +252,19 @@ export class FreshInstances implements Instances {
     this.#waiting.length = 0;
   }
 
+  /** How often it may be put back; `undefined` where it has left already. */
+  #leave(instance: LiveInstance): number | undefined {
+    const renewals = this.#live.get(instance);
+    this.#live.delete(instance);
+    if (renewals !== undefined && renewals > 0) this.#renewable--;
+    return renewals;
+  }
+
   #renew(instance: LiveInstance, renewals: number): void {
-    if (renewals > 0 && !this.#isStopped && this.#waiting.length < WAITING_MAX) {
+    if (renewals > 0 && !this.#isStopped && this.#waiting.length < RENEWED_MAX) {
       if (instance.renew()) {
         this.#refusals = 0;
+        if (renewals > 1) this.#renewable++;
         this.#waiting.push({ instance, renewals: renewals - 1 });
         return;
       }
@@ -261,8 +274,18 @@ export class FreshInstances implements Instances {
   }
 
   #take(made: Acquired): Acquired {
-    if (!made.ok) this.#holdback.count();
-    else this.#live.set(made.value, this.#refusals < REFUSALS_MAX && made.value.keep() ? RENEWALS_MAX : 0);
+    if (!made.ok) {
+      this.#holdback.count();
+      return made;
+    }
+    const isRenewable = this.#isWorthKeeping() && made.value.keep();
+    if (isRenewable) this.#renewable++;
+    this.#live.set(made.value, isRenewable ? RENEWALS_MAX : 0);
     return made;
+  }
+
+  #isWorthKeeping(): boolean {
+    if (this.#renewable >= RENEWED_MAX) return false;
+    return this.#refusals < REFUSALS_MAX || this.#made++ % TRIED_OF === 0;
   }
 }
