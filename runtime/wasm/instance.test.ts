@@ -1,49 +1,29 @@
 import { expect, test } from "bun:test";
 import { startClock } from "../../sdk/testing/exchange.ts";
-import { NO_METER } from "../chain/meter.ts";
-import { FilterLimits } from "../contract/filter.ts";
-import { createHostFunctions } from "../host/host-functions.ts";
-import type { GuestInstance } from "./engine.ts";
-import { FuelGovernor } from "./fuel-governor.ts";
+import { idleGuest, idleParts } from "../../test/harness/idle-guest.ts";
 import { FreshInstances } from "./instance.ts";
 import { LiveInstance } from "./live-instance.ts";
-
-const PROCEED = { ok: true, value: "proceed\n" } as const;
 
 /** Instances of a guest that answers at once, and can be put back while `canReset`. */
 function start() {
   const clock = startClock();
-  const limits = FilterLimits.parse({});
   const counts = { made: 0, kept: 0, stopped: 0 };
   const guest = { canReset: true };
   const instances: FreshInstances = new FreshInstances(() => {
     counts.made++;
-    const live: LiveInstance = new LiveInstance({
-      limits,
-      operations: { start: () => ({ ok: false, error: "is not offered" }) },
-      functions: createHostFunctions({ shared: () => undefined }),
-      meter: NO_METER,
-      schedule: clock.schedule,
-      governor: new FuelGovernor(limits.fuel, clock),
-      onFault: (instance) => instances.drop(instance),
-      onIdle: (instance) => instances.idle(instance),
-    });
-    const made: GuestInstance = {
-      configure: () => ({ ok: true, value: { problems: undefined } }),
-      begin: () => PROCEED,
-      resume: () => PROCEED,
-      chunk: () => PROCEED,
-      cancel: () => ({ ok: true, value: undefined }),
-      fuelMax: limits.fuel,
-      fuelUsed: 1,
-      memoryBytes: 0,
-      isMemoryFull: false,
-      keep: () => ++counts.kept > 0,
-      reset: () => guest.canReset,
-      resetsAfterFaults: false,
-      stop: () => void counts.stopped++,
-    };
-    live.attach(made);
+    const live: LiveInstance = new LiveInstance(
+      idleParts(clock, {
+        onFault: (instance) => instances.drop(instance),
+        onIdle: (instance) => instances.idle(instance),
+      }),
+    );
+    live.attach(
+      idleGuest({
+        keep: () => ++counts.kept > 0,
+        reset: () => guest.canReset,
+        stop: () => void counts.stopped++,
+      }),
+    );
     return { ok: true, value: live };
   }, clock);
   const acquire = (): LiveInstance => {

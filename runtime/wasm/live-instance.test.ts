@@ -1,12 +1,8 @@
 import { expect, test } from "bun:test";
 import { idleHost } from "../../test/contract/subjects.ts";
+import { idleGuest, idleParts } from "../../test/harness/idle-guest.ts";
 import { startClock } from "../../sdk/testing/exchange.ts";
-import { NO_METER } from "../chain/meter.ts";
-import { FilterLimits } from "../contract/filter.ts";
 import { failure } from "../exchange/failure.ts";
-import { createHostFunctions } from "../host/host-functions.ts";
-import type { GuestInstance } from "./engine.ts";
-import { FuelGovernor } from "./fuel-governor.ts";
 import { LiveInstance } from "./live-instance.ts";
 
 const MEGABYTE = new Uint8Array(1024 * 1024);
@@ -15,37 +11,16 @@ const PENDING = { ok: true, value: "pending\n" } as const;
 /** A guest whose calls emit a megabyte each and wait. */
 function start() {
   const clock = startClock();
-  const limits = FilterLimits.parse({});
-  const live = new LiveInstance({
-    limits,
-    operations: { start: () => ({ ok: false, error: "is not offered" }) },
-    functions: createHostFunctions({ shared: () => undefined }),
-    meter: NO_METER,
-    schedule: clock.schedule,
-    governor: new FuelGovernor(limits.fuel, clock),
-    onFault: () => undefined,
-    onIdle: () => undefined,
-  });
+  const live = new LiveInstance(idleParts(clock));
   const host = idleHost({ clock, log: () => undefined, ...live.host });
-  const guest: GuestInstance = {
-    configure: () => ({ ok: true, value: { problems: undefined } }),
-    begin: (call) => {
-      host.emit(call, "upstream", MEGABYTE);
-      return PENDING;
-    },
-    resume: () => PENDING,
-    chunk: () => PENDING,
-    cancel: () => ({ ok: true, value: undefined }),
-    fuelMax: limits.fuel,
-    fuelUsed: 1,
-    memoryBytes: 0,
-    isMemoryFull: false,
-    keep: () => false,
-    reset: () => false,
-    resetsAfterFaults: false,
-    stop: () => undefined,
-  };
-  live.attach(guest);
+  live.attach(
+    idleGuest({
+      begin: (call) => {
+        host.emit(call, "upstream", MEGABYTE);
+        return PENDING;
+      },
+    }),
+  );
   const begin = () => {
     const begun = live.begin("request", "", undefined);
     if ("kind" in begun) throw new Error("expected a call that waits");

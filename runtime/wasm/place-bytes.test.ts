@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { parse, print } from "@bytecodealliance/jco";
 import fc from "fast-check";
-import { parseArtifact } from "../../sdk/build/artifact.ts";
+import { componentOf, rustComponent } from "../../test/harness/foreign-component.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { builtPeer } from "../../test/harness/built-peers.ts";
 import { OUT } from "./native-memory.ts";
@@ -11,13 +11,7 @@ import { newConfig, openWasmtime, required, takeMessage } from "./wasmtime-libra
 
 const FIXTURES = join(import.meta.dir, "../../test/fixtures");
 
-function componentOf(artifact: Uint8Array): Uint8Array {
-  const parsed = parseArtifact(artifact);
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-  return parsed.value.component;
-}
-
-const rust = componentOf(await Bun.file(join(FIXTURES, "foreign/rust/filter.vespid.wasm")).bytes());
+const rust = await rustComponent();
 
 /** What Wasmtime, which validates what it compiles, has against it. */
 function whyInvalid(component: Uint8Array): string | undefined {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parse } from "@bytecodealliance/jco";
 import { transpile } from "@bytecodealliance/jco/component";
 import fc from "fast-check";
-import { parseArtifact } from "../../sdk/build/artifact.ts";
+import { componentOf, rustComponent } from "../../test/harness/foreign-component.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import { readSections } from "../../sdk/build/wasm-reader.ts";
 import { exportState } from "./state-exports.ts";
@@ -11,13 +11,7 @@ import { STATE_FUNCTION, withStateFunction } from "./state-function.ts";
 
 const FIXTURES = join(import.meta.dir, "../../test/fixtures");
 
-function componentOf(artifact: Uint8Array): Uint8Array {
-  const parsed = parseArtifact(artifact);
-  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-  return parsed.value.component;
-}
-
-const rust = componentOf(await Bun.file(join(FIXTURES, "foreign/rust/filter.vespid.wasm")).bytes());
+const rust = await rustComponent();
 
 /** The core module of a text, which jco parses inside of a component. */
 async function moduleOf(text: string): Promise<Uint8Array> {
