@@ -119,16 +119,18 @@ test("a digest is named by six of its first digits, and by no fewer", () => {
   expect(isNamed("builtin/cors", "builtin/cors")).toBe(true);
 });
 
+/** Members of a configuration; one that is called `__proto__` is left out of every document that is read (zod). */
+const configs = fc.dictionary(
+  fc.string().filter((name) => name !== "__proto__"),
+  fc.jsonValue(),
+);
+
 test("whatever is tried and let go leaves the document's spec as it was", () => {
   fc.assert(
-    fc.property(
-      fc.dictionary(fc.string(), fc.jsonValue()),
-      fc.dictionary(fc.string(), fc.jsonValue()),
-      (config, tried) => {
-        const document = withLive(filter({ builtin: "cors" }), { bundle: digest("1"), config }, "live");
-        const back = withoutCandidate(withCandidate(document, { config: tried }, "tried"), "gone");
-        expect(back.spec).toEqual(document.spec);
-      },
-    ),
+    fc.property(configs, configs, (config, tried) => {
+      const document = withLive(filter({ builtin: "cors" }), { bundle: digest("1"), config }, "live");
+      const back = withoutCandidate(withCandidate(document, { config: tried }, "tried"), "gone");
+      expect(back.spec).toEqual(document.spec);
+    }),
   );
 });
