@@ -87,14 +87,20 @@ const PROCEED: AdapterAnswer = { kind: "proceed", granted: undefined, validForMs
 /** What the grammar can say of an answer's keeping: up to eleven days, a billion uses. */
 const KEEPING_MAX = 999_999_999;
 
-/** What is no number keeps nothing. */
 function keepingOf({ validForMs = 0, validUses }: AnswerKeeping): Pick<AdapterAnswer, "validForMs" | "validUses"> {
-  const isKept = validForMs > 0 && (validUses === undefined || validUses >= 1);
-  if (!isKept) return ONCE;
+  if (typeof validForMs !== "number" || !(validForMs >= 0))
+    throw new TypeError(`validForMs is ${shown(validForMs)}, must be a number of milliseconds, 0 or more`);
+  if (validUses !== undefined && (typeof validUses !== "number" || !(validUses >= 1)))
+    throw new TypeError(`validUses is ${shown(validUses)}, must be a number, 1 or more`);
+  if (validForMs === 0) return ONCE;
   return {
     validForMs: Math.min(KEEPING_MAX, Math.round(validForMs)),
     validUses: validUses === undefined ? undefined : Math.min(KEEPING_MAX, Math.floor(validUses)),
   };
+}
+
+function shown(value: unknown): string {
+  return typeof value === "number" ? String(value) : JSON.stringify(value);
 }
 
 /** A field with a line break would be two: an answer is lines. */

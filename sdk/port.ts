@@ -15,7 +15,7 @@ export interface OperationStart<Value> {
   readonly kind: OperationKind;
   readonly request: string;
   readonly payload: Uint8Array;
-  /** Run when it has ended, not as a job of its own: a promise less is a quarter of what a guest pays for an operation. */
+  /** Run when it has ended, and not as a job of its own, which would cost a guest one promise more. */
   readonly read: (done: OperationOutcome) => Value;
   readonly signal: AbortSignal | undefined;
 }

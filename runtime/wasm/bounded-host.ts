@@ -2,6 +2,7 @@
 // guest says is cut to the same length, so that a filter costs and shows alike wherever it runs.
 import type { LogLevel, Side } from "../../sdk/wit/world.ts";
 import type { HostAnswer } from "../host/answer.ts";
+import { ANSWER_MAX_BYTES } from "./direct-entry.ts";
 import type { HostCalls } from "./direct-host.ts";
 import type { GuestHost } from "./engine.ts";
 
@@ -20,8 +21,6 @@ const FUEL_PER_MS = 166_667;
  * take longer is paid for by the clock. Until then it is not, or a machine that is busy would charge guests for waiting.
  */
 const LATE_MAX_MS = 20;
-/** A late answer, as an answer at once. */
-const SETTLED_MAX_LENGTH = 1024 * 1024;
 
 /** A host for one instance; `spend` takes units of fuel from the call under way. */
 export class BoundedHost implements HostCalls {
@@ -68,8 +67,8 @@ export class BoundedHost implements HostCalls {
   /** Throws where the guest must trap. */
   settle(call: number, answer: string): void {
     this.#spend(answer.length >>> CROSSING_FUEL_SHIFT);
-    if (answer.length > SETTLED_MAX_LENGTH)
-      throw new Error(`settles with ${answer.length} characters, limit is ${SETTLED_MAX_LENGTH}`);
+    if (answer.length > ANSWER_MAX_BYTES)
+      throw new Error(`settles with ${answer.length} characters, limit is ${ANSWER_MAX_BYTES}`);
     this.#host.settle(call, answer);
   }
 

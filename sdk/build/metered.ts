@@ -30,6 +30,8 @@ export const SECTION = {
   element: 9,
   code: 10,
   data: 11,
+  dataCount: 12,
+  tag: 13,
 } as const;
 
 const KIND = { function: 0, table: 1, memory: 2, global: 3, tag: 4 } as const;
