@@ -59,7 +59,10 @@ export function startControl(options: ControlOptions): Control {
   const desired = createDesired({
     store,
     checkConfig: options.checkConfig,
-    changed: () => debounce.changed(),
+    changed: () => {
+      gateway.changed();
+      debounce.changed();
+    },
     dropped: (key, problems) =>
       log.error({ resource: renderKey(key), problems }, "a stored resource is not valid any more"),
     now,

@@ -115,6 +115,19 @@ test("a proxy that runs what is wanted from its own disk is pushed nothing", asy
   expect(proxy.got).toEqual(["v2"]);
 });
 
+test("a change that waits to be published leaves nobody synced", async () => {
+  await using world = startGateway();
+  const proxy = await world.connect();
+  proxy.say(hello("a~1", "v1"));
+  await shows(world.gateway, "a~1 synced v1");
+  world.gateway.changed();
+  expect(statuses(world.gateway)).toEqual(["a~1 pushing v1"]);
+  // It came to nothing for this proxy.
+  world.want("v1");
+  await shows(world.gateway, "a~1 synced v1");
+  expect(proxy.got).toEqual([]);
+});
+
 test("a refused version is shown with its reason, and sent again after a wait", async () => {
   await using world = startGateway({ retryMinMs: 5 });
   const proxy = await world.connect();

@@ -89,6 +89,8 @@ export interface Gateway {
   readonly handler: WebSocketHandler<Peer>;
   /** Whether one more connection may come. */
   accepts(): boolean;
+  /** What proxies should run may be other than what they were sent; `publish` follows. */
+  changed(): void;
   /** Sends every proxy what it should run now and does not run yet. */
   publish(): void;
   /** Tells every proxy, those too that come later, which filters are looked at. */
@@ -114,6 +116,8 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
   /** Proxies that may have to run something else since the last change. */
   const due = new Set<Proxy>();
   let publishing: ReturnType<typeof setImmediate> | undefined;
+  /** There was a change since. */
+  let isChanged = false;
   let connections = 0;
   let taps: readonly Tap[] = [];
   const pings = setInterval(() => {
@@ -282,7 +286,11 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
       },
     },
     accepts: () => connections < timing.connectionsMax,
+    changed() {
+      isChanged = true;
+    },
     publish() {
+      isChanged = false;
       for (const proxy of proxies.values()) due.add(proxy);
       if (publishing === undefined) publishDue();
     },
@@ -290,7 +298,10 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
       taps = wanted;
       for (const { socket } of proxies.values()) sendTaps(socket);
     },
-    proxies: () => [...proxies.values()].map(renderStatus).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
+    proxies: () => {
+      const all = [...proxies.values()].map((proxy) => renderStatus(proxy, isChanged || due.has(proxy)));
+      return all.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    },
     counts,
     stop() {
       clearInterval(pings);
@@ -300,18 +311,11 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
   };
 }
 
-function renderStatus({
-  id,
-  service,
-  namespace,
-  labels,
-  session,
-  wanted,
-  problems,
-  connectedAtMs,
-  lastPushMs,
-}: Proxy): ProxyStatus {
-  const status = statusOf(session, wanted?.version, problems);
+function renderStatus(
+  { id, service, namespace, labels, session, wanted, problems, connectedAtMs, lastPushMs }: Proxy,
+  isDue: boolean,
+): ProxyStatus {
+  const status = statusOf(session, { wanted: wanted?.version, problems, isDue });
   const { acked: version, rejected: refused } = session;
   return {
     id,

@@ -3,7 +3,7 @@ import type { Problem } from "../../runtime/contract/problem.ts";
 import type { Version } from "../../runtime/contract/snapshot.ts";
 import type { Session } from "./session.ts";
 
-/** `synced`: it runs what is wanted. `pushing`: it was sent and has not answered. `refused`: it answered no and runs what it ran. `unpublishable`: there is no snapshot that it could be sent. */
+/** `synced`: it runs what is wanted. `pushing`: it was sent and has not answered, or will be sent what changed. `refused`: it answered no and runs what it ran. `unpublishable`: there is no snapshot that it could be sent. */
 export type SyncStatus = "synced" | "pushing" | "refused" | "unpublishable";
 
 /** One connected proxy. */
@@ -26,9 +26,12 @@ export interface ProxyStatus {
   readonly lastPushMs: number | undefined;
 }
 
-/** What one session amounts to. */
-export function statusOf(session: Session, wanted: Version | undefined, problems: readonly Problem[]): SyncStatus {
+/** What one session amounts to. `isDue`: something changed since `wanted` was made. */
+export function statusOf(
+  session: Session,
+  { wanted, problems, isDue }: Pick<ProxyStatus, "wanted" | "problems"> & { readonly isDue: boolean },
+): SyncStatus {
   if (problems.length > 0) return "unpublishable";
   if (session.rejected !== undefined) return "refused";
-  return session.inFlight === undefined && session.acked === wanted ? "synced" : "pushing";
+  return session.inFlight === undefined && session.acked === wanted && !isDue ? "synced" : "pushing";
 }

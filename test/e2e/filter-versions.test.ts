@@ -201,7 +201,8 @@ test("a shadow calls nobody, unless it may", async () => {
   // Before the version that calls it comes: a warning, and no more.
   const spec = { bundle: bundleOf("one"), selector: { services: ["app"] }, upstreams: { users: { host: "users" } } };
   const use = { apiVersion: "vespid.dev/v1", kind: "Filter", metadata: { name: "mark" }, spec };
-  await control.apply(`${JSON.stringify(entry)}\n---\n${JSON.stringify(use)}`);
+  // Rolled out by itself: what waits for the next change must not take this one for it.
+  await control.rollOut(() => control.apply(`${JSON.stringify(entry)}\n---\n${JSON.stringify(use)}`));
   const shadow = async (...flags: readonly string[]) => {
     await control.rollOut(
       async () =>
