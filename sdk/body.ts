@@ -1,6 +1,6 @@
 // A message's body as a handler has it: read whole, replaced, or looked at piece by piece on its way.
 import { bytesOf, textOf, type Content } from "./content.ts";
-import { checkOutcome, NOTHING, type CallPort, type OperationOutcome } from "./port.ts";
+import { checkOutcome, type CallPort } from "./port.ts";
 import { BODY_TOO_LARGE } from "./wit/world.ts";
 
 /** Which bodies a filter looks at. Default: none, and nothing of them crosses. */
@@ -47,8 +47,9 @@ export class BodyTooLargeError extends Error {
   override readonly name = BODY_TOO_LARGE;
 }
 
-function payloadOf(done: OperationOutcome): Uint8Array {
-  return checkOutcome(done).payload;
+function payloadOf(outcome: string, payload: Uint8Array): Uint8Array {
+  checkOutcome(outcome);
+  return payload;
 }
 
 /** Both modes; the types of `FilterRequest` and `FilterResponse` show what was declared. */
@@ -65,13 +66,7 @@ export class MessageBody implements StreamedBody {
 
   bytes(): Promise<Uint8Array> {
     if (this.replacement !== undefined) return Promise.resolve(this.replacement);
-    this.#read ??= this.#port.operate({
-      kind: "body",
-      request: "",
-      payload: NOTHING,
-      read: payloadOf,
-      signal: undefined,
-    });
+    this.#read ??= this.#port.operate("body", "", payloadOf, undefined);
     return this.#read;
   }
 

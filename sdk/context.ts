@@ -1,7 +1,7 @@
 // What a handler has besides the message: the same class in the sandbox and natively, over that call's port.
 import { fetchUpstream, type FetchInit, type UpstreamResponse } from "./fetch.ts";
 import type { Meters } from "./metric.ts";
-import { checkOutcome, NOTHING, type CallPort, type OperationStart } from "./port.ts";
+import { checkOutcome, type CallPort, type OperationKind, type OperationOptions, type ReadOutcome } from "./port.ts";
 import type { Shared } from "./shared.ts";
 import type { LogLevel } from "./wit/world.ts";
 
@@ -33,7 +33,13 @@ export interface FilterContext<Config = unknown, State = unknown, Metrics = unkn
 
 /** Who does for calls what they ask; calls are whatever it tells them apart by. */
 export interface CallHost<Call> {
-  operate<Value>(call: Call, operation: OperationStart<Value>): Promise<Value>;
+  operate<Value>(
+    call: Call,
+    kind: OperationKind,
+    request: string,
+    read: ReadOutcome<Value>,
+    options: OperationOptions | undefined,
+  ): Promise<Value>;
   signalOf(call: Call): AbortSignal;
 }
 
@@ -58,8 +64,13 @@ export class CallContext<Call> implements CallPort {
     this.call = call;
   }
 
-  operate<Value>(operation: OperationStart<Value>): Promise<Value> {
-    return this.base.host.operate(this.call, operation);
+  operate<Value>(
+    kind: OperationKind,
+    request: string,
+    read: ReadOutcome<Value>,
+    options: OperationOptions | undefined,
+  ): Promise<Value> {
+    return this.base.host.operate(this.call, kind, request, read, options);
   }
 
   get signal(): AbortSignal {
@@ -92,9 +103,8 @@ export class CallContext<Call> implements CallPort {
   }
 
   get sleep(): (milliseconds: number) => Promise<void> {
-    return async (milliseconds) => {
-      const request = String(Math.max(0, Math.round(milliseconds)));
-      await this.operate({ kind: "sleep", request, payload: NOTHING, read: checkOutcome, signal: undefined });
+    return (milliseconds) => {
+      return this.operate("sleep", String(Math.max(0, Math.round(milliseconds))), checkOutcome, undefined);
     };
   }
 }

@@ -1,6 +1,6 @@
 // Calls to the upstreams that a filter declares: how they are written down for the host, and what comes back.
 import { bytesOf, textOf, type Content } from "./content.ts";
-import { checkOutcome, NOTHING, type CallPort, type OperationOutcome } from "./port.ts";
+import { checkOutcome, type CallPort } from "./port.ts";
 
 /** A call to an upstream. */
 export interface FetchInit {
@@ -19,21 +19,23 @@ interface Fields {
   readonly setCookies: readonly string[];
 }
 
-/** An upstream's answer, whole. */
+/** An upstream's answer, whole. Two fields: an object's third costs an interpreter as much as both. */
 export class UpstreamResponse {
-  readonly status: number;
-  /** @internal Not `#private`, which an interpreter pays for at each access; nor what follows. */
-  readonly lines: string;
+  /** @internal The status, LF, and fields as `name: value` LF. Not `#private`, which an interpreter pays for at each access. */
+  readonly head: string;
   /** @internal */
   readonly body: Uint8Array;
-  /** @internal */
-  fields: Fields | undefined = undefined;
+  /** @internal Made where one is read. */
+  declare fields: Fields | undefined;
 
-  /** `lines` are fields as `name: value`, names in lower case. */
-  constructor(status: number, lines: string, body: Uint8Array) {
-    this.status = status;
-    this.lines = lines;
+  /** `head` is the status, LF, and fields as `name: value` LF, names in lower case. */
+  constructor(head: string, body: Uint8Array) {
+    this.head = head;
     this.body = body;
+  }
+
+  get status(): number {
+    return Number.parseInt(this.head, 10);
   }
 
   /** Names in lower case; several fields of a name joined with `", "`, but `set-cookie`, which cannot be. */
@@ -48,7 +50,8 @@ export class UpstreamResponse {
 
   /** 200 to 299. */
   get ok(): boolean {
-    return this.status >= 200 && this.status < 300;
+    const { status } = this;
+    return status >= 200 && status < 300;
   }
 
   bytes(): Promise<Uint8Array> {
@@ -68,7 +71,7 @@ export class UpstreamResponse {
 const RESPONSE = UpstreamResponse.prototype;
 
 function parsed(response: UpstreamResponse): Fields {
-  return (response.fields ??= parseFields(response.lines));
+  return (response.fields ??= parseFields(response.head));
 }
 
 const PATH = /^\/[\x21-\x7e]*$/u;
@@ -82,13 +85,14 @@ export function fetchUpstream(
   port: CallPort,
   upstream: string,
   path: string,
-  init: FetchInit = {},
+  init: FetchInit | undefined,
 ): Promise<UpstreamResponse> {
-  const { body, signal } = init;
   try {
     const request = renderRequest(upstream, path, init);
-    const payload = body === undefined ? NOTHING : bytesOf(body);
-    return port.operate({ kind: "fetch", request, payload, read: parseResponse, signal });
+    if (init === undefined) return port.operate("fetch", request, parseResponse, undefined);
+    const { body, signal } = init;
+    const payload = body === undefined ? undefined : bytesOf(body);
+    return port.operate("fetch", request, parseResponse, { payload, signal });
   } catch (error) {
     return Promise.reject(error);
   }
@@ -98,16 +102,19 @@ export function fetchUpstream(
 let knownPath = "/";
 let knownMethod = "GET";
 
-function renderRequest(upstream: string, path: string, init: FetchInit): string {
-  const { method = "GET", headers, timeoutMs } = init;
+function renderRequest(upstream: string, path: string, init: FetchInit | undefined): string {
   if (path !== knownPath && !PATH.test(path))
     throw new TypeError(`path ${JSON.stringify(path)} must begin with / and hold no space`);
+  knownPath = path;
+  // Sums: the interpreter makes a method call of a template.
+  /* oxlint-disable prefer-template */
+  if (init === undefined) return upstream + " GET " + path + "\n\n";
+  const { method = "GET", headers, timeoutMs } = init;
   if (method !== knownMethod && !METHOD.test(method))
     throw new TypeError(`method ${JSON.stringify(method)} must be upper-case letters`);
-  knownPath = path;
   knownMethod = method;
-  // oxlint-disable-next-line prefer-template -- the interpreter makes a method call of a template
   let request = upstream + " " + method + " " + path + "\n";
+  /* oxlint-enable prefer-template */
   if (timeoutMs !== undefined) request += `timeout: ${Math.max(1, Math.round(timeoutMs))}\n`;
   request += "\n";
   if (headers === undefined) return request;
@@ -118,12 +125,10 @@ function renderRequest(upstream: string, path: string, init: FetchInit): string 
   return request;
 }
 
-function parseResponse(done: OperationOutcome): UpstreamResponse {
-  const { outcome, payload } = checkOutcome(done);
-  const end = outcome.indexOf("\n");
-  const status = Number(outcome.slice(0, end));
+function parseResponse(outcome: string, payload: Uint8Array): UpstreamResponse {
+  checkOutcome(outcome);
   // As `new UpstreamResponse`, in half the steps of an interpreter.
-  const response = { __proto__: RESPONSE, status, lines: outcome.slice(end + 1), body: payload, fields: undefined };
+  const response = { __proto__: RESPONSE, head: outcome, body: payload };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
   return response as unknown as UpstreamResponse;
 }
@@ -132,6 +137,7 @@ function parseFields(lines: string): Fields {
   const headers = new Map<string, string>();
   const setCookies: string[] = [];
   for (const line of lines.split("\n")) {
+    // The status has none.
     const colon = line.indexOf(": ");
     if (colon < 0) continue;
     const name = line.slice(0, colon);

@@ -1,23 +1,20 @@
 // What one call of a handler may ask of its host. In the sandbox these cross as the WIT says; natively the proxy answers
 // the same strings, so that a filter meets one behaviour in both.
 
-/** What an operation brought: a text by the WIT's grammar, and bytes. */
-export interface OperationOutcome {
-  readonly outcome: string;
-  readonly payload: Uint8Array;
-}
-
 /** Kinds of operations that every proxy offers. */
 export type OperationKind = "fetch" | "sleep" | "body";
 
-/** An operation that is to start: by the WIT's grammar, and what its outcome is read by. */
-export interface OperationStart<Value> {
-  readonly kind: OperationKind;
-  readonly request: string;
-  readonly payload: Uint8Array;
-  /** Run when it has ended, and not as a job of its own, which would cost a guest one promise more. */
-  readonly read: (done: OperationOutcome) => Value;
-  readonly signal: AbortSignal | undefined;
+/**
+ * What becomes of an operation's outcome: a text by the WIT's grammar, and bytes. Run when it has ended, and not as a job
+ * of its own, which would cost a guest one promise more.
+ */
+export type ReadOutcome<Value> = (outcome: string, payload: Uint8Array) => Value;
+
+/** What few operations have. */
+export interface OperationOptions {
+  /** Bytes that go with the request. */
+  readonly payload?: Uint8Array | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One call's way to its host. */
@@ -27,7 +24,12 @@ export interface CallPort {
    * gives it up early, and the call's own end gives up what still runs. Throws where the host offers no more operations to
    * this call.
    */
-  operate<Value>(operation: OperationStart<Value>): Promise<Value>;
+  operate<Value>(
+    kind: OperationKind,
+    request: string,
+    read: ReadOutcome<Value>,
+    options: OperationOptions | undefined,
+  ): Promise<Value>;
   /** Aborted when nobody waits for the call any more: the client left, or time is up. */
   readonly signal: AbortSignal;
 }
@@ -42,10 +44,10 @@ export class OperationError extends Error {
 
 const FAILED = "failed ";
 
-/** The outcome, or an exception where it tells of a failure: `failed timeout …`, `failed aborted …`, `failed …`. */
-export function checkOutcome(done: OperationOutcome): OperationOutcome {
-  if (!done.outcome.startsWith(FAILED)) return done;
-  const message = done.outcome.slice(FAILED.length);
+/** Throws where the outcome tells of a failure: `failed timeout …`, `failed aborted …`, `failed …`. */
+export function checkOutcome(outcome: string): void {
+  if (!outcome.startsWith(FAILED)) return;
+  const message = outcome.slice(FAILED.length);
   if (message.startsWith("timeout ")) throw new OperationError("TimeoutError", message.slice(8));
   if (message.startsWith("aborted ")) throw new OperationError("AbortError", message.slice(8));
   throw new OperationError("OperationError", message);

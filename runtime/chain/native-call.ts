@@ -1,6 +1,12 @@
 // A native handler's call, with its way to the host: the operations that a sandboxed one has, with the same bounds.
 import type { CallHost } from "../../sdk/context.ts";
-import { OperationError, type OperationStart } from "../../sdk/port.ts";
+import {
+  NOTHING,
+  OperationError,
+  type OperationKind,
+  type OperationOptions,
+  type ReadOutcome,
+} from "../../sdk/port.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { Operation, Operations } from "./operations.ts";
@@ -28,7 +34,12 @@ export class NativeCall {
     return this.#controller.signal;
   }
 
-  operate<Value>({ kind, request, payload, read, signal }: OperationStart<Value>): Promise<Value> {
+  operate<Value>(
+    kind: OperationKind,
+    request: string,
+    read: ReadOutcome<Value>,
+    { payload = NOTHING, signal }: OperationOptions = {},
+  ): Promise<Value> {
     if (signal?.aborted === true) return Promise.reject(gaveUp(signal));
     const { operationsMax } = this.#limits;
     if (this.#started++ >= operationsMax)
@@ -46,11 +57,11 @@ export class NativeCall {
       reject(gaveUp(signal));
     };
     signal?.addEventListener("abort", onAbort);
-    void operation.done.then((outcome) => {
+    void operation.done.then((done) => {
       signal?.removeEventListener("abort", onAbort);
       this.#running?.delete(operation);
       try {
-        return resolve(read(outcome));
+        return resolve(read(done.outcome, done.payload));
       } catch (error) {
         return reject(error);
       }
@@ -81,6 +92,6 @@ function gaveUp(signal: AbortSignal | undefined): Error {
 
 /** Calls do for themselves what they ask. */
 export const ITSELF: CallHost<NativeCall> = {
-  operate: (call, operation) => call.operate(operation),
+  operate: (call, kind, request, read, options) => call.operate(kind, request, read, options),
   signalOf: (call) => call.signal,
 };

@@ -1,5 +1,4 @@
 // What filters may wait for, by the WIT's grammar of `start`: native and sandboxed filters alike hand in these strings.
-import type { OperationOutcome } from "../../sdk/port.ts";
 import { TIMER_MAX_MS } from "../contract/duration.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
@@ -7,6 +6,12 @@ import type { Failure, Result } from "../exchange/failure.ts";
 import { isFieldName, isFieldValue } from "../exchange/headers.ts";
 import type { Callout, CalloutRequest } from "./callout.ts";
 import { readWhole, type Message } from "./whole-body.ts";
+
+/** What an operation brought: a text by the WIT's grammar, and bytes. */
+export interface OperationOutcome {
+  readonly outcome: string;
+  readonly payload: Uint8Array;
+}
 
 /** An operation under way. */
 export interface Operation {

@@ -24,12 +24,25 @@ export async function bundleGuest(path: string): Promise<Parsed<Bundle>> {
     import filter from ${JSON.stringify(resolve(path))};
     import { createHandler } from ${JSON.stringify(join(SDK, "guest/handler.ts"))};
     export const handler = createHandler(filter);`;
-  return bundle(entry, path, {
+  const bundled = await bundle(entry, path, {
     external: [HOST_INTERFACE],
     plugins: [guestGlobals, smallZod],
     // Names of the web that are used come in, as themselves or as the global object's.
     inject: [INJECTED],
     define: Object.fromEntries(INJECTED_NAMES.map((name) => [`globalThis.${name}`, name])),
+  });
+  return bundled.ok ? { ok: true, value: { ...bundled.value, script: shortenAsync(bundled.value.script) } } : bundled;
+}
+
+/** What esbuild runs lowered `async` functions with: six closures for a call, and a promise for each `await`. */
+const ASYNC_HELPER =
+  /(?<head>[\w$]+=\((?<self>[\w$]+),(?<given>[\w$]+),(?<run>[\w$]+)\)=>)new Promise\(\([\w$]+,[\w$]+\)=>\{.{0,200}?\.apply\(\k<self>,\k<given>\)\)\.next\(\)\)\}\)/u;
+
+/** Has the guest's promise run them, which needs neither. The script stays as long as it was, so that the source map holds. */
+function shortenAsync(script: string): string {
+  return script.replace(ASYNC_HELPER, (helper, ...groups) => {
+    const { head, self, given, run } = groups.at(-1);
+    return `${head}Promise.lowered(${self},${given},${run})`.padEnd(helper.length);
   });
 }
 

@@ -29,7 +29,7 @@ import { addConnection, connections, renderHandled } from "./connections.ts";
 import { expectReads, replyOf, requestOf } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy, settleOperation } from "./operations.ts";
-import { drainJobs, GuestPromise, isRejected, takeUnhandled, watch, type Watcher } from "./promise.ts";
+import { drainJobs, GuestPromise, isRejected, SETTLED, takeUnhandled, watch } from "./promise.ts";
 
 /** The exports of interface `handler`. */
 export interface GuestHandler {
@@ -42,13 +42,21 @@ export interface GuestHandler {
 
 type Port = CallContext<number>;
 
-/** A call whose handler returned a promise. */
-interface WaitingHandler extends Watcher {
-  readonly call: number;
-  readonly render: (value: unknown) => string;
-}
-
 type Message = RequestMessage<string> | ResponseMessage<string>;
+
+/** Renders what a handler returned; `about` is what it was called for, where that matters. */
+type Render<Value> = (value: Value, about: About | undefined) => string;
+type About = readonly [port: Port, phase: Phase, message: Message];
+
+/** A call whose handler returned a promise. The promise's watcher, which begins with the four that it reads. */
+type WaitingHandler = readonly [
+  target: undefined,
+  settled: (waits: WaitingHandler) => void,
+  render: Render<unknown>,
+  watched: GuestPromise<unknown>,
+  call: number,
+  about: About | undefined,
+];
 
 const NO_CONFIG = { ok: true, value: {} } as const;
 const PENDING = "pending\n";
@@ -70,30 +78,32 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   /** Calls that settled since the host entered. */
   let settled: WaitingHandler[] = [];
 
-  /** What handlers that wait have in common: one function, since an interpreter makes each closure anew. */
-  const WAITING = {
-    settled(this: WaitingHandler): void {
-      settled.push(this);
-    },
+  const hasSettled = (waits: WaitingHandler): void => {
+    settled.push(waits);
   };
 
   /** The answer to a call; `pending` where its promise has not settled, and then it is in `settled` one day. */
   function settle<Value>(port: Port, result: Value | Promise<Value>, render: (value: Value) => string): string {
-    if (result instanceof GuestPromise) return settleLater<Value>(port, result, render);
+    if (result instanceof GuestPromise) return settleLater<Value>(port.call, result, render, undefined);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- there are no other promises here
     return leave(port.call, render(result as Value));
   }
 
-  function settleLater<Value>(port: Port, watched: GuestPromise<Value>, render: (value: Value) => string): string {
-    const { call } = port;
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
-    const waits = { __proto__: WAITING, call, render, watched } as unknown as WaitingHandler;
-    if (watched.state === 0) {
+  function settleLater<Value>(
+    call: number,
+    watched: GuestPromise<Value>,
+    render: Render<Value>,
+    about: About | undefined,
+  ): string {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it renders what this promise brings
+    const waits: WaitingHandler = [undefined, hasSettled, render as Render<unknown>, watched, call, about];
+    if ((watched.state & SETTLED) !== 0) settled.push(waits);
+    else {
       waiting.set(call, waits);
       watch(waits);
-      return leave(call);
+      // What most calls do: they start an operation, and nothing else.
+      if (!after.isDue && settled.length === 0) return PENDING;
     }
-    settled.push(waits);
     return leave(call);
   }
 
@@ -113,12 +123,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
         const waits = all[index];
         if (waits === undefined) continue;
         const text = answerOf(waits);
+        const of = waits[4];
         // That of a connection has more to come.
-        if (handlers.connection === undefined || !connections.has(waits.call)) forgetCall(waits.call);
+        if (handlers.connection === undefined || !connections.has(of)) forgetCall(of);
         // A call that was cancelled has no answer.
-        const wasWaiting = waiting.delete(waits.call);
-        if (waits.call === call) own ??= text;
-        else if (wasWaiting) host.settle(waits.call, text);
+        const wasWaiting = waiting.delete(of);
+        if (of === call) own ??= text;
+        else if (wasWaiting) host.settle(of, text);
       }
     }
     const unhandled = takeUnhandled();
@@ -137,7 +148,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     return `failed ${message}`;
   }
 
-  function renderDecision(port: Port, phase: Phase, message: Message, verdict: unknown): string {
+  function renderDecision(verdict: unknown, port: Port, phase: Phase, message: Message): string {
     const { edits } = message.headers;
     const body = message.touchedBody;
     if (body === undefined && (verdict === undefined || verdict === JUST_PROCEED)) return renderEdits(PROCEED, edits);
@@ -150,16 +161,18 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     });
   }
 
+  const renderLate: Render<unknown> = (verdict, about) =>
+    about === undefined ? PROCEED : renderDecision(verdict, about[0], about[1], about[2]);
+
   function beginMessage(port: Port, phase: Phase, handle: AnyHandler | undefined, message: Message): string {
     if (handle === undefined) return PROCEED;
     const verdict = handle(message, port);
     // What most calls do: edits, and nothing else.
     if (verdict === undefined && !after.isDue && message.touchedBody === undefined)
       return renderEdits(PROCEED, message.headers.edits);
-    if (verdict instanceof GuestPromise)
-      return settleLater(port, verdict, (late) => renderDecision(port, phase, message, late));
+    if (verdict instanceof GuestPromise) return settleLater(port.call, verdict, renderLate, [port, phase, message]);
     forgetCall(port.call);
-    return leave(port.call, renderDecision(port, phase, message, verdict));
+    return leave(port.call, renderDecision(verdict, port, phase, message));
   }
 
   function beginBackground(port: Port, phase: "setup" | "timer", name: string): string {
@@ -176,7 +189,8 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     const handle = handlers[phase];
     if (handle === undefined) return renderFailed(`there is no handler of ${phase}`);
     const answer = handle(head, port);
-    if (answer instanceof GuestPromise) return settleLater<AdapterAnswer>(port, answer, renderAdapterAnswer);
+    if (answer instanceof GuestPromise)
+      return settleLater<AdapterAnswer>(port.call, answer, renderAdapterAnswer, undefined);
     forgetCall(port.call);
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `defineAdapter` has checked it
     const decided = renderAdapterAnswer(answer as AdapterAnswer);
@@ -228,7 +242,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       }
     },
     resume(call, operation, outcome, payload) {
-      settleOperation(operation, { outcome, payload });
+      settleOperation(operation, outcome, payload);
       return leave(call);
     },
     chunk(call, source, bytes, isEnd) {
@@ -297,11 +311,12 @@ interface Piece {
   readonly to: Side;
 }
 
-function answerOf({ watched, render }: WaitingHandler): string {
-  if (watched.state === 0) return PENDING;
+function answerOf(waits: WaitingHandler): string {
+  const watched = waits[3];
+  if ((watched.state & SETTLED) === 0) return PENDING;
   if (isRejected(watched)) return renderFailed(watched.outcome);
   try {
-    return render(watched.outcome);
+    return waits[2](watched.outcome, waits[5]);
   } catch (error) {
     return renderFailed(error);
   }

@@ -1,15 +1,12 @@
 // Operations of the guest: each is a promise that `resume` settles. The host knows them, and the calls, by number.
 import host from "vespid:filter/host@2.0.0";
 import type { CallHost } from "../context.ts";
-import { OperationError, type OperationOutcome, type OperationStart } from "../port.ts";
+import { NOTHING, OperationError, type ReadOutcome } from "../port.ts";
 import { after } from "./after.ts";
 import { GuestPromise, openPromise, settlePromise } from "./promise.ts";
 
-interface Waiting {
-  readonly call: number;
-  readonly promise: GuestPromise<unknown>;
-  readonly read: (done: OperationOutcome) => unknown;
-}
+/** A tuple, as each operation makes one. */
+type Waiting = readonly [call: number, promise: GuestPromise<unknown>, read: ReadOutcome<unknown>];
 
 const waiting = new Map<number, Waiting>();
 /** Of calls that asked for their signal and are not over. */
@@ -17,11 +14,12 @@ const controllers = new Map<number, AbortController>();
 
 /** The proxy, as calls see it. */
 export const proxy: CallHost<number> = {
-  operate: <Value>(call: number, { kind, request, payload, read, signal }: OperationStart<Value>): Promise<Value> => {
-    if (signal?.aborted === true) return GuestPromise.reject(gaveUp(signal));
-    const promise = openPromise<Value>();
-    const operation = host.start(call, kind, request, payload);
-    waiting.set(operation, { call, promise, read });
+  operate: (call, kind, request, read, options) => {
+    if (options?.signal?.aborted === true) return GuestPromise.reject(gaveUp(options.signal));
+    const promise = openPromise<ReturnType<typeof read>>();
+    const operation = host.start(call, kind, request, options?.payload ?? NOTHING);
+    waiting.set(operation, [call, promise, read]);
+    const signal = options?.signal;
     signal?.addEventListener("abort", () => {
       if (!waiting.delete(operation)) return;
       host.stop(operation);
@@ -41,14 +39,14 @@ export const proxy: CallHost<number> = {
 };
 
 /** An operation ended; one that is not known was given up meanwhile. */
-export function settleOperation(operation: number, done: OperationOutcome): void {
+export function settleOperation(operation: number, outcome: string, payload: Uint8Array): void {
   const one = waiting.get(operation);
-  waiting.delete(operation);
   if (one === undefined) return;
-  const { promise, read } = one;
+  waiting.delete(operation);
+  const promise = one[1];
   let value: unknown;
   try {
-    value = read(done);
+    value = one[2](outcome, payload);
   } catch (error) {
     settlePromise(promise, false, error);
     return;
@@ -59,7 +57,7 @@ export function settleOperation(operation: number, done: OperationOutcome): void
 /** Nobody waits for a call any more: its operations have ended, and what waits for them learns it. */
 export function abortCall(number: number): void {
   const reason = new OperationError("AbortError", "nobody waits for the call any more");
-  for (const [operation, { call, promise }] of waiting) {
+  for (const [operation, [call, promise]] of waiting) {
     if (call !== number) continue;
     waiting.delete(operation);
     settlePromise(promise, false, reason);

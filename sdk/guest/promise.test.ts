@@ -7,8 +7,12 @@ import { runProgram } from "../../test/harness/program.ts";
 import { makeTempFolder } from "../../test/harness/temp-folder.ts";
 import { addJob, drainJobs, GuestPromise, takeUnhandled } from "./promise.ts";
 
-// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- What esbuild's lowered code uses of it is there.
-const GUEST: PromiseKind = { Promise: GuestPromise as unknown as typeof Promise, enqueue: addJob };
+const GUEST: PromiseKind = {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- What esbuild's lowered code uses of it is there.
+  Promise: GuestPromise as unknown as typeof Promise,
+  enqueue: addJob,
+  runAsync: (body) => GuestPromise.lowered(undefined, null, body),
+};
 
 beforeEach(() => {
   drainJobs();
@@ -29,10 +33,25 @@ async function runInNode(programs: readonly (readonly Step[])[]): Promise<readon
     Promise.withResolvers ??= () => { let parts; const promise = new Promise((resolve, reject) => (parts = { resolve, reject })); return { promise, ...parts }; };
     Promise.try ??= (run, ...values) => new Promise((resolve) => resolve(run(...values)));
     process.on("unhandledRejection", () => undefined);
+    const runAsync = async (body) => {
+      const run = body();
+      let step = run.next();
+      while (!step.done) {
+        let value;
+        try {
+          value = await step.value;
+        } catch (error) {
+          step = run.throw(error);
+          continue;
+        }
+        step = run.next(value);
+      }
+      return step.value;
+    };
     const all = [];
     for (const steps of ${JSON.stringify(programs)}) {
       const seen = [];
-      runSteps({ Promise, enqueue: queueMicrotask }, steps, seen);
+      runSteps({ Promise, enqueue: queueMicrotask, runAsync }, steps, seen);
       await new Promise((resolve) => setImmediate(resolve));
       all.push(seen);
     }

@@ -5,6 +5,8 @@
 export interface PromiseKind {
   readonly Promise: typeof Promise;
   readonly enqueue: (job: () => void) => void;
+  /** An `async` function, whose body yields where it would await. */
+  readonly runAsync: (body: () => Generator<unknown, unknown>) => Promise<unknown>;
 }
 
 /** What a program makes: each step adds a promise, from those before it, and its end is written down. */
@@ -31,10 +33,16 @@ export const KINDS = [
   "allSettled",
   "try",
   "job",
+  "async",
+  "async at once",
 ] as const;
 
 /** Runs a program; what happened is written into `seen` as it happens. */
-export function runSteps({ Promise: Made, enqueue }: PromiseKind, steps: readonly Step[], seen: string[]): void {
+export function runSteps(
+  { Promise: Made, enqueue, runAsync }: PromiseKind,
+  steps: readonly Step[],
+  seen: string[],
+): void {
   const made: Promise<unknown>[] = [];
   steps.forEach(([kind, first, second, outcome], step) => {
     const earlier = (index: number): Promise<unknown> => made[index % Math.max(1, made.length)] ?? Made.resolve("none");
@@ -62,7 +70,7 @@ export function runSteps({ Promise: Made, enqueue }: PromiseKind, steps: readonl
           };
       }
     };
-    made.push(add(kind, { Made, enqueue, earlier, first, second, end, step }));
+    made.push(add(kind, { Made, enqueue, runAsync, earlier, first, second, end, step }));
   });
   made.forEach((promise, index) => {
     promise.then(
@@ -75,6 +83,7 @@ export function runSteps({ Promise: Made, enqueue }: PromiseKind, steps: readonl
 interface Parts {
   readonly Made: typeof Promise;
   readonly enqueue: PromiseKind["enqueue"];
+  readonly runAsync: PromiseKind["runAsync"];
   readonly earlier: (index: number) => Promise<unknown>;
   readonly first: number;
   readonly second: number;
@@ -82,7 +91,7 @@ interface Parts {
   readonly step: number;
 }
 
-function add(kind: Step[0], { Made, enqueue, earlier, first, second, end, step }: Parts): Promise<unknown> {
+function add(kind: Step[0], { Made, enqueue, runAsync, earlier, first, second, end, step }: Parts): Promise<unknown> {
   const two = [earlier(first), earlier(second)];
   switch (kind) {
     case "resolved":
@@ -126,6 +135,23 @@ function add(kind: Step[0], { Made, enqueue, earlier, first, second, end, step }
             .catch(() => undefined),
       );
       return Made.resolve(step);
+    case "async":
+      return runAsync(function* body() {
+        let value: unknown = yield `plain ${step}`;
+        try {
+          value = yield earlier(first);
+        } catch (error) {
+          value = error;
+        }
+        end("awaited", value);
+        return earlier(second);
+      });
+    case "async at once":
+      return runAsync(function* body() {
+        // What `end` makes is awaited too: promises, thenables and what is neither.
+        yield end("began", "");
+        return step;
+      });
   }
 }
 
