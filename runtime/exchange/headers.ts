@@ -111,6 +111,7 @@ export class HeaderMap {
       const value = this.#value(field);
       found = found === undefined ? value : `${found}, ${value}`;
     }
+    if (this.#added === NONE) return found;
     for (let index = 0; index < this.#added.length; index += 2) {
       if (!equalsIgnoreCase(this.#added[index] ?? "", name)) continue;
       const value = this.#added[index + 1] ?? "";
@@ -128,6 +129,7 @@ export class HeaderMap {
 
   has(name: string): boolean {
     if (this.#next(name, 0) >= 0) return true;
+    if (this.#added === NONE) return false;
     for (let index = 0; index < this.#added.length; index += 2) {
       if (equalsIgnoreCase(this.#added[index] ?? "", name)) return true;
     }
@@ -148,13 +150,13 @@ export class HeaderMap {
 
   /** Adds a field at the end; those of that name stay. */
   append(name: string, value: string): void {
-    if (this.#added.length === 0) this.#added = [name, value];
+    if (this.#added === NONE) this.#added = [name, value];
     else this.#added.push(name, value);
   }
 
   /** For the request path: adds several fields that it has not, as name, value, name, value, … It keeps the list. */
   appendAll(fields: string[]): void {
-    if (this.#added.length === 0) this.#added = fields;
+    if (this.#added === NONE) this.#added = fields;
     else this.#added.push(...fields);
   }
 
@@ -165,7 +167,7 @@ export class HeaderMap {
       this.#sharesMarks = false;
       this.#marks[field] = DROP;
     }
-    if (this.#added.length === 0) return;
+    if (this.#added === NONE) return;
     for (let index = this.#added.length - 2; index >= 0; index -= 2) {
       if (equalsIgnoreCase(this.#added[index] ?? "", name)) this.#added.splice(index, 2);
     }
@@ -254,7 +256,7 @@ export class HeaderMap {
   }
 }
 
-/** Nobody pushes into it. */
+/** Nobody pushes into it, so that a map of which it is the list is told by that alone: its length lies elsewhere. */
 const NONE: string[] = [];
 const EMPTY = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);

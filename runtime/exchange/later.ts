@@ -51,7 +51,7 @@ export abstract class Later {
     try {
       if (this.#first !== undefined) answer = continued(answer, this.exchange, this.#first);
       if (this.#second !== undefined) answer = continued(answer, this.exchange, this.#second);
-      for (const step of this.#others ?? []) answer = continued(answer, this.exchange, step);
+      if (this.#others !== undefined) for (const step of this.#others) answer = continued(answer, this.exchange, step);
     } catch (error) {
       taker.bug(error);
       return;

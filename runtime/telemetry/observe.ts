@@ -14,6 +14,14 @@ export function observe(newId: NewId): Layer {
   return (next) => {
     return function observeExchange(exchange) {
       const { headers } = exchange;
+      // As Istio has Envoy do it (APPEND_FORWARD): only who has shown a certificate that holds may say whom it speaks for,
+      // and who it is comes last.
+      const { direction, tls } = exchange.downstream;
+      if (direction === "outbound" || tls === undefined || tls.forwarded === "") headers.delete(CLIENT_CERTIFICATE);
+      else {
+        const said = headers.get(CLIENT_CERTIFICATE);
+        headers.replace(CLIENT_CERTIFICATE, said === undefined ? tls.forwarded : `${said},${tls.forwarded}`);
+      }
       const given = headers.get("x-request-id");
       const requestId = given ?? newId();
       exchange.requestId = requestId;
@@ -24,14 +32,6 @@ export function observe(newId: NewId): Layer {
         if (given === undefined) headers.append("x-request-id", requestId);
         if (!headers.has("x-forwarded-proto")) headers.append("x-forwarded-proto", exchange.scheme);
         headers.append(ATTEMPT_COUNT, "1");
-      }
-      // As Istio has Envoy do it (APPEND_FORWARD): only who has shown a certificate that holds may say whom it speaks for,
-      // and who it is comes last.
-      const { direction, tls } = exchange.downstream;
-      if (direction === "outbound" || tls === undefined || tls.forwarded === "") headers.delete(CLIENT_CERTIFICATE);
-      else {
-        const said = headers.get(CLIENT_CERTIFICATE);
-        headers.replace(CLIENT_CERTIFICATE, said === undefined ? tls.forwarded : `${said},${tls.forwarded}`);
       }
       return next(exchange);
     };

@@ -18,6 +18,8 @@ interface Lane {
 export class Http2Pool implements SubPool {
   readonly #lot: Lot;
   readonly #lanes = new Map<LiveEndpoint, Lane>();
+  /** The one that was asked for last, as it mostly is again. */
+  #lastLane: Lane | undefined = undefined;
   #isDraining = false;
 
   constructor(lot: Lot) {
@@ -117,11 +119,14 @@ export class Http2Pool implements SubPool {
   }
 
   #lane(endpoint: LiveEndpoint): Lane {
+    const last = this.#lastLane;
+    if (last !== undefined && last.endpoint === endpoint) return last;
     let lane = this.#lanes.get(endpoint);
     if (lane === undefined) {
       lane = { endpoint, connections: [], waiting: [], opening: new Set() };
       this.#lanes.set(endpoint, lane);
     }
+    this.#lastLane = lane;
     return lane;
   }
 
