@@ -35,6 +35,30 @@ export interface StreamConnection {
   reset(stream: Http2Stream, code: number): void;
 }
 
+/** What came in that its reader has not taken. Most streams have none: each field here is one less in each of them. */
+class Inbox {
+  /** Kept for a reader that is not there yet. */
+  chunks: Buffer[] = [];
+  /** Handed to a reader that asked to wait, or kept; the peer was not credited for it. */
+  withheldBytes = 0;
+  isReaderWaiting = false;
+  isDiscarding = false;
+  /** What the end brought before there was a reader. */
+  trailers: HeaderMap | undefined = undefined;
+  cut: Failure | undefined = undefined;
+}
+
+/** What goes out and waits for a window; most streams never wait. */
+class Outbox {
+  readonly chunks: Buffer[] = [];
+  bytes = 0;
+  /** Bytes of the first chunk that were sent. */
+  sentOfFirst = 0;
+  /** The end follows. */
+  isEnding = false;
+  trailers: HeaderMap | undefined = undefined;
+}
+
 /** What both sides' streams share. */
 export abstract class Http2Stream implements Body, BodySink {
   readonly id: number;
@@ -65,21 +89,9 @@ export abstract class Http2Stream implements Body, BodySink {
   #window: number;
   /** Taken by the reader, not yet credited to the peer. */
   #uncredited = 0;
-  /** Handed to a reader that asked to wait, or kept for one that is not there yet. */
-  #withheld = 0;
-  #isSinkBlocked = false;
-  #isDiscarding = false;
   #sink: BodySink | undefined = undefined;
-  #held: Buffer[] | undefined = undefined;
-  #trailers: HeaderMap | undefined = undefined;
-  #cut: Failure | undefined = undefined;
-
-  #pending: Buffer[] | undefined = undefined;
-  #pendingBytes = 0;
-  /** Bytes of the first pending buffer that were sent. */
-  #sentOfFirst = 0;
-  #isEndPending = false;
-  #endTrailers: HeaderMap | undefined = undefined;
+  #inbox: Inbox | undefined = undefined;
+  #outbox: Outbox | undefined = undefined;
 
   constructor(connection: StreamConnection, id: number) {
     this.connection = connection;
@@ -91,36 +103,38 @@ export abstract class Http2Stream implements Body, BodySink {
 
   /** What was sent waits for a window. */
   get hasPending(): boolean {
-    return this.#pendingBytes > 0;
+    return this.#outbox !== undefined && this.#outbox.bytes > 0;
   }
 
   // The body that comes in.
 
   pipe(sink: BodySink): void {
-    if (this.#cut !== undefined) return sink.abort(this.#cut);
+    const inbox = this.#inbox;
+    if (inbox?.cut !== undefined) return sink.abort(inbox.cut);
     this.#sink = sink;
-    const held = this.#held;
-    this.#held = undefined;
-    if (held !== undefined) {
-      this.#isSinkBlocked = false;
-      for (const chunk of held) if (!sink.write(chunk, 0, chunk.length)) this.#isSinkBlocked = true;
-      if (!this.#isSinkBlocked) this.#creditWithheld();
+    if (inbox !== undefined) {
+      const { chunks } = inbox;
+      inbox.chunks = [];
+      for (const chunk of chunks) if (!sink.write(chunk, 0, chunk.length)) inbox.isReaderWaiting = true;
+      if (!inbox.isReaderWaiting) this.#creditWithheld(inbox);
     }
-    if (this.isInEnded) this.#endSink();
+    if (this.isInEnded) this.#endSink(inbox?.trailers);
     return undefined;
   }
 
   resume(): void {
-    if (!this.#isSinkBlocked) return;
-    this.#isSinkBlocked = false;
-    this.#creditWithheld();
+    const inbox = this.#inbox;
+    if (inbox === undefined || !inbox.isReaderWaiting) return;
+    inbox.isReaderWaiting = false;
+    this.#creditWithheld(inbox);
   }
 
   cancel(): void {
     this.#sink = undefined;
-    this.#held = undefined;
-    this.#isSinkBlocked = false;
-    this.#isDiscarding = true;
+    const inbox = (this.#inbox ??= new Inbox());
+    inbox.chunks = [];
+    inbox.isReaderWaiting = false;
+    inbox.isDiscarding = true;
     this.#releaseWithheld();
     this.unwanted();
   }
@@ -141,14 +155,16 @@ export abstract class Http2Stream implements Body, BodySink {
       return this.broke(ErrorCode.PROTOCOL_ERROR, `more DATA than content-length: ${this.expectedBytes} bytes`);
     }
     if (!this.admitsContent()) return this.connection.credit(length);
-    if (this.#isDiscarding) return this.connection.credit(length);
+    if (this.#inbox?.isDiscarding === true) return this.connection.credit(length);
     if (this.#sink === undefined) {
-      (this.#held ??= []).push(Buffer.from(bytes.subarray(start, end)));
-      this.#withheld += length;
+      const inbox = (this.#inbox ??= new Inbox());
+      inbox.chunks.push(Buffer.from(bytes.subarray(start, end)));
+      inbox.withheldBytes += length;
       return undefined;
     }
-    if (!this.#sink.write(bytes, start, end)) this.#isSinkBlocked = true;
-    if (this.#isSinkBlocked && !this.isClosed) this.#withheld += length;
+    if (!this.#sink.write(bytes, start, end)) (this.#inbox ??= new Inbox()).isReaderWaiting = true;
+    const inbox = this.#inbox;
+    if (inbox !== undefined && inbox.isReaderWaiting && !this.isClosed) inbox.withheldBytes += length;
     else this.credit(length);
     return undefined;
   }
@@ -163,8 +179,8 @@ export abstract class Http2Stream implements Body, BodySink {
     }
     this.activeAtMs = 0;
     this.isInEnded = true;
-    this.#trailers = trailers;
-    if (this.#sink !== undefined) this.#endSink();
+    if (this.#sink !== undefined) this.#endSink(trailers);
+    else if (trailers !== undefined) (this.#inbox ??= new Inbox()).trailers = trailers;
     this.settle();
     return undefined;
   }
@@ -175,9 +191,10 @@ export abstract class Http2Stream implements Body, BodySink {
     if (this.isInEnded) return;
     const sink = this.#sink;
     this.#sink = undefined;
-    this.#held = undefined;
+    const inbox = (this.#inbox ??= new Inbox());
+    inbox.chunks = [];
     this.#releaseWithheld();
-    this.#cut = cause;
+    inbox.cut = cause;
     sink?.abort(cause);
   }
 
@@ -200,7 +217,7 @@ export abstract class Http2Stream implements Body, BodySink {
     if (this.isClosed || this.isOutEnded) return true;
     this.activeAtMs = 0;
     let from = start;
-    if (this.#pendingBytes === 0) {
+    if (!this.hasPending) {
       from += this.#send(chunk, start, end);
       if (from === end) {
         if (!this.connection.writer.isCongested) return true;
@@ -209,8 +226,10 @@ export abstract class Http2Stream implements Body, BodySink {
         return false;
       }
     }
-    (this.#pending ??= []).push(Buffer.from(chunk.subarray(from, end)));
-    this.#pendingBytes += end - from;
+    if (this.isClosed) return true;
+    const outbox = (this.#outbox ??= new Outbox());
+    outbox.chunks.push(Buffer.from(chunk.subarray(from, end)));
+    outbox.bytes += end - from;
     this.connection.block(this);
     if (!this.connection.hold(end - from)) this.overfull();
     return false;
@@ -219,9 +238,10 @@ export abstract class Http2Stream implements Body, BodySink {
   end(trailers: HeaderMap | undefined): void {
     if (this.isClosed || this.isOutEnded) return;
     this.activeAtMs = 0;
-    if (this.#pendingBytes > 0) {
-      this.#isEndPending = true;
-      this.#endTrailers = trailers;
+    const outbox = this.#outbox;
+    if (outbox !== undefined && outbox.bytes > 0) {
+      outbox.isEnding = true;
+      outbox.trailers = trailers;
     } else {
       this.#endOut(trailers);
     }
@@ -231,18 +251,22 @@ export abstract class Http2Stream implements Body, BodySink {
 
   /** A window has grown. False where the stream still waits for one. */
   pump(): boolean {
-    for (let first = this.#pending?.[0]; first !== undefined; first = this.#pending?.[0]) {
-      const sent = this.#send(first, this.#sentOfFirst, first.length);
+    const outbox = this.#outbox;
+    if (outbox === undefined) return true;
+    for (let first = outbox.chunks[0]; first !== undefined; first = outbox.chunks[0]) {
+      const sent = this.#send(first, outbox.sentOfFirst, first.length);
+      // What was sent may have ended the connection, and with it what waits.
+      if (this.isClosed) return true;
       if (sent === 0 && first.length > 0) return false;
       this.activeAtMs = 0;
-      this.#pendingBytes -= sent;
+      outbox.bytes -= sent;
       this.connection.hold(-sent);
-      this.#sentOfFirst += sent;
-      if (this.#sentOfFirst < first.length) return false;
-      this.#pending?.shift();
-      this.#sentOfFirst = 0;
+      outbox.sentOfFirst += sent;
+      if (outbox.sentOfFirst < first.length) return false;
+      outbox.chunks.shift();
+      outbox.sentOfFirst = 0;
     }
-    if (this.#isEndPending) this.#endOut(this.#endTrailers);
+    if (outbox.isEnding) this.#endOut(outbox.trailers);
     else if (this.connection.writer.isCongested) this.connection.awaitDrain(this);
     else this.source?.resume();
     return true;
@@ -276,10 +300,9 @@ export abstract class Http2Stream implements Body, BodySink {
   /** For the connection: forgets what waits. */
   drop(): void {
     this.isClosed = true;
-    this.#pending = undefined;
-    if (this.#pendingBytes > 0) this.connection.hold(-this.#pendingBytes);
-    this.#pendingBytes = 0;
-    this.#isEndPending = false;
+    const waitingBytes = this.#outbox?.bytes ?? 0;
+    this.#outbox = undefined;
+    if (waitingBytes > 0) this.connection.hold(-waitingBytes);
     this.#releaseWithheld();
   }
 
@@ -296,10 +319,10 @@ export abstract class Http2Stream implements Body, BodySink {
     this.finished();
   }
 
-  #endSink(): void {
+  #endSink(trailers: HeaderMap | undefined): void {
     const sink = this.#sink;
     this.#sink = undefined;
-    sink?.end(this.#trailers);
+    sink?.end(trailers);
   }
 
   #endOut(trailers: HeaderMap | undefined): void {
@@ -319,16 +342,18 @@ export abstract class Http2Stream implements Body, BodySink {
     return length;
   }
 
-  #creditWithheld(): void {
-    const bytes = this.#withheld;
-    this.#withheld = 0;
+  #creditWithheld(inbox: Inbox): void {
+    const bytes = inbox.withheldBytes;
+    inbox.withheldBytes = 0;
     if (bytes > 0) this.credit(bytes);
   }
 
   /** The stream's own window matters no more; the connection's does. */
   #releaseWithheld(): void {
-    const bytes = this.#withheld;
-    this.#withheld = 0;
-    if (bytes > 0) this.connection.credit(bytes);
+    const inbox = this.#inbox;
+    if (inbox === undefined || inbox.withheldBytes === 0) return;
+    const bytes = inbox.withheldBytes;
+    inbox.withheldBytes = 0;
+    this.connection.credit(bytes);
   }
 }
