@@ -45,13 +45,17 @@ export function applyChanges(
   if (replacement !== undefined && body === "none") return "replaced a body, and does not declare that it looks at any";
   if (transform !== undefined && body !== "stream") return "transforms a body, and does not declare to";
   const message = reply ?? exchange;
-  if (edits.length > 0) {
-    if (reply === undefined) editFields(edits, exchange, exchange.headers);
-    else editReply(edits, exchange, reply);
-  }
+  applyEdits(edits, exchange, reply);
   if (replacement !== undefined) replaceBody(message, replacement);
   if (transform !== undefined) transformBody(message, exchange, transform);
   return undefined;
+}
+
+/** Applies edits that were found to be allowed. */
+export function applyEdits(edits: Edits, exchange: Exchange, reply: Reply | undefined): void {
+  if (edits.length === 0) return;
+  if (reply === undefined) editFields(edits, exchange, exchange.headers);
+  else editReply(edits, exchange, reply);
 }
 
 function replaceBody(message: Message, bytes: Uint8Array): void {

@@ -57,37 +57,51 @@ export interface Head {
 
 /** Renders heads of what is declared. */
 export function compileHead(reads: readonly string[]): Head {
-  const requestLines = reads
-    .filter((name) => name !== ":status")
-    .map((name) => line<Exchange>(name, requestReader(name)));
+  const requestLines = reads.filter((name) => name !== ":status").map((name) => lineOf(name, requestReader(name)));
   const replyLines = reads.flatMap((name) => {
     const reader = replyReader(name);
-    return reader === undefined ? [] : [line<Fields>(name, reader)];
+    return reader === undefined ? [] : [lineOf(name, reader)];
   });
-  const request = (exchange: Exchange): string => {
-    let head = "";
-    for (const render of requestLines) head += render(exchange);
-    return head;
-  };
   return {
-    request,
-    response: (exchange, fields) => {
-      let head = "";
-      for (const render of replyLines) head += render(fields);
-      return `${head}\n${request(exchange)}`;
-    },
+    request: (exchange) => renderLines(requestLines, exchange, ""),
+    response: (exchange, fields) => renderLines(requestLines, exchange, `${renderLines(replyLines, fields, "")}\n`),
   };
 }
 
-function line<Of extends { readonly headers: HeaderMap }>(name: string, read: Reader<Of>): (of: Of) => string {
-  if (name === EVERY_FIELD) return (of) => renderFields(of.headers);
-  if (name === EVERY_METADATA) return (of) => (of instanceof Exchange ? renderMetadata(of) : "");
+/** What a declared name becomes in a head. */
+type Line<Of> =
+  /** A field of one value, which is found without a call between: most are. */
+  | { readonly kind: "field"; readonly name: string; readonly prefix: string }
+  | { readonly kind: "attribute"; readonly prefix: string; readonly read: Reader<Of> }
+  /** Any number of lines. */
+  | { readonly kind: "lines"; readonly render: (of: Of) => string };
+
+function lineOf<Of extends { readonly headers: HeaderMap }>(name: string, read: Reader<Of>): Line<Of> {
+  if (name === EVERY_FIELD) return { kind: "lines", render: (of) => renderFields(of.headers) };
+  if (name === EVERY_METADATA)
+    return { kind: "lines", render: (of) => (of instanceof Exchange ? renderMetadata(of) : "") };
+  if (name === "set-cookie") return { kind: "lines", render: (of) => renderCookies(of.headers) };
   const prefix = `${name}: `;
-  if (name === "set-cookie") return (of) => renderCookies(of.headers);
-  return (of) => {
-    const value = read(of);
-    return value === undefined ? "" : `${prefix}${value}\n`;
-  };
+  return name === ":status" || isAttribute(name)
+    ? { kind: "attribute", prefix, read }
+    : { kind: "field", name, prefix };
+}
+
+function renderLines<Of extends { readonly headers: HeaderMap }>(
+  lines: readonly Line<Of>[],
+  of: Of,
+  before: string,
+): string {
+  let head = before;
+  for (const line of lines) {
+    if (line.kind === "lines") {
+      head += line.render(of);
+      continue;
+    }
+    const value = line.kind === "field" ? of.headers.get(line.name) : line.read(of);
+    if (value !== undefined) head = `${head}${line.prefix}${value}\n`;
+  }
+  return head;
 }
 
 /** RFC 6265 §3: cookies hold commas, so these fields are never joined. */

@@ -7,7 +7,15 @@ import type { Clock, Exchange, Waiter } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
 import { Reply } from "../exchange/reply.ts";
-import { applyChanges, applyToTrailers, buildReply, type Changes, type Permissions, type ReplyParts } from "./apply.ts";
+import {
+  applyChanges,
+  applyEdits,
+  applyToTrailers,
+  buildReply,
+  type Changes,
+  type Permissions,
+  type ReplyParts,
+} from "./apply.ts";
 import { FilterConnectionRun } from "./connection-filter.ts";
 import { compileConnectionHead } from "./connection-head.ts";
 import type { ConnectionCalls } from "./connection.ts";
@@ -19,7 +27,7 @@ import { TrailedBody } from "./transformed-body.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 import type { Message } from "./whole-body.ts";
 
-/** What a handler decided, and, where it waited, the fuel of all of the call. */
+/** What a handler decided, and, of a sandboxed one, the fuel of all of the call. */
 export type Decided = Outcome & { readonly fuel?: number };
 
 type Outcome =
@@ -77,7 +85,7 @@ export class PhasedFilter implements Filter {
   readonly log?: Filter["log"] & {};
   readonly connection?: Filter["connection"] & {};
   wasKept: boolean | undefined;
-  readonly #cache: VerdictCache<Decided> | undefined;
+  readonly #cache: VerdictCache<Kept> | undefined;
   readonly #runner: HandlerRunner;
   readonly #head: Head;
   readonly #permissions: (phase: Phase) => Permissions;
@@ -132,15 +140,17 @@ export class PhasedFilter implements Filter {
     if (this.#cache !== undefined) {
       const kept = this.#cache.get(head);
       this.wasKept = kept !== undefined;
-      if (kept !== undefined) return this.#verdictOf(kept, permissions, exchange, reply);
+      if (kept !== undefined) return this.#repeat(kept, exchange, reply);
     }
     const whole = exchange.upgrade === "" ? (reply ?? exchange) : TUNNEL;
     const message = body === "none" ? undefined : whole;
     const decided = this.#runner.run({ phase, head, exchange, fields: reply, message });
     if ("kind" in decided) return this.#settle(decided, head, permissions, exchange, reply);
-    return waitFor(decided, exchange).then((late) =>
-      withFuel(this.#settle(late, head, permissions, exchange, reply), late.fuel),
-    );
+    const stopWaiting = waitFor(decided, exchange);
+    return decided.done.then((late) => {
+      stopWaiting();
+      return withFuel(this.#settle(late, head, permissions, exchange, reply), late.fuel);
+    });
   }
 
   #settle(
@@ -153,9 +163,19 @@ export class PhasedFilter implements Filter {
     if (this.#cache !== undefined) {
       // Others may have been answered while this one waited.
       this.wasKept = false;
-      if (mayBeKept(decided)) this.#cache.set(head, decided, decided.cacheMs);
     }
-    return this.#verdictOf(decided, permissions, exchange, reply);
+    const verdict = this.#verdictOf(decided, permissions, exchange, reply);
+    // What is kept was found to be allowed, once for all.
+    if (this.#cache !== undefined && verdict.kind !== "failed" && mayBeKept(decided))
+      this.#cache.set(head, decided, decided.cacheMs);
+    return verdict;
+  }
+
+  /** A decision that was kept, for another message with the same head, and so of the same phase. */
+  #repeat(decided: Kept, exchange: Exchange, reply: Reply | undefined): Verdict {
+    if (decided.kind === "reply") return this.#replyOf(decided.parts);
+    applyEdits(decided.changes.edits, exchange, reply);
+    return PROCEED;
   }
 
   #verdictOf(decided: Decided, permissions: Permissions, exchange: Exchange, reply: Reply | undefined): Verdict {
@@ -166,15 +186,18 @@ export class PhasedFilter implements Filter {
         decided.changes.transform?.cancel();
         return failedVerdict(this.name, reason);
       }
-      case "reply": {
-        const made = buildReply(this.name, decided.parts);
-        return typeof made === "string" ? failedVerdict(this.name, made) : { kind: "reply", reply: made };
-      }
+      case "reply":
+        return this.#replyOf(decided.parts);
       case "failed":
         return failedVerdict(this.name, decided.message);
       case "lost":
         return { kind: "failed", failure: decided.cause };
     }
+  }
+
+  #replyOf(parts: ReplyParts): Verdict {
+    const made = buildReply(this.name, parts);
+    return typeof made === "string" ? failedVerdict(this.name, made) : { kind: "reply", reply: made };
   }
 
   /** What follows the body goes through the filter once it comes. */
@@ -222,14 +245,17 @@ export class PhasedFilter implements Filter {
 }
 
 function withFuel(verdict: Verdict, fuel: number | undefined): Verdict {
-  return fuel === undefined ? verdict : { ...verdict, fuel };
+  if (fuel === undefined) return verdict;
+  return verdict === PROCEED ? { kind: "proceed", fuel } : { ...verdict, fuel };
 }
 
 const NO_FIELDS = new HeaderMap();
 const NO_HEAD: Head = { request: () => "", response: () => "" };
 
+type Kept = Extract<Decided, { kind: "proceed" | "reply" }>;
+
 /** Only what is nothing but edits, or a reply: what a body became belongs to that body. */
-function mayBeKept(decided: Decided): decided is Extract<Decided, { kind: "proceed" | "reply" }> {
+function mayBeKept(decided: Decided): decided is Kept {
   if (decided.kind === "reply") return decided.cacheMs > 0;
   return (
     decided.kind === "proceed" &&
@@ -240,17 +266,19 @@ function mayBeKept(decided: Decided): decided is Extract<Decided, { kind: "proce
 }
 
 /** What a decision holds. */
-function sizeOf(decided: Decided): number {
+function sizeOf(decided: Kept): number {
   let size = 0;
-  if (decided.kind === "proceed") for (const text of decided.changes.edits) size += text.length;
-  if (decided.kind !== "reply") return size;
+  if (decided.kind === "proceed") {
+    for (const text of decided.changes.edits) size += text.length;
+    return size;
+  }
   const { headers, body } = decided.parts;
   for (const [name, value] of headers) size += name.length + value.length;
   return size + body.length;
 }
 
-/** While a filter waits it is told when the client leaves; whoever waited before is told too. */
-function waitFor(waiting: WaitingDecision, exchange: Exchange): Promise<Decided> {
+/** While a filter waits, until it calls what this returns, it is told when the client leaves; whoever waited before is told too. */
+function waitFor(waiting: WaitingDecision, exchange: Exchange): () => void {
   const before = exchange.waiter;
   const waiter: Waiter = {
     aborted: (cause) => {
@@ -259,8 +287,7 @@ function waitFor(waiting: WaitingDecision, exchange: Exchange): Promise<Decided>
     },
   };
   exchange.waiter = waiter;
-  return waiting.done.then((decided) => {
+  return () => {
     if (exchange.waiter === waiter) exchange.waiter = before;
-    return decided;
-  });
+  };
 }

@@ -10,7 +10,7 @@ function open() {
   return { clock, cache: new VerdictCache<string>(clock, (value) => value.length) };
 }
 
-test("what is kept together is bounded, and the least recently used goes first", () => {
+test("what is kept together is bounded, and what is asked for stays", () => {
   const { cache } = open();
   const value = "x".repeat(60 * KILOBYTE);
   for (let index = 0; index < 200; index++) {
@@ -28,6 +28,14 @@ test("so is their number", () => {
   const { cache } = open();
   for (let index = 0; index < 5000; index++) cache.set(`${index}`, "", 1000);
   expect([cache.get("903"), cache.get("904"), cache.get("4999")]).toEqual([undefined, "", ""]);
+});
+
+test("where each was asked for, a new one is kept all the same, in the place of the oldest that is not spared", () => {
+  const { cache } = open();
+  for (let index = 0; index < 4096; index++) cache.set(`${index}`, "", 1000);
+  for (let index = 0; index < 4096; index++) expect(cache.get(`${index}`)).toBe("");
+  cache.set("new", "", 1000);
+  expect([cache.get("15"), cache.get("16"), cache.get("17"), cache.get("new")]).toEqual(["", undefined, "", ""]);
 });
 
 test("a large one is not kept, nor what was there before it", () => {

@@ -6,6 +6,10 @@ declare global {
   interface Buffer {
     latin1Slice(start: number, end: number): string;
     latin1Write(text: string, offset: number): number;
+    /** A byte order mark is part of a text, not a mark; what is not UTF-8 reads as U+FFFD, as a `TextDecoder` has it. */
+    utf8Slice(start: number, end: number): string;
+    /** Writes as many characters as `bytesMax` has room for, and returns how many bytes they took. */
+    utf8Write(text: string, offset: number, bytesMax: number): number;
   }
 }
 
@@ -168,9 +172,18 @@ export class HeaderMap {
       this.#marks[field] = DROP;
     }
     if (this.#added === NONE) return;
-    for (let index = this.#added.length - 2; index >= 0; index -= 2) {
-      if (equalsIgnoreCase(this.#added[index] ?? "", name)) this.#added.splice(index, 2);
+    const added = this.#added;
+    let kept = 0;
+    for (let index = 0; index < added.length; index += 2) {
+      const key = added[index] ?? "";
+      if (equalsIgnoreCase(key, name)) continue;
+      if (kept < index) {
+        added[kept] = key;
+        added[kept + 1] = added[index + 1] ?? "";
+      }
+      kept += 2;
     }
+    while (added.length > kept) added.pop();
   }
 
   /** Every field as `[name, value]`, in order, the name as it was written. */
