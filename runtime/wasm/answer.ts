@@ -56,11 +56,13 @@ const PASS: Answer = { kind: "pass", edits: [], ...NO_OPTIONS };
 const MORE: Answer = { kind: "more" };
 const PENDING: Answer = { kind: "pending" };
 const METRIC = "metric ";
+const SPACE = 0x20;
+const METRIC_START = METRIC.charCodeAt(0);
+const EDIT_KINDS = ["set", "add", "remove"] as const;
 
 /** Reads an answer; one that is not by the grammar reads as `failed`. Measurements go to the meter. */
 export function parseAnswer(text: string, meter: FilterMeter): Answer {
-  if (text === "proceed\n") return NO_EDITS;
-  if (!text.startsWith(METRIC)) return parseVerdict(text);
+  if (text.charCodeAt(0) !== METRIC_START || !text.startsWith(METRIC)) return parseVerdict(text);
   let position = 0;
   for (let count = 0; text.startsWith(METRIC, position); count++) {
     const end = text.indexOf("\n", position);
@@ -73,22 +75,24 @@ export function parseAnswer(text: string, meter: FilterMeter): Answer {
 
 function parseVerdict(text: string): Answer {
   if (text === "proceed\n") return NO_EDITS;
-  if (text.startsWith("proceed\n")) {
-    const lines = readLines(text, 8);
-    return lines.end === text.length ? { kind: "proceed", edits: lines.edits, ...lines.options } : malformed(text);
-  }
+  if (text === "pending\n") return PENDING;
+  if (text.startsWith("proceed\n")) return parseChanges("proceed", text);
   if (text === "pass\n") return PASS;
-  if (text.startsWith("pass\n")) {
-    const lines = readLines(text, 5);
-    return lines.end === text.length ? { kind: "pass", edits: lines.edits, ...lines.options } : malformed(text);
-  }
+  if (text.startsWith("pass\n")) return parseChanges("pass", text);
   if (text === "more\n") return MORE;
   if (text.startsWith("reply ")) return parseReply(text);
-  if (text === "pending\n") return PENDING;
   const ending = /^(close|reset)(?: ([^\n]*))?\n/u.exec(text);
   if (ending !== null) return parseEnding(text, ending);
   if (text.startsWith("failed ")) return { kind: "failed", message: text.slice(7, 7 + MESSAGE_MAX_LENGTH) };
   return malformed(text);
+}
+
+/** `kind` is the first line. What is read for each request is written out: to spread an object is a call into the engine. */
+function parseChanges(kind: "proceed" | "pass", text: string): Answer {
+  const { edits, options, end } = readLines(text, kind.length + 1);
+  if (end < text.length) return malformed(text);
+  const { hasBody, isStream, cacheMs, uses, granted, watched, route } = options;
+  return { kind, edits, hasBody, isStream, cacheMs, uses, granted, watched, route };
 }
 
 function parseReply(text: string): Answer {
@@ -125,24 +129,33 @@ function readLines(text: string, start: number): Lines {
   let position = start;
   for (let count = 0; position < text.length; count++) {
     if (count === LINES_MAX || position - start > LINES_MAX_LENGTH) break;
-    const space = text.indexOf(" ", position);
     const end = text.indexOf("\n", position);
+    const kind = editKindAt(text, position);
+    const space = kind === undefined ? text.indexOf(" ", position) : position + kind.length;
     if (space < 0 || end < space) break;
-    const kind = text.slice(position, space);
     if (kind === "remove") edits.push(kind, text.slice(space + 1, end), "");
-    else if (kind === "set" || kind === "add") {
+    else if (kind !== undefined) {
       // A pseudo-header's name begins with a colon, so the search begins behind it.
       const colon = text.indexOf(": ", space + 2);
       if (colon < 0 || colon > end) break;
       edits.push(kind, text.slice(space + 1, colon), text.slice(colon + 2, end));
     } else {
-      const read = readOption(kind, text.slice(space + 1, end), options);
+      const read = readOption(text.slice(position, space), text.slice(space + 1, end), options);
       if (read === undefined) break;
       options = read;
     }
     position = end + 1;
   }
   return { edits, options, end: position };
+}
+
+/** The edit that a line begins with, told by its first letter before it is compared. */
+function editKindAt(text: string, position: number): (typeof EDIT_KINDS)[number] | undefined {
+  for (const kind of EDIT_KINDS) {
+    if (text.charCodeAt(position) !== kind.charCodeAt(0)) continue;
+    return text.startsWith(kind, position) && text.charCodeAt(position + kind.length) === SPACE ? kind : undefined;
+  }
+  return undefined;
 }
 
 function readOption(kind: string, value: string, options: Options): Options | undefined {

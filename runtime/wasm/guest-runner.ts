@@ -55,12 +55,12 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
       return { done: this.#later(begun, instance, phase), cancel: (cause) => begun.cancel(cause) };
     }
     this.fuelUsed = instance.fuelUsed;
-    return this.#decided(begun, instance, phase);
+    return this.#decided(begun, instance, phase, this.fuelUsed);
   }
 
   #later(waiting: WaitingCall, instance: LiveInstance, phase: HandlerCall["phase"]): Promise<Decided> {
     // Others may have ended in the same entry: each brings its own.
-    return waiting.done.then((result) => ({ ...this.#decided(result, instance, phase), fuel: result.fuel }));
+    return waiting.done.then((result) => this.#decided(result, instance, phase, result.fuel));
   }
 
   /** There is no instance yet: one is being set up. */
@@ -70,7 +70,7 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     const done = acquired.then((ready): Decided | Promise<Decided> => {
       if (cause !== undefined) return { kind: "lost", cause };
       const decided = this.#runIn(ready, call);
-      if ("kind" in decided) return { ...decided, fuel: this.fuelUsed };
+      if ("kind" in decided) return decided;
       begun = decided;
       return decided.done;
     });
@@ -83,14 +83,14 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     };
   }
 
-  #decided(result: CallResult, instance: LiveInstance, phase: HandlerCall["phase"]): Decided {
+  #decided(result: CallResult, instance: LiveInstance, phase: HandlerCall["phase"], fuel: number): Decided {
     switch (result.kind) {
       case "faulted":
-        return { kind: "failed", message: result.message };
+        return { kind: "failed", message: result.message, fuel };
       case "lost":
-        return result;
+        return { kind: "lost", cause: result.cause, fuel };
       case "answered":
-        return this.#readAnswer(result, instance, phase);
+        return this.#readAnswer(result, instance, phase, fuel);
     }
   }
 
@@ -98,6 +98,7 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     { answer, emitted, call }: Extract<CallResult, { kind: "answered" }>,
     instance: LiveInstance,
     phase: HandlerCall["phase"],
+    fuel: number,
   ): Decided {
     switch (answer.kind) {
       case "proceed":
@@ -110,6 +111,7 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
             transform: answer.isStream ? chunksOf(instance, call, phase) : undefined,
           },
           cacheMs: answer.cacheMs,
+          fuel,
         };
       case "reply": {
         this.#instances.succeeded(instance);
@@ -118,16 +120,17 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
           kind: "reply",
           parts: { status, headers, body: hasBody ? joined(emitted) : answer.body },
           cacheMs,
+          fuel,
         };
       }
       case "pass":
       case "more":
       case "close":
-        return { kind: "failed", message: `answered a head with ${answer.kind}` };
+        return { kind: "failed", message: `answered a head with ${answer.kind}`, fuel };
       case "failed":
         // The guest caught its own error, so its instance is whole; but one without memory left would fail from now on.
         if (instance.isMemoryFull) this.#instances.replace(instance);
-        return answer;
+        return { kind: "failed", message: answer.message, fuel };
     }
   }
 

@@ -472,7 +472,14 @@ function endWait(call: Call, result: CallResult): void {
   call.stopDeadline = undefined;
   const { settle } = call;
   call.settle = undefined;
-  settle?.({ ...result, fuel: call.fuel });
+  settle?.(withFuel(result, call.fuel));
+}
+
+/** What most calls end in is written out: to spread an object is a call into the engine. */
+function withFuel(result: CallResult, fuel: number): LateResult {
+  if (result.kind !== "answered") return { ...result, fuel };
+  const { kind, call, answer, emitted, toDownstream } = result;
+  return { kind, call, answer, emitted, toDownstream, fuel };
 }
 
 function failedResult({ number }: Call, message: string): CallResult {
