@@ -47,14 +47,14 @@ class Entry implements DirectEntry {
   readonly #reallocate: CoreFunction;
   readonly #memory: WebAssembly.Memory;
   /** Views of the memory, made again when it has grown: growing detaches the old ones. */
-  #bytes: Uint8Array;
+  #bytes: Buffer;
   #words: DataView;
 
   constructor(functions: Functions, reallocate: CoreFunction, memory: WebAssembly.Memory) {
     this.#functions = functions;
     this.#reallocate = reallocate;
     this.#memory = memory;
-    this.#bytes = new Uint8Array(memory.buffer);
+    this.#bytes = Buffer.from(memory.buffer);
     this.#words = new DataView(memory.buffer);
   }
 
@@ -90,7 +90,7 @@ class Entry implements DirectEntry {
 
   #write(pointer: number, text: string): number {
     if (text === "") return 0;
-    return encoder.encodeInto(text, this.#bytes.subarray(pointer, pointer + text.length * UTF8_BYTES_MAX)).written;
+    return this.#bytes.utf8Write(text, pointer, text.length * UTF8_BYTES_MAX);
   }
 
   #place(bytes: Uint8Array): number {
@@ -105,14 +105,15 @@ class Entry implements DirectEntry {
     const start = this.#words.getUint32(at, true);
     const length = this.#words.getUint32(at + 4, true);
     if (length > ANSWER_MAX_BYTES || start + length > this.#bytes.length) throw new Error("answered beyond its memory");
-    const answer = decoder.decode(this.#bytes.subarray(start, start + length));
+    const answer = this.#bytes.utf8Slice(start, start + length);
     release(at);
     return answer;
   }
 
   #refresh(): void {
-    if (this.#bytes.buffer === this.#memory.buffer) return;
-    this.#bytes = new Uint8Array(this.#memory.buffer);
+    // A detached view has no length, and to ask for that costs less than to ask the memory for its buffer.
+    if (this.#bytes.length > 0) return;
+    this.#bytes = Buffer.from(this.#memory.buffer);
     this.#words = new DataView(this.#memory.buffer);
   }
 }
@@ -140,7 +141,3 @@ function memoriesOf(namespace: unknown): readonly WebAssembly.Memory[] {
 function isFunction(value: unknown): value is CoreFunction {
   return typeof value === "function";
 }
-
-const encoder = new TextEncoder();
-/** A byte order mark is part of a text here, not a mark. */
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

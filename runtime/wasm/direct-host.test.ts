@@ -1,5 +1,6 @@
 // The canonical ABI of the host's functions, against a memory and an allocator made by hand.
 import { beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { DirectHost, type HostCalls } from "./direct-host.ts";
 
 const RESULT_AT = 8;
@@ -92,6 +93,24 @@ test("bytes come back although the memory had to grow for them", () => {
   call("bytes", ...put("x"), ...put("100000"), ...put("z"), RESULT_AT);
   expect(readResult().isError).toBe(false);
   expect(readResult().bytes).toEqual(new Uint8Array(100_000).fill(122));
+});
+
+test("what is not UTF-8 arrives as the web's decoder reads it, and so does what begins with a byte order mark", () => {
+  const hostile = fc.uint8Array({ maxLength: 12 });
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        hostile,
+        hostile.map((bytes) => Uint8Array.of(0xef, 0xbb, 0xbf, ...bytes)),
+      ),
+      (bytes) => {
+        new Uint8Array(memory.buffer).set(bytes, HEAP_AT);
+        call("settle", 4, HEAP_AT, bytes.length);
+        expect(seen.pop()).toEqual([4, decoder.decode(bytes)]);
+      },
+    ),
+  );
 });
 
 describe("a guest that points beyond its memory traps", () => {

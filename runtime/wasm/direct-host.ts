@@ -28,7 +28,7 @@ export class DirectHost {
   #memory: WebAssembly.Memory | undefined;
   #reallocate: CoreFunction | undefined;
   /** A view of the memory, made again when it has grown: growing detaches the old one. */
-  #bytes = new Uint8Array();
+  #bytes: Buffer = Buffer.alloc(0);
 
   constructor(calls: HostCalls) {
     this.#calls = calls;
@@ -104,8 +104,8 @@ export class DirectHost {
   #lower(text: string): { readonly start: number; readonly length: number } {
     const capacity = text.length * UTF8_BYTES_MAX;
     const start = this.#allocate(capacity);
-    const { written } = encoder.encodeInto(text, this.#view(start, capacity));
-    return { start, length: written };
+    this.#check(start, capacity);
+    return { start, length: this.#bytes.utf8Write(text, start, capacity) };
   }
 
   /** The guest frees what it is handed. */
@@ -116,16 +116,25 @@ export class DirectHost {
   }
 
   #text(start: number, length: number): string {
-    return decoder.decode(this.#view(start, length));
+    const from = start >>> 0;
+    const size = length >>> 0;
+    this.#check(from, size);
+    return this.#bytes.utf8Slice(from, from + size);
   }
 
   #view(start: number, length: number): Uint8Array {
-    if (this.#memory === undefined) throw new Error("calls its host before it is linked");
-    if (this.#bytes.buffer !== this.#memory.buffer) this.#bytes = new Uint8Array(this.#memory.buffer);
     const from = start >>> 0;
-    const to = from + (length >>> 0);
-    if (to > this.#bytes.length) throw new Error("points beyond its memory");
-    return this.#bytes.subarray(from, to);
+    const size = length >>> 0;
+    this.#check(from, size);
+    return new Uint8Array(this.#bytes.buffer, from, size);
+  }
+
+  /** Looks at the memory as it is now, and throws where so many bytes do not lie in it. */
+  #check(start: number, length: number): void {
+    if (this.#memory === undefined) throw new Error("calls its host before it is linked");
+    // A detached view has no length, and to ask for that costs less than to ask the memory for its buffer.
+    if (this.#bytes.length === 0) this.#bytes = Buffer.from(this.#memory.buffer);
+    if (start + length > this.#bytes.length) throw new Error("points beyond its memory");
   }
 }
 
@@ -149,7 +158,3 @@ function memoriesOf(namespace: unknown): readonly WebAssembly.Memory[] {
 function isFunction(value: unknown): value is CoreFunction {
   return typeof value === "function";
 }
-
-const encoder = new TextEncoder();
-/** A byte order mark is part of a text here, not a mark. */
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });

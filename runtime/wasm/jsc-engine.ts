@@ -313,8 +313,9 @@ class JscInstance implements GuestInstance {
  */
 function spend(fuel: WebAssembly.Global<"i32">, units: number): void {
   // A guest may catch the exception: a number of 32 bits must not come out on the other side.
-  fuel.value = Math.max(fuel.value - units, FUEL_MIN);
-  if (fuel.value < 0) throw new Error("ran out of fuel");
+  const left = Math.max(fuel.value - units, FUEL_MIN);
+  fuel.value = left;
+  if (left < 0) throw new Error("ran out of fuel");
 }
 
 /** Imports whose functions of the host, the glue's own among them, cost fuel; those of other core modules spend by themselves. */

@@ -1,5 +1,5 @@
 // Memory that is not the garbage collector's: what a C library reads and writes lies at addresses that stay.
-import { dlopen, FFIType, toArrayBuffer, type Pointer } from "bun:ffi";
+import { CString, dlopen, FFIType, toArrayBuffer, type Pointer } from "bun:ffi";
 
 const PROT_NONE = 0;
 const PROT_READ_WRITE = 3;
@@ -17,6 +17,8 @@ export const OUT = 512;
 const TEXT_MIN_BYTES = 256 * 1024;
 /** A larger area does not outlive the call that needed it. */
 const TEXT_KEPT_MAX_BYTES = 4 * 1024 * 1024;
+/** A longer text is read where it lies, which takes an object more. */
+const READ_MAX_BYTES = 4096;
 /** Bytes that one UTF-16 unit takes at most in UTF-8. */
 const UTF8_BYTES_MAX = 3;
 const WORD = 2 ** 32;
@@ -30,6 +32,9 @@ export class NativeMemory {
   #text = 0;
   #textBytes: Buffer = Buffer.alloc(0);
   #textUsed = 0;
+  /** Where short texts are read from, once they were copied there. */
+  readonly #read: number;
+  readonly #readBytes: Buffer;
   /** Areas that were too small; arguments of the call under way may name what lies there. */
   readonly #retired: { readonly start: number; readonly bytes: number }[] = [];
 
@@ -38,6 +43,8 @@ export class NativeMemory {
     this.#area = this.reserve(AREA_BYTES, true);
     this.words = new Uint32Array(toArrayBuffer(address(this.#area), 0, AREA_BYTES));
     this.#openTexts(TEXT_MIN_BYTES);
+    this.#read = this.reserve(READ_MAX_BYTES, true);
+    this.#readBytes = Buffer.from(toArrayBuffer(address(this.#read), 0, READ_MAX_BYTES));
   }
 
   /** The address of an offset in the small area. */
@@ -73,10 +80,21 @@ export class NativeMemory {
 
   /** Places a text as UTF-8 and writes its size and address as a vector. */
   setText(offset: number, text: string): void {
-    const start = this.#room(text.length * UTF8_BYTES_MAX);
-    const { written: length } = encoder.encodeInto(text, this.#textBytes.subarray(start));
+    const room = text.length * UTF8_BYTES_MAX;
+    const start = this.#room(room);
+    const length = this.#textBytes.utf8Write(text, start, room);
     this.#textUsed = start + length;
     this.setVector(offset, length, this.#text + start);
+  }
+
+  /** UTF-8 at an address. */
+  text(from: Pointer | null, length: number): string {
+    // CString takes a length of zero for none given.
+    if (from === null || length === 0) return "";
+    // At run time it is an object around a string.
+    if (length > READ_MAX_BYTES) return new CString(from, 0, length).slice();
+    this.#libc.memcpy(address(this.#read), from, length);
+    return this.#readBytes.utf8Slice(0, length);
   }
 
   /** Room for so many bytes among the texts. The next larger request may move it. */
@@ -142,8 +160,6 @@ export class NativeMemory {
     this.#textUsed = 0;
   }
 }
-
-const encoder = new TextEncoder();
 
 /** What Bun's FFI returns for a pointer; a bigint where no number holds it, which no address of a process needs. */
 export type Returned = Pointer | bigint | null;

@@ -10,7 +10,7 @@ import { NativeMemory, OUT } from "./native-memory.ts";
 import { REALLOCATE } from "./place-bytes.ts";
 import { STATE_EXPORT_NAME } from "./state-exports.ts";
 import type { WasmtimeHost } from "./wasmtime-host.ts";
-import { readText, required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
+import { required, takeMessage, type Wasmtime } from "./wasmtime-library.ts";
 
 const COMPILE_PROCESS = join(import.meta.dir, "wasmtime-compile.ts");
 /** The engine core of QuickJS takes 2 s of a processor. */
@@ -111,7 +111,7 @@ function importsOf({ api, memory }: Wasmtime, engine: Pointer, component: Pointe
   for (let index = 0; index < count; index++) {
     const out = { name: memory.at(OUT), length: memory.at(OUT + 8), item: memory.at(OUT + 16) };
     api.wasmtime_component_type_import_nth(type, engine, index, out.name, out.length, out.item);
-    names.push(readText(memory.pointerAt(OUT), memory.words[(OUT + 8) >>> 2] ?? 0));
+    names.push(memory.text(memory.pointerAt(OUT), memory.words[(OUT + 8) >>> 2] ?? 0));
     const item = memory.pointerAt(OUT + 16);
     if (item !== null) api.wasmtime_component_extern_delete(item);
   }

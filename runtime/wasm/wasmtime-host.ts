@@ -57,15 +57,15 @@ export class WasmtimeHost {
     this.#dropped = new JSCallback(() => 0, { args: ["ptr", "ptr", "u32"], returns: "ptr" });
   }
 
-  /** Runs `call` with `guest` as the one that host functions are called by. */
-  enter<T>(guest: RunningGuest, call: () => T): T {
+  /** Host functions are called by `guest` from now on, until `leave` is given what this returns. */
+  enter(guest: RunningGuest): RunningGuest | undefined {
     const before = this.#running;
     this.#running = guest;
-    try {
-      return call();
-    } finally {
-      this.#running = before;
-    }
+    return before;
+  }
+
+  leave(before: RunningGuest | undefined): void {
+    this.#running = before;
   }
 
   /** Defines in a linker what a component of these imports may call; the error says what Wasmtime did not accept. */

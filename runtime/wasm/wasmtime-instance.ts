@@ -11,7 +11,7 @@ import { HANDLER_FUNCTIONS, type WasmtimeCode } from "./wasmtime-code.ts";
 import type { WasmtimeParts } from "./wasmtime-engine.ts";
 import type { RunningGuest } from "./wasmtime-host.ts";
 import { required, takeMessage } from "./wasmtime-library.ts";
-import { ANSWER, ARGUMENTS } from "./wasmtime-values.ts";
+import { ANSWER, ARGUMENTS, type Values } from "./wasmtime-values.ts";
 
 /**
  * Wasmtime counts instructions, our metering loop turns and function entries: QuickJS runs some forty of the one for each
@@ -113,9 +113,9 @@ class WasmtimeInstance implements GuestInstance {
     const instance = new BigUint64Array(INSTANCE_WORDS);
     this.#fill(START_FUEL);
     this.#isRunning = true;
-    const failed = host.enter(this.#guest, () =>
-      api.wasmtime_component_linker_instantiate(code.linker, context, code.component, instance),
-    );
+    const before = host.enter(this.#guest);
+    const failed = api.wasmtime_component_linker_instantiate(code.linker, context, code.component, instance);
+    host.leave(before);
     this.#isRunning = false;
     this.#memories = memories.takeMade();
     if (failed !== null) return this.#faultOf(failed);
@@ -153,7 +153,7 @@ class WasmtimeInstance implements GuestInstance {
     const { values, wasmtime } = this.#parts;
     wasmtime.memory.clearTexts();
     values.argumentText(0, config);
-    return this.#call(this.#functions[CONFIGURE], 1, () => ({ problems: values.takeError() }));
+    return this.#call(this.#functions[CONFIGURE], 1, takeProblems);
   }
 
   begin(call: number, phase: Phase, head: string): Result<string, GuestFault> {
@@ -162,7 +162,7 @@ class WasmtimeInstance implements GuestInstance {
     values.argumentWord(0, call);
     values.argumentName(1, this.#nameOf(phase));
     values.argumentText(2, head);
-    return this.#call(this.#functions[BEGIN], 3, () => values.takeAnswer());
+    return this.#call(this.#functions[BEGIN], 3, takeAnswer);
   }
 
   resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
@@ -225,13 +225,13 @@ class WasmtimeInstance implements GuestInstance {
 
   /** Calls a function of the guest that takes bytes, for which it makes room first. */
   #callWith(bytes: Uint8Array, index: number, count: number, place: (at: number) => void): Result<string, GuestFault> {
-    const { values, wasmtime } = this.#parts;
+    const { wasmtime } = this.#parts;
     wasmtime.memory.clearTexts();
     const made = this.#makeRoom(bytes);
     if (!made.ok) return made;
     const spent = made.value === NOWHERE ? 0 : this.fuelUsed;
     place(made.value);
-    const called = this.#call(this.#functions[index], count, () => values.takeAnswer(), spent);
+    const called = this.#call(this.#functions[index], count, takeAnswer, spent);
     this.fuelUsed += spent;
     return called;
   }
@@ -241,7 +241,7 @@ class WasmtimeInstance implements GuestInstance {
     if (this.#reallocate === undefined || bytes.length === 0) return { ok: true, value: NOWHERE };
     const { values, wasmtime } = this.#parts;
     for (const [index, word] of [0, 0, 1, bytes.length].entries()) values.argumentWord(index, word);
-    const made = this.#call(this.#reallocate, 4, () => values.takeWord());
+    const made = this.#call(this.#reallocate, 4, takeWord);
     if (!made.ok) return made;
     const memory = this.#mainMemory;
     if (memory === undefined || made.value + bytes.length > memory.sizeBytes)
@@ -257,7 +257,7 @@ class WasmtimeInstance implements GuestInstance {
   }
 
   /** Calls a function of the guest with the arguments that were placed, and takes its answer. `spent` fuel is gone already. */
-  #call<T>(callee: BigUint64Array | undefined, count: number, take: () => T, spent = 0): Result<T, GuestFault> {
+  #call<T>(callee: BigUint64Array | undefined, count: number, take: Take<T>, spent = 0): Result<T, GuestFault> {
     if (this.#isStopped || this.#isRunning) return { ok: false, error: { kind: "trap", message: "was stopped" } };
     const { wasmtime, host } = this.#parts;
     const { api, memory } = wasmtime;
@@ -266,21 +266,23 @@ class WasmtimeInstance implements GuestInstance {
     if (spent === 0) this.#host.beginCall();
     this.#fill(this.fuelMax - spent);
     this.#isRunning = true;
-    const failed = host.enter(this.#guest, () =>
-      api.wasmtime_component_func_call(
-        called,
-        context,
-        memory.at(ARGUMENTS),
-        count,
-        memory.at(ANSWER),
-        take === NO_ANSWER ? 0 : 1,
-      ),
+    const answers = take === NO_ANSWER ? 0 : 1;
+    const before = host.enter(this.#guest);
+    // Nothing is thrown out of it: what host functions throw is a trap of the guest's.
+    const failed = api.wasmtime_component_func_call(
+      called,
+      context,
+      memory.at(ARGUMENTS),
+      count,
+      memory.at(ANSWER),
+      answers,
     );
+    host.leave(before);
     this.#isRunning = false;
     try {
       this.fuelUsed = this.fuelMax - spent - Math.max(0, Math.floor(this.#instructionsLeft() / INSTRUCTIONS_PER_FUEL));
       if (failed !== null) return { ok: false, error: this.#faultOf(failed) };
-      return { ok: true, value: take() };
+      return { ok: true, value: take(this.#parts.values) };
     } catch (error) {
       // An answer of another type.
       return { ok: false, error: { kind: "trap", message: String(error) } };
@@ -347,8 +349,13 @@ const abandoned = new FinalizationRegistry<{ readonly api: WasmtimeParts["wasmti
 );
 
 const NO_BYTES = new Uint8Array();
+/** Takes an answer out of the small area. */
+type Take<T> = (values: Values) => T;
+const takeAnswer: Take<string> = (values) => values.takeAnswer();
+const takeWord: Take<number> = (values) => values.takeWord();
+const takeProblems: Take<{ readonly problems: string | undefined }> = (values) => ({ problems: values.takeError() });
 /** What is taken of a function that answers nothing. */
-const NO_ANSWER = (): undefined => undefined;
+const NO_ANSWER: Take<undefined> = () => undefined;
 const NO_NAME = { address: 0, length: 0 };
 /** Where the names of phases and sides lie. */
 const NAMES_AT = 1024;

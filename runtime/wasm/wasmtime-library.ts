@@ -1,7 +1,7 @@
 // Wasmtime's shared library, called by its C API: found, checked to be of the version whose structures are laid out
 // here, and told how to compile. A user who has not installed it loses nothing: JavaScriptCore runs guests too.
 import { statSync } from "node:fs";
-import { CString, dlopen, FFIType, type Pointer } from "bun:ffi";
+import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import type { Result } from "../exchange/failure.ts";
 import { NativeMemory, OUT, type Returned } from "./native-memory.ts";
 
@@ -46,18 +46,10 @@ export function openWasmtime(path: string | undefined): Result<Wasmtime, string>
 export function takeMessage({ api, memory }: Pick<Wasmtime, "api" | "memory">, failed: Pointer | bigint): string {
   const error = required(failed);
   api.wasmtime_error_message(error, memory.at(OUT));
-  const message = readText(memory.pointerAt(OUT + 8), memory.words[OUT >>> 2] ?? 0);
+  const message = memory.text(memory.pointerAt(OUT + 8), memory.words[OUT >>> 2] ?? 0);
   api.wasm_byte_vec_delete(memory.at(OUT));
   api.wasmtime_error_delete(error);
   return message;
-}
-
-/** UTF-8 at an address. */
-export function readText(pointer: Pointer | null, length: number): string {
-  // CString takes a length of zero for none given.
-  if (pointer === null || length === 0) return "";
-  // At run time it is an object around a string.
-  return new CString(pointer, 0, length).slice();
 }
 
 /**

@@ -4,7 +4,7 @@ import { read, type Pointer } from "bun:ffi";
 import type { LinearMemory } from "./linear-memories.ts";
 import { ANSWER_MAX_BYTES } from "./direct-entry.ts";
 import { address, OUT, type NativeMemory } from "./native-memory.ts";
-import { readText, required, type WasmtimeApi } from "./wasmtime-library.ts";
+import { required, type WasmtimeApi } from "./wasmtime-library.ts";
 
 const BOOL = 0;
 const U8 = 2;
@@ -59,13 +59,13 @@ export class Arguments {
 
   text(index: number): string {
     const offset = this.#of(index, STRING);
-    return readText(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
+    return this.#memory.text(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
   }
 
   /** The name of an enumeration's case. */
   name(index: number): string {
     const offset = this.#of(index, ENUM);
-    return readText(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
+    return this.#memory.text(address(read.ptr(this.#pointer, offset + 8)), read.u32(this.#pointer, offset));
   }
 
   /** Whether an argument is a place: the component was compiled with those. */
@@ -269,7 +269,8 @@ export class Values {
     const kind = (this.#memory.words[index] ?? 0) & 0xff;
     const length = this.#memory.words[index + 2] ?? 0;
     const isLong = kind === STRING && length > ANSWER_MAX_BYTES;
-    const text = kind === STRING && !isLong ? readText(this.#memory.pointerAt(ANSWER + OF + 8), length) : undefined;
+    const text =
+      kind === STRING && !isLong ? this.#memory.text(this.#memory.pointerAt(ANSWER + OF + 8), length) : undefined;
     this.#dropAnswer();
     if (isLong) throw new Error(`answered ${length} bytes, limit is ${ANSWER_MAX_BYTES}`);
     if (text === undefined) throw new Error("answered with another type than filter.wit says");
@@ -287,7 +288,7 @@ export class Values {
     const held = this.#memory.pointerAt(ANSWER + OF + 8);
     let error = isOk ? undefined : "";
     if (!isOk && held !== null && read.u8(held, 0) === STRING)
-      error = readText(address(read.ptr(held, OF + 8)), read.u32(held, OF));
+      error = this.#memory.text(address(read.ptr(held, OF + 8)), read.u32(held, OF));
     this.#dropAnswer();
     return error;
   }
