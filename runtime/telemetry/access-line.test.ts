@@ -91,6 +91,7 @@ const FIRST = {
   remoteAddress: "10.1.1.1:1",
   startedAtMs: 1000,
   repliedMonoMs: 0,
+  fuel: 0,
 };
 
 /** One part of the line after the other changes, or none. */
@@ -108,16 +109,17 @@ const change: fc.Arbitrary<Partial<typeof FIRST>> = fc.oneof(
   fc.record({ remoteAddress: fc.constantFrom("10.1.1.1:1", "10.1.1.2:2") }),
   fc.record({ startedAtMs: fc.constantFrom(1000, 1001) }),
   fc.record({ repliedMonoMs: fc.constantFrom(0, 104) }),
+  fc.record({ fuel: fc.oneof(fc.constant(0), fc.nat(), fc.maxSafeNat()) }),
 );
 
 test("each line is what it would be alone, whatever was written before it and where buffers begin anew", () => {
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 60 }), fc.integer({ min: 200, max: 2000 }), (changes, sizeBytes) => {
+    fc.property(fc.array(change, { maxLength: 60 }), fc.integer({ min: 300, max: 2000 }), (changes, sizeBytes) => {
       const line = new LineBuffer(sizeBytes);
       const one = { ...FIRST };
       for (const changed of changes) {
         Object.assign(one, changed);
-        const { agent, isDropped, forwardedFor, method, path, status, remoteAddress, startedAtMs, ...rest } = one;
+        const { agent, isDropped, forwardedFor, method, path, status, remoteAddress, startedAtMs, fuel, ...rest } = one;
         const headers = new HeaderMap();
         headers.loadShared(agent === 0 ? AGENTS[0] : AGENTS[1]);
         if (isDropped) headers.delete("user-agent");
@@ -126,11 +128,13 @@ test("each line is what it would be alone, whatever was written before it and wh
         const from = { ...downstream, remoteAddress };
         const exchange = new Exchange(from, method, path, "a", "HTTP/2", headers, EMPTY_BODY, at);
         Object.assign(exchange, { status, details: "via_upstream", sentMonoMs: 101, ...rest });
+        if (fuel > 0) exchange.filterCosts = [{ filter: "é☕", fuel, tookMs: 0.0314 }];
         const expected =
           `[1970-01-01T00:00:01.${startedAtMs === 1000 ? "000" : "001"}Z] "${method} ${path} HTTP/2" ${status} - via_upstream - "-" ` +
           `${rest.bytesReceived} ${rest.bytesSent} 6 ${rest.repliedMonoMs === 0 ? "-" : "3"} "${forwardedFor === "" ? "-" : forwardedFor}" ` +
           `"${isDropped ? "-" : ["curl/8", "wget/1"][agent]}" "${rest.requestId === "" ? "-" : rest.requestId}" ` +
-          `"a" "${rest.upstreamHost === "" ? "-" : rest.upstreamHost}" - - 127.0.0.1:8080 ${remoteAddress} - -\n`;
+          `"a" "${rest.upstreamHost === "" ? "-" : rest.upstreamHost}" - - 127.0.0.1:8080 ${remoteAddress} - -` +
+          `${fuel === 0 ? "" : ` {"filters":{"é\\u2615":{"us":31,"fuel":${fuel}}}}`}\n`;
         if (!writeAccessLine(line, exchange, 106)) {
           line.clear();
           expect(writeAccessLine(line, exchange, 106)).toBe(true);

@@ -2,7 +2,7 @@
 // its twenty parts would be as many strings, and they cost more than most stages of the request path.
 import type { Exchange } from "../exchange/exchange.ts";
 import { matchesName, type HeaderMap } from "../exchange/headers.ts";
-import { renderTail } from "./access-tail.ts";
+import { writeTail } from "./access-tail.ts";
 import { Kept, LineBuffer } from "./line-buffer.ts";
 
 const LARGE_BYTES = 64 * 1024;
@@ -17,7 +17,7 @@ const last = {
   cycle: 0,
   start: 0,
   end: 0,
-  /** From `start`. */
+  /** From `start`; what filters have to say begins at `end`. */
   pathAt: 0,
   pathLength: 0,
   idAt: 0,
@@ -50,9 +50,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   const isSameEnding = recallEnding(exchange);
   const isSameClient = recallClient(exchange);
   const isSameWay = recallWay(exchange);
-  const tail = renderTail(exchange);
   if (
-    tail === "" &&
     isSameInstant &&
     isSameEnding &&
     isSameClient &&
@@ -73,7 +71,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
     if (!line.repeat(last.start, last.end)) return false;
     line.overwrite(path, start + last.pathAt);
     line.overwrite(id, start + last.idAt);
-    return true;
+    return finish(line, exchange, start);
   }
   instant.write(line, exchange, isSameInstant);
   line.text(method);
@@ -98,10 +96,8 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   line.orDash(serverName);
   line.byte(SPACE);
   line.orDash(routeName);
-  if (tail !== "") line.text(tail);
-  line.byte(LF);
   last.line = line;
-  last.cycle = line.isShort || tail !== "" ? NONE : line.cycle;
+  last.cycle = line.cycle;
   last.start = start;
   last.end = line.at;
   last.pathLength = path.length;
@@ -114,7 +110,15 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   last.remoteAddress = remoteAddress;
   last.serverName = serverName;
   last.routeName = routeName;
+  return finish(line, exchange, start);
+}
+
+/** What filters have to say, and the end; false, and the line is taken back, where there is no room. */
+function finish(line: LineBuffer, exchange: Exchange, start: number): boolean {
+  writeTail(line, exchange);
+  line.byte(LF);
   if (!line.isShort) return true;
+  last.cycle = NONE;
   line.at = start;
   return false;
 }

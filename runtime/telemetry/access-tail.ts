@@ -1,5 +1,9 @@
 // What filters have to say in the access log, behind Istio's own fields: one JSON object, where there is anything.
 import type { Charged } from "../exchange/filter-cost.ts";
+import { LineBuffer } from "./line-buffer.ts";
+
+const COMMA = 44;
+const CLOSE = 125;
 
 /** What the tail tells of. */
 export interface Told extends Charged {
@@ -7,22 +11,54 @@ export interface Told extends Charged {
   readonly metadata: ReadonlyMap<string, string> | undefined;
 }
 
-/** ` {"filters":{NAME:{"us":…,"fuel":…}},"metadata":{…}}` in Latin-1, a space before it; empty where there is neither. */
-export function renderTail({ filterCosts, metadata }: Told): string {
+/** Writes ` {"filters":{NAME:{"us":…,"fuel":…}},"metadata":{…}}` in Latin-1, a space before it; nothing where there is neither. */
+export function writeTail(line: LineBuffer, { filterCosts, metadata }: Told): void {
   const hasMetadata = metadata !== undefined && metadata.size > 0;
-  if (filterCosts === undefined && !hasMetadata) return "";
+  if (filterCosts === undefined && !hasMetadata) return;
   // By hand: an object made for each exchange, and rendered, costs the request path microseconds.
-  let tail = " {";
+  line.text(" {");
   if (filterCosts !== undefined) {
-    tail += '"filters":{';
+    line.text('"filters":{');
     for (let index = 0; index < filterCosts.length; index++) {
       const { filter = "", fuel = 0, tookMs = 0 } = filterCosts[index] ?? {};
-      tail += `${index === 0 ? "" : ","}${quote(filter)}:{"us":${Math.round(tookMs * 1000)},"fuel":${fuel}}`;
+      if (index > 0) line.byte(COMMA);
+      line.text(quoteName(filter));
+      line.text(':{"us":');
+      line.number(Math.round(tookMs * 1000));
+      line.text(',"fuel":');
+      line.number(fuel);
+      line.byte(CLOSE);
     }
-    tail += hasMetadata ? "}," : "}";
+    line.text(hasMetadata ? "}," : "}");
   }
-  if (hasMetadata) tail += `"metadata":${quote(Object.fromEntries(metadata))}`;
-  return `${tail}}`;
+  if (hasMetadata) line.text(`"metadata":${quote(Object.fromEntries(metadata))}`);
+  line.byte(CLOSE);
+}
+
+let scratch = new LineBuffer(4096);
+
+/** The tail by itself, as text. */
+export function renderTail(told: Told): string {
+  for (;;) {
+    scratch.clear();
+    writeTail(scratch, told);
+    if (!scratch.isShort) return scratch.bytes.latin1Slice(0, scratch.at);
+    scratch = new LineBuffer(scratch.bytes.length * 2);
+  }
+}
+
+/** Names of filters as they were quoted: the same few stand in every line. */
+const quotedNames = new Map<string, string>();
+/** Beyond so many all are forgotten: most are of configurations that are gone. */
+const NAMES_MAX = 256;
+
+function quoteName(name: string): string {
+  const known = quotedNames.get(name);
+  if (known !== undefined) return known;
+  if (quotedNames.size >= NAMES_MAX) quotedNames.clear();
+  const quoted = quote(name);
+  quotedNames.set(name, quoted);
+  return quoted;
 }
 
 /** JSON in Latin-1. */

@@ -6,6 +6,9 @@ import type { Exchange } from "../exchange/exchange.ts";
 const LOOP_MAX = 20;
 const DASH = 45;
 const ZERO = 48;
+/** The largest whole number of 31 bits, and how many digits it has. */
+const WORD_MAX = 2 ** 31 - 1;
+const WORD_DIGITS = 10;
 
 /** Text on its way into a buffer, as Latin-1. What has no room is left out, and `isShort` says so. */
 export class LineBuffer {
@@ -54,12 +57,19 @@ export class LineBuffer {
 
   /** A whole number. */
   number(value: number): void {
+    const { bytes, at } = this;
     if (value >= 0 && value < 10) this.byte(ZERO + value);
-    else if (value >= 10 && value < 1000 && this.at + 3 <= this.bytes.length) {
-      // Sizes, statuses and milliseconds mostly are; a string would be made for each.
-      if (value >= 100) this.bytes[this.at++] = ZERO + Math.floor(value / 100);
-      this.bytes[this.at++] = ZERO + (Math.floor(value / 10) % 10);
-      this.bytes[this.at++] = ZERO + (value % 10);
+    else if (value >= 10 && value <= WORD_MAX && at + WORD_DIGITS <= bytes.length) {
+      // Most are; a string would be made for each.
+      let digits = 2;
+      for (let limit = 100; limit <= value; limit *= 10) digits++;
+      let rest = value;
+      for (let index = at + digits - 1; index >= at; index--) {
+        const tens = (rest / 10) | 0;
+        bytes[index] = ZERO + rest - tens * 10;
+        rest = tens;
+      }
+      this.at = at + digits;
     } else this.text(String(value));
   }
 
