@@ -1,7 +1,7 @@
 // What a filter reads of an exchange, by the names in its manifest: readers are looked up once, when a filter is built.
 import { METADATA_PREFIX } from "../../sdk/wit/world.ts";
 import { Exchange } from "../exchange/exchange.ts";
-import type { HeaderMap } from "../exchange/headers.ts";
+import { NOT_THERE, NO_ROOM, type HeaderMap } from "../exchange/headers.ts";
 
 /** Reads one declared name; `undefined` where the exchange does not have it. */
 export type Reader<Of> = (of: Of) => string | undefined;
@@ -13,6 +13,7 @@ export interface Fields {
   readonly status?: number;
 }
 
+const LF = 10;
 /** In `reads`: every field. */
 export const EVERY_FIELD = "*";
 /** In `reads`: every value that filters left for later ones. */
@@ -93,15 +94,37 @@ function renderLines<Of extends { readonly headers: HeaderMap }>(
   before: string,
 ): string {
   let head = before;
+  let end = 0;
   for (const line of lines) {
-    if (line.kind === "lines") {
-      head += line.render(of);
-      continue;
+    if (line.kind === "field") {
+      const written = writeLine(line, of.headers, end);
+      if (written !== NO_ROOM) {
+        end = written;
+        continue;
+      }
     }
-    const value = line.kind === "field" ? of.headers.get(line.name) : line.read(of);
-    if (value !== undefined) head = `${head}${line.prefix}${value}\n`;
+    if (end > 0) head += scratch.latin1Slice(0, end);
+    end = 0;
+    if (line.kind === "lines") head += line.render(of);
+    else {
+      const value = line.kind === "field" ? of.headers.get(line.name) : line.read(of);
+      if (value !== undefined) head = `${head}${line.prefix}${value}\n`;
+    }
   }
-  return head;
+  return end === 0 ? head : head + scratch.latin1Slice(0, end);
+}
+
+/** Lines of fields that follow each other, as bytes: of their values and names, each would be a string, and their sum one more. */
+const scratch = Buffer.allocUnsafeSlow(16 * 1024);
+
+/** Where the line ends; where it began, if there is no such field. */
+function writeLine({ name, prefix }: { name: string; prefix: string }, headers: HeaderMap, start: number): number {
+  const end = headers.writeValue(name, scratch, start + prefix.length);
+  if (end === NOT_THERE) return start;
+  if (end === NO_ROOM) return NO_ROOM;
+  for (let index = 0; index < prefix.length; index++) scratch[start + index] = prefix.charCodeAt(index);
+  scratch[end] = LF;
+  return end + 1;
 }
 
 /** RFC 6265 §3: cookies hold commas, so these fields are never joined. */

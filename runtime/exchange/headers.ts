@@ -31,6 +31,12 @@ export interface ParsedFields {
 
 /** Four offsets for each field: name start, name end, value start, value end. */
 const STRIDE = 4;
+/** What `writeValue` returns where it wrote nothing. */
+export const NOT_THERE = -1;
+export const NO_ROOM = -2;
+/** Up to this length a loop is faster than a call. */
+const LOOP_MAX = 20;
+const SEPARATOR = ", ";
 const KEEP = 0;
 const DROP = 1;
 
@@ -122,6 +128,33 @@ export class HeaderMap {
       found = found === undefined ? value : `${found}, ${value}`;
     }
     return found;
+  }
+
+  /**
+   * For what is built as bytes: writes what `get` would find, without strings between, and returns where it ends; `NOT_THERE`
+   * where there is none, `NO_ROOM` where it and two bytes more have no room in `out`.
+   */
+  writeValue(name: string, out: Buffer, start: number): number {
+    const bytes = this.#bytes;
+    const offsets = this.#offsets;
+    let at = NOT_THERE;
+    for (let field = this.#next(name, 0); field >= 0; field = this.#next(name, field + 1)) {
+      const from = offsets[field * STRIDE + 2] ?? 0;
+      const to = offsets[field * STRIDE + 3] ?? 0;
+      at = at === NOT_THERE ? start : separate(out, at);
+      if (at + (to - from) + SEPARATOR.length > out.length) return NO_ROOM;
+      if (to - from > LOOP_MAX) at += bytes.copy(out, at, from, to);
+      else for (let index = from; index < to; index++) out[at++] = bytes[index] ?? 0;
+    }
+    for (let index = 0; index < this.#added.length; index += 2) {
+      if (!equalsIgnoreCase(this.#added[index] ?? "", name)) continue;
+      const value = this.#added[index + 1] ?? "";
+      at = at === NOT_THERE ? start : separate(out, at);
+      if (at + value.length + SEPARATOR.length > out.length) return NO_ROOM;
+      if (value.length > LOOP_MAX) at += out.latin1Write(value, at);
+      else for (let from = 0; from < value.length; from++) out[at++] = value.charCodeAt(from);
+    }
+    return at;
   }
 
   /** Each field of that name by itself, as `Set-Cookie` needs it. */
@@ -291,6 +324,11 @@ export function isFieldValue(text: string): boolean {
 /** The bytes from `start` to `end` as Latin-1 text. */
 export function latin1(bytes: Buffer, start: number, end: number): string {
   return bytes.latin1Slice(start, end);
+}
+
+/** Between two fields of one name (RFC 9110 §5.3); there is room. */
+function separate(out: Buffer, at: number): number {
+  return at + out.latin1Write(SEPARATOR, at);
 }
 
 /** One of 32 bits for a name of this length, first and last character, whatever the case. */
