@@ -122,13 +122,11 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       for (let index = 0; index < all.length; index++) {
         const waits = all[index];
         if (waits === undefined) continue;
-        const text = answerOf(waits);
         const of = waits[4];
-        // That of a connection has more to come.
-        if (handlers.connection === undefined || !connections.has(of)) forgetCall(of);
-        // A call that was cancelled has no answer.
-        const wasWaiting = waiting.delete(of);
+        const wasWaiting = waiting.has(of);
+        const text = answerWaiting(waits);
         if (of === call) own ??= text;
+        // A call that was cancelled has no answer.
         else if (wasWaiting) host.settle(of, text);
       }
     }
@@ -136,6 +134,16 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     if (unhandled !== undefined) own = failFor(call, unhandled.reason, own);
     after.isDue = false;
     return withMetrics(own ?? PENDING);
+  }
+
+  /** The answer of a call that waits no more. */
+  function answerWaiting(waits: WaitingHandler): string {
+    const text = answerOf(waits);
+    const call = waits[4];
+    // That of a connection has more to come.
+    if (handlers.connection === undefined || !connections.has(call)) forgetCall(call);
+    waiting.delete(call);
+    return text;
   }
 
   /** Nobody awaited what went wrong: the call that ran meanwhile fails, and where there is none the log says so. */
@@ -243,7 +251,11 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     },
     resume(call, operation, outcome, payload) {
       settleOperation(operation, outcome, payload);
-      return leave(call);
+      const waits = settled[0];
+      // What most calls do: it was all that they waited for.
+      if (waits === undefined || after.isDue || settled.length > 1 || waits[4] !== call) return leave(call);
+      settled = [];
+      return answerWaiting(waits);
     },
     chunk(call, source, bytes, isEnd) {
       const transform = transforms.get(call);

@@ -3,7 +3,7 @@ import host from "vespid:filter/host@2.0.0";
 import type { CallHost } from "../context.ts";
 import { NOTHING, OperationError, type ReadOutcome } from "../port.ts";
 import { after } from "./after.ts";
-import { GuestPromise, openPromise, settlePromise } from "./promise.ts";
+import { GuestPromise, openPromise, settleFirst, settlePromise } from "./promise.ts";
 
 /** A tuple, as each operation makes one. */
 type Waiting = readonly [call: number, promise: GuestPromise<unknown>, read: ReadOutcome<unknown>];
@@ -38,7 +38,7 @@ export const proxy: CallHost<number> = {
   },
 };
 
-/** An operation ended; one that is not known was given up meanwhile. */
+/** An operation ended, for which the host has just entered; one that is not known was given up meanwhile. */
 export function settleOperation(operation: number, outcome: string, payload: Uint8Array): void {
   const one = waiting.get(operation);
   if (one === undefined) return;
@@ -48,10 +48,10 @@ export function settleOperation(operation: number, outcome: string, payload: Uin
   try {
     value = one[2](outcome, payload);
   } catch (error) {
-    settlePromise(promise, false, error);
+    settleFirst(promise, false, error);
     return;
   }
-  settlePromise(promise, true, value);
+  settleFirst(promise, true, value);
 }
 
 /** Nobody waits for a call any more: its operations have ended, and what waits for them learns it. */

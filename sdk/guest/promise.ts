@@ -243,6 +243,22 @@ export function settlePromise<Value>(promise: GuestPromise<Value>, isFulfilled: 
   if ((promise.state & SETTLED) === PENDING) settle(promise, isFulfilled ? FULFILLED : REJECTED, outcome);
 }
 
+/**
+ * As `settlePromise`, of a promise of `openPromise` that is pending, where the host has just entered: what waits runs at
+ * once, as the job that it would be has none before it.
+ */
+export function settleFirst<Value>(promise: GuestPromise<Value>, isFulfilled: boolean, outcome: unknown): void {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what `join` put there
+  const waiting = promise.outcome as Reaction | Watcher | undefined;
+  if (promise.state !== HANDLED || waiting?.[0] === undefined) {
+    settle(promise, isFulfilled ? FULFILLED : REJECTED, outcome);
+    return;
+  }
+  promise.state = isFulfilled ? FULFILLED | HANDLED : REJECTED | HANDLED;
+  promise.outcome = outcome;
+  react(waiting);
+}
+
 /** Tells `watcher` when its promise has settled, at once and not as a job; it must not have settled yet. */
 export function watch(watcher: Watcher): void {
   join(watcher[3], watcher);
