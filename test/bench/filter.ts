@@ -67,7 +67,7 @@ export async function run({ isQuick, progress }: BenchOptions): Promise<BenchRes
       figure: "bare call",
       value: settled(figures.bare),
       unit: "µs",
-      note: "nothing of ours: QuickJS and jco's glue pass a text back; 3.9 where limits in microseconds were set",
+      note: "nothing of ours: QuickJS and jco's glue pass a text back; 3.9 where the limits were set",
     },
     ...starts,
     ...engines,
