@@ -21,18 +21,12 @@ interface Fields {
 
 /** An upstream's answer, whole. Two fields: an object's third costs an interpreter as much as both. */
 export class UpstreamResponse {
-  /** @internal The status, LF, and fields as `name: value` LF. Not `#private`, which an interpreter pays for at each access. */
-  readonly head: string;
+  /** @internal The status, LF, and fields as `name: value` LF, names in lower case. Not `#private`, which an interpreter pays for at each access. */
+  declare readonly head: string;
   /** @internal */
-  readonly body: Uint8Array;
+  declare readonly body: Uint8Array;
   /** @internal Made where one is read. */
   declare fields: Fields | undefined;
-
-  /** `head` is the status, LF, and fields as `name: value` LF, names in lower case. */
-  constructor(head: string, body: Uint8Array) {
-    this.head = head;
-    this.body = body;
-  }
 
   get status(): number {
     return Number.parseInt(this.head, 10);
@@ -127,7 +121,7 @@ function renderRequest(upstream: string, path: string, init: FetchInit | undefin
 
 function parseResponse(outcome: string, payload: Uint8Array): UpstreamResponse {
   checkOutcome(outcome);
-  // As `new UpstreamResponse`, in half the steps of an interpreter.
+  // A literal, which an interpreter makes in half the steps of a constructor's call.
   const response = { __proto__: RESPONSE, head: outcome, body: payload };
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it has the prototype and the fields of one
   return response as unknown as UpstreamResponse;

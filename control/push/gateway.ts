@@ -116,7 +116,7 @@ export function createGateway({ publicationFor, told, timing: given, log, now }:
   /** Proxies that may have to run something else since the last change. */
   const due = new Set<Proxy>();
   let publishing: ReturnType<typeof setImmediate> | undefined;
-  /** There was a change since. */
+  /** There was a change that is not published yet. */
   let isChanged = false;
   let connections = 0;
   let taps: readonly Tap[] = [];

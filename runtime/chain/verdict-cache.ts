@@ -1,5 +1,6 @@
 // Verdicts of a filter that decides on nothing but what it declares to read: the same head is answered from memory for as
-// long as the filter said (Mixer's cache, keyed alike). The oldest goes first, unless it was asked for since it was looked at last: then it is kept for another round.
+// long as the filter said (Mixer's cache, keyed alike). The oldest goes first, unless it was asked for since it was looked
+// at last: then it is kept for another round.
 import type { Clock } from "../exchange/exchange.ts";
 
 /** Heads kept for one use of a filter. */

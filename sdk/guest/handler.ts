@@ -170,7 +170,9 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   }
 
   const renderLate: Render<unknown> = (verdict, about) =>
-    about === undefined ? PROCEED : renderDecision(verdict, about[0], about[1], about[2]);
+    about === undefined
+      ? renderFailed("a decision about no message")
+      : renderDecision(verdict, about[0], about[1], about[2]);
 
   function beginMessage(port: Port, phase: Phase, handle: AnyHandler | undefined, message: Message): string {
     if (handle === undefined) return PROCEED;

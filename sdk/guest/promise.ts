@@ -36,7 +36,7 @@ type Reaction = readonly [
 
 type Lowered = Generator<unknown, unknown>;
 
-/** Somebody who is told that a promise has settled, and makes nothing of it; behind these two is what is theirs. */
+/** Somebody who is told that a promise has settled, and makes nothing of it. What the promise does not read is theirs. */
 export type Watcher = readonly [
   target: undefined,
   settled: (watcher: never) => void,
@@ -392,11 +392,10 @@ function follow(promise: GuestPromise<unknown>, value: object, then: CallableFun
 
 function settle(promise: GuestPromise<unknown>, settled: typeof FULFILLED | typeof REJECTED, outcome: unknown): void {
   const { state, outcome: waiting } = promise;
-  promise.state = settled | HANDLED;
+  promise.state = settled | (state & HANDLED);
   promise.outcome = outcome;
   if (waiting === undefined) {
-    // One that nobody waits for yet.
-    promise.state = settled | (state & HANDLED);
+    // Nobody waits for it yet.
     if (settled === REJECTED && (state & HANDLED) === 0 && unhandled.size < UNHANDLED_MAX) {
       unhandled.add(promise);
       mayBeUnhandled = true;
