@@ -18,11 +18,11 @@ import { WeakCache } from "./weak-cache.ts";
 const GLUE_FILE = "filter.js";
 /** The glue looks interfaces up without their versions. */
 const GLUE_HOST = HOST_INTERFACE.replace(/@.*$/u, "");
-/** Relocations and start functions of a fresh instance; QuickJS's take some 100,000. */
+/** Start functions of a fresh instance; ours, which puts its memory in place, takes some 50,000. */
 const START_FUEL = 100_000_000;
 /** Less than any debt. */
 const FUEL_MIN = -1_000_000_001;
-/** Core modules that one guest is linked from; QuickJS's have nine. */
+/** Core modules that one guest is linked from; ours have four. */
 const INSTANCES_MAX = 64;
 /** Memories of one guest: its engine's own, and the empty one that toolchains give their adapter. Each has the limit. */
 const MEMORIES_MAX = 2;
@@ -40,8 +40,8 @@ export const jscEngine: Engine = {
   load,
 };
 
-/** Most filters share the engine core and the glue. */
-const compiledModules = new WeakCache<Digest, WebAssembly.Module>();
+/** Most filters share the engine core, by its digest and the limit of its memory, and the glue. */
+const compiledModules = new WeakCache<string, WebAssembly.Module>();
 const compiledGlue = new WeakCache<Digest, Instantiate>();
 
 /** What the glue offers. */
@@ -84,7 +84,8 @@ async function load(files: readonly LoadedFile[], limits: FilterLimits): Promise
 }
 
 async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<WebAssembly.Module, string>> {
-  const known = compiledModules.get(file.digest);
+  const key = `${file.digest} ${limits.memoryMaxBytes}`;
+  const known = compiledModules.get(key);
   if (known !== undefined) return { ok: true, value: known };
   const reason = await findUnmeteredGently(file.bytes);
   if (reason !== undefined) return { ok: false, error: `is not metered: ${reason}` };
@@ -92,8 +93,7 @@ async function compile(file: LoadedFile, limits: FilterLimits): Promise<Result<W
   if (!limited.ok) return limited;
   try {
     const module = await WebAssembly.compile(new Uint8Array(limited.value));
-    // A module whose memory was limited is this filter's own.
-    if (limited.value === file.bytes) compiledModules.set(file.digest, module);
+    compiledModules.set(key, module);
     return { ok: true, value: module };
   } catch (error) {
     // A CompileError: not WebAssembly that this engine accepts.

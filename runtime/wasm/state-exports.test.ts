@@ -92,7 +92,7 @@ describe("a component", () => {
     if (!built.ok) throw new Error(JSON.stringify(built.problems));
     for (const [component, names] of [
       [rust, ["state0"]],
-      [componentOf(built.value.artifact), ["state0", "state1"]],
+      [componentOf(built.value.artifact), ["state0"]],
     ] as const) {
       const exported = exportState(component);
       if (exported === undefined) throw new Error("was left as it is");

@@ -83,6 +83,7 @@ test("a guest that was kept is put back as often as asked, and not where its mem
     expect(instance.begin(1, "request", HEAD)).toMatchObject({ ok: true, value: expect.stringContaining("x-a: 1\n") });
     expect(instance.reset()).toBe(true);
   }
+  instance.fuelMax = 100_000_000;
   expect(instance.begin(1, "request", "x-do: memory\n").ok).toBe(true);
   expect(instance.reset()).toBe(false);
   instance.stop();

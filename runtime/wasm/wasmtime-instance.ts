@@ -20,7 +20,7 @@ import { ANSWER, ARGUMENTS, type Values } from "./wasmtime-values.ts";
 const INSTRUCTIONS_PER_FUEL = 40;
 /** Start functions of a fresh instance, in our units. */
 const START_FUEL = 100_000_000;
-/** Core instances, tables and memories of one guest; QuickJS has nine, six and two. */
+/** Core instances, tables and memories of one guest; ours has four, two and one. */
 const INSTANCES_MAX = 64;
 const TABLES_MAX = 64;
 const MEMORIES_MAX = 2;

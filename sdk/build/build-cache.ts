@@ -88,7 +88,7 @@ async function digestTools(): Promise<string> {
   const hash = createHash("sha256");
   const own = [...new Bun.Glob("*.ts").scanSync(import.meta.dir)].filter((name) => !name.endsWith(".test.ts"));
   for (const name of own.toSorted()) hash.update(await Bun.file(join(import.meta.dir, name)).bytes());
-  for (const name of ["@bytecodealliance/jco", "componentize-qjs", "esbuild"]) {
+  for (const name of ["@bytecodealliance/jco", "esbuild"]) {
     hash.update(await Bun.file(Bun.resolveSync(`${name}/package.json`, import.meta.dir)).bytes());
   }
   return hash.digest("hex");

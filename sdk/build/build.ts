@@ -1,6 +1,4 @@
 // From an author's file to the artifact that is pushed: bundle, read the manifest, componentize.
-import { componentize } from "componentize-qjs";
-import { join } from "node:path";
 import { z } from "zod";
 import { Manifest, Phase, type Digest } from "../../runtime/contract/bundle.ts";
 import { parseWith, type Parsed, type Problem } from "../../runtime/contract/problem.ts";
@@ -9,7 +7,7 @@ import { WORLD } from "../wit/world.ts";
 import { checkManifest, digestOf, renderArtifact } from "./artifact.ts";
 import { openBuildCache } from "./build-cache.ts";
 import { bundleGuest, bundleNative } from "./bundle.ts";
-import { mergeData } from "./merge-data.ts";
+import { componentOf, ENGINE_FILE, ScriptError } from "./component.ts";
 
 /** A built filter. */
 export interface BuiltFilter {
@@ -20,8 +18,6 @@ export interface BuiltFilter {
 }
 
 export type BuildStep = "bundle" | "manifest" | "component";
-
-const WIT = join(import.meta.dir, "../wit/filter.wit");
 
 /** Builds the filter that `path` exports as its default. `onStep` is told when a step begins. */
 export async function buildFilterFile(
@@ -61,18 +57,18 @@ export async function readManifestOf(path: string): Promise<Parsed<Manifest>> {
 
 async function makeComponent(script: string): Promise<Parsed<Uint8Array>> {
   const cache = openBuildCache();
-  const parts = [script, await Bun.file(WIT).bytes()];
+  const parts = [script, await Bun.file(ENGINE_FILE).bytes()];
   const known = await cache.read("component", parts);
   if (known !== undefined) return { ok: true, value: known };
   try {
-    const { component } = await componentize({ witPath: WIT, jsSource: script, sync: true });
-    const merged = mergeData(component);
-    await cache.write("component", parts, merged);
-    return { ok: true, value: merged };
+    const component = await componentOf(script);
+    await cache.write("component", parts, component);
+    return { ok: true, value: component };
   } catch (error) {
     // The filter's own top-level code runs here, in the engine that has none of Bun's or a browser's globals.
-    const message = error instanceof Error ? error.message : String(error);
-    return fault("", `the filter does not load in the sandbox's engine: ${message}`);
+    if (error instanceof ScriptError)
+      return fault("", `the filter does not load in the sandbox's engine: ${error.message}`);
+    throw error;
   }
 }
 

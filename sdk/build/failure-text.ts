@@ -3,7 +3,7 @@ import { isAbsolute, join, relative } from "node:path";
 import type { SourceMap } from "./source-map.ts";
 
 /** What the componentizer calls the bundled script in stacks. */
-export const GUEST_SCRIPT = "componentize-qjs:user.js";
+export const GUEST_SCRIPT = "filter.js";
 /** Places that are told; what called them is the SDK's most often. */
 const PLACES_MAX = 8;
 const NOT_AUTHORS = /\/node_modules\/|\.test\.[cm]?[jt]sx?$/u;

@@ -1,0 +1,487 @@
+// What runs a sandboxed filter's script: QuickJS, and the functions of ../wit/filter.wit over it, written out by the
+// canonical ABI (component model, "Canonical ABI"). It is compiled with the engine as one unit: texts cross where they
+// lie, which takes its strings' layout.
+//
+// Every allocation may fail: the proxy bounds the memory. What the script can catch is thrown there; where no script
+// runs, the guest traps.
+#include "quickjs.c"
+
+#define IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
+#define EXPORT(name) __attribute__((export_name(name)))
+#define HOST "vespid:filter/host@2.0.0"
+#define HANDLER "vespid:filter/handler@2.0.0#"
+
+/** The guest's side of `result<string, string>` and `result<list<u8>, string>`. */
+struct result {
+    uint8_t is_error;
+    uint8_t *data;
+    uint32_t length;
+};
+
+IMPORT(HOST, "log") void host_log(int32_t level, const char *, size_t, const char *, size_t);
+IMPORT(HOST, "start") uint32_t host_start(uint32_t call, const char *, size_t, const char *, size_t, const uint8_t *, size_t);
+IMPORT(HOST, "stop") void host_stop(uint32_t operation);
+IMPORT(HOST, "emit") void host_emit(uint32_t call, int32_t side, const uint8_t *, size_t);
+IMPORT(HOST, "settle") void host_settle(uint32_t call, const char *, size_t);
+IMPORT(HOST, "text") void host_text(const char *, size_t, const char *, size_t, const uint8_t *, size_t, struct result *);
+IMPORT(HOST, "bytes") void host_bytes(const char *, size_t, const char *, size_t, const uint8_t *, size_t, struct result *);
+
+/** In allocate.c. */
+void clear_freed(void);
+
+/** JavaScript's stack; beyond it the script gets an error, before the module's own stack of 512 KiB ends. */
+#define STACK_BYTES (256 * 1024)
+/** What large texts and the allocator's own pieces take beside the script's. */
+#define SPARE_BYTES (256 * 1024)
+/** A list of nothing still has an address. */
+#define NOWHERE ((void *)1)
+
+/* The order of the WIT's enums. */
+enum { LEVEL_ERROR = 3, LEVELS };
+static const char *const LEVEL_NAMES[LEVELS + 1] = {"debug", "info", "warn", "error"};
+enum { SIDES = 2 };
+static const char *const SIDE_NAMES[SIDES] = {"downstream", "upstream"};
+enum { PHASES = 11 };
+static const char *const PHASE_NAMES[PHASES] = {
+    "request", "response", "request-trailers", "response-trailers", "log", "setup",
+    "timer",   "connection", "check", "quota", "report",
+};
+
+static JSContext *context;
+static JSValue handler;
+static JSValue on_configure, on_begin, on_resume, on_chunk, on_cancel;
+static JSValue levels[LEVELS + 1], sides[SIDES], phases[PHASES];
+/** A payload of nothing, which most calls have. */
+static JSValue no_bytes;
+
+/* Texts that go out */
+
+/** A text in UTF-8. It is the string's own where that is ASCII, and lives as long. */
+struct text {
+    const char *data;
+    size_t length;
+    /** To be freed, where it is not the string's own. */
+    const char *owned;
+};
+
+static bool is_ascii(const uint8_t *bytes, size_t length)
+{
+    uint64_t all = 0;
+    size_t at = 0;
+    for (; at + 8 <= length; at += 8) all |= get_u64(bytes + at);
+    for (; at < length; at++) all |= bytes[at];
+    return (all & 0x8080808080808080u) == 0;
+}
+
+/** Halves of surrogate pairs have no UTF-8: each becomes U+FFFD, which takes as many bytes. */
+static void replace_surrogates(uint8_t *bytes, size_t length)
+{
+    for (size_t at = 0; at + 2 < length; at++) {
+        if (bytes[at] != 0xed || bytes[at + 1] < 0xa0) continue;
+        bytes[at] = 0xef;
+        bytes[at + 1] = 0xbf;
+        bytes[at + 2] = 0xbd;
+    }
+}
+
+/** False where an exception was thrown. */
+static bool read_text(JSContext *ctx, JSValueConst value, struct text *text)
+{
+    text->owned = NULL;
+    if (JS_VALUE_GET_TAG(value) == JS_TAG_STRING) {
+        JSString *string = JS_VALUE_GET_STRING(value);
+        if (!string->is_wide_char && is_ascii(str8(string), string->len)) {
+            text->data = (const char *)str8(string);
+            text->length = string->len;
+            return true;
+        }
+    }
+    text->data = text->owned = JS_ToCStringLen(ctx, &text->length, value);
+    if (text->owned == NULL) return false;
+    replace_surrogates((uint8_t *)text->owned, text->length);
+    return true;
+}
+
+static void free_text(JSContext *ctx, struct text *text)
+{
+    if (text->owned != NULL) JS_FreeCString(ctx, text->owned);
+}
+
+/** The bytes of a Uint8Array where they lie; they move when the script runs. False where an exception was thrown. */
+static bool read_bytes(JSContext *ctx, JSValueConst value, const uint8_t **data, size_t *length)
+{
+    *data = JS_GetUint8Array(ctx, length, value);
+    if (*data == NULL && JS_HasException(ctx)) return false;
+    if (*length == 0) *data = NOWHERE;
+    return true;
+}
+
+/** The number of a case, by its name; below zero an exception was thrown. */
+static int read_case(JSContext *ctx, JSValueConst value, const char *const *names, int count)
+{
+    struct text text;
+    if (!read_text(ctx, value, &text)) return -1;
+    int found = -1;
+    for (int at = 0; at < count && found < 0; at++) {
+        if (strlen(names[at]) == text.length && memcmp(names[at], text.data, text.length) == 0) found = at;
+    }
+    free_text(ctx, &text);
+    if (found < 0) JS_ThrowTypeError(ctx, "is not one of the enumeration's names");
+    return found;
+}
+
+/* Functions of the host */
+
+static JSValue js_host_log(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    struct text message, fields;
+    int level = read_case(ctx, given[0], LEVEL_NAMES, LEVELS + 1);
+    if (level < 0 || !read_text(ctx, given[1], &message)) return JS_EXCEPTION;
+    bool is_read = read_text(ctx, given[2], &fields);
+    if (is_read) {
+        host_log(level, message.data, message.length, fields.data, fields.length);
+        free_text(ctx, &fields);
+    }
+    free_text(ctx, &message);
+    return is_read ? JS_UNDEFINED : JS_EXCEPTION;
+}
+
+static JSValue js_host_start(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    struct text kind, request;
+    const uint8_t *payload;
+    size_t length;
+    uint32_t call, operation = 0;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_text(ctx, given[1], &kind)) return JS_EXCEPTION;
+    bool is_read = read_text(ctx, given[2], &request);
+    if (is_read) {
+        is_read = read_bytes(ctx, given[3], &payload, &length);
+        if (is_read) operation = host_start(call, kind.data, kind.length, request.data, request.length, payload, length);
+        free_text(ctx, &request);
+    }
+    free_text(ctx, &kind);
+    return is_read ? JS_NewUint32(ctx, operation) : JS_EXCEPTION;
+}
+
+static JSValue js_host_stop(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    uint32_t operation;
+    if (JS_ToUint32(ctx, &operation, given[0]) < 0) return JS_EXCEPTION;
+    host_stop(operation);
+    return JS_UNDEFINED;
+}
+
+static JSValue js_host_emit(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    const uint8_t *bytes;
+    size_t length;
+    uint32_t call;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0) return JS_EXCEPTION;
+    int side = read_case(ctx, given[1], SIDE_NAMES, SIDES);
+    if (side < 0 || !read_bytes(ctx, given[2], &bytes, &length)) return JS_EXCEPTION;
+    host_emit(call, side, bytes, length);
+    return JS_UNDEFINED;
+}
+
+static JSValue js_host_settle(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    struct text answer;
+    uint32_t call;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_text(ctx, given[1], &answer)) return JS_EXCEPTION;
+    host_settle(call, answer.data, answer.length);
+    free_text(ctx, &answer);
+    return JS_UNDEFINED;
+}
+
+/** The error of a result is thrown, as an `Error`. */
+static JSValue throw_told(JSContext *ctx, const struct result *result)
+{
+    JSValue message = JS_NewStringLen(ctx, (const char *)result->data, result->length);
+    if (JS_IsException(message)) return message;
+    JSValue error = JS_NewError(ctx);
+    if (JS_DefinePropertyValueStr(ctx, error, "message", message, JS_PROP_WRITABLE | JS_PROP_CONFIGURABLE) < 0) {
+        JS_FreeValue(ctx, error);
+        return JS_EXCEPTION;
+    }
+    return JS_Throw(ctx, error);
+}
+
+static void *reallocate_bytes(JSRuntime *runtime, void *opaque, void *bytes, size_t size)
+{
+    if (size > 0) return realloc(bytes, size);
+    if (bytes != NOWHERE) free(bytes);
+    return NULL;
+}
+
+/** Takes bytes that the host made room for. */
+static JSValue take_bytes(JSContext *ctx, uint8_t *bytes, size_t length)
+{
+    return length == 0 ? JS_DupValue(ctx, no_bytes)
+                       : JS_NewUint8Array(ctx, bytes, length, reallocate_bytes, NULL, false);
+}
+
+/** `text` and `bytes`, which differ in what they answer. */
+static JSValue ask_host(JSContext *ctx, JSValueConst *given, bool is_bytes)
+{
+    struct text name, request;
+    struct result result = {0};
+    const uint8_t *payload;
+    size_t length;
+    if (!read_text(ctx, given[0], &name)) return JS_EXCEPTION;
+    bool is_read = read_text(ctx, given[1], &request);
+    if (is_read) {
+        is_read = read_bytes(ctx, given[2], &payload, &length);
+        if (is_read)
+            (is_bytes ? host_bytes : host_text)(
+                name.data, name.length, request.data, request.length, payload, length, &result);
+        free_text(ctx, &request);
+    }
+    free_text(ctx, &name);
+    if (!is_read) return JS_EXCEPTION;
+    if (is_bytes && !result.is_error) return take_bytes(ctx, result.data, result.length);
+    JSValue value = result.is_error ? throw_told(ctx, &result)
+                                    : JS_NewStringLen(ctx, (const char *)result.data, result.length);
+    if (result.length > 0) free(result.data);
+    return value;
+}
+
+static JSValue js_host_text(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    return ask_host(ctx, given, false);
+}
+
+static JSValue js_host_bytes(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    return ask_host(ctx, given, true);
+}
+
+static const JSCFunctionListEntry HOST_FUNCTIONS[] = {
+    JS_CFUNC_DEF("log", 3, js_host_log),       JS_CFUNC_DEF("start", 4, js_host_start),
+    JS_CFUNC_DEF("stop", 1, js_host_stop),     JS_CFUNC_DEF("emit", 3, js_host_emit),
+    JS_CFUNC_DEF("settle", 2, js_host_settle), JS_CFUNC_DEF("text", 3, js_host_text),
+    JS_CFUNC_DEF("bytes", 3, js_host_bytes),
+};
+
+/* Loading, which the build does */
+
+static int fill_host(JSContext *ctx, JSModuleDef *module)
+{
+    JSValue host = JS_NewObject(ctx);
+    JS_SetPropertyFunctionList(ctx, host, HOST_FUNCTIONS, countof(HOST_FUNCTIONS));
+    return JS_SetModuleExport(ctx, module, "default", host);
+}
+
+/** The bundle imports the host and nothing else. */
+static JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque)
+{
+    if (strcmp(name, HOST) != 0) {
+        JS_ThrowReferenceError(ctx, "there is no module %s", name);
+        return NULL;
+    }
+    JSModuleDef *module = JS_NewCModule(ctx, name, fill_host);
+    if (module != NULL) JS_AddModuleExport(ctx, module, "default");
+    return module;
+}
+
+/** Tells what was thrown where nobody can catch it, and traps. */
+static _Noreturn void give_up(void)
+{
+    JSValue thrown = JS_GetException(context);
+    struct text text;
+    if (read_text(context, thrown, &text)) host_log(LEVEL_ERROR, text.data, text.length, "", 0);
+    __builtin_trap();
+}
+
+static JSValue checked(JSValue value)
+{
+    if (JS_IsException(value)) give_up();
+    return value;
+}
+
+/** Strings of names as property names have them: to compare two of those is to compare their addresses. */
+static void name_all(JSValue *values, const char *const *names, int count)
+{
+    for (int at = 0; at < count; at++) values[at] = checked(JS_AtomToString(context, JS_NewAtom(context, names[at])));
+}
+
+/**
+ * Loads the script, once: what the memory holds then is where every instance begins. The script ends with a NUL that
+ * `length` does not count. Answers how far down the stack was used, at least: below lies nothing that is needed.
+ */
+EXPORT("load") void *load(char *script, size_t length)
+{
+    JSRuntime *runtime = JS_NewRuntime();
+    JS_SetMaxStackSize(runtime, STACK_BYTES);
+    context = JS_NewContext(runtime);
+    JS_SetModuleLoaderFunc(runtime, NULL, load_module, NULL);
+    no_bytes = checked(JS_NewUint8ArrayCopy(context, NULL, 0));
+    name_all(levels, LEVEL_NAMES, LEVELS + 1);
+    name_all(sides, SIDE_NAMES, SIDES);
+    name_all(phases, PHASE_NAMES, PHASES);
+
+    JSValue compiled = JS_Eval(context, script, length, "filter.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    memset(script, 0, length);
+    free(script);
+    checked(compiled);
+    JSModuleDef *module = JS_VALUE_GET_PTR(compiled);
+    JSValue loaded = checked(JS_EvalFunction(context, compiled));
+    JSContext *of;
+    while (JS_ExecutePendingJob(runtime, &of) > 0) continue;
+    if (JS_PromiseState(context, loaded) != JS_PROMISE_FULFILLED) {
+        JS_Throw(context, JS_PromiseResult(context, loaded));
+        give_up();
+    }
+    JS_FreeValue(context, loaded);
+
+    JSValue exports = checked(JS_GetModuleNamespace(context, module));
+    handler = checked(JS_GetPropertyStr(context, exports, "handler"));
+    on_configure = checked(JS_GetPropertyStr(context, handler, "configure"));
+    on_begin = checked(JS_GetPropertyStr(context, handler, "begin"));
+    on_resume = checked(JS_GetPropertyStr(context, handler, "resume"));
+    on_chunk = checked(JS_GetPropertyStr(context, handler, "chunk"));
+    on_cancel = checked(JS_GetPropertyStr(context, handler, "cancel"));
+    JS_FreeValue(context, exports);
+    JS_RunGC(runtime);
+    size_t used = runtime->malloc_state.malloc_size;
+    JS_SetGCThreshold(runtime, used + used / 2);
+    // Room until the next collection: an instance whose memory has not grown can be put back to where it began.
+    free(malloc(used / 2 + SPARE_BYTES));
+    clear_freed();
+    return __builtin_frame_address(0);
+}
+
+/* Functions of the handler */
+
+EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t alignment, size_t size)
+{
+    if (size == 0) {
+        // An encoding that is tried first may leave nothing.
+        if (old_size > 0) free(old);
+        return (void *)alignment;
+    }
+    void *made = realloc(old_size == 0 ? NULL : old, size);
+    if (made == NULL) __builtin_trap();
+    return made;
+}
+
+/** What an export answers: its text lies in the string, which stays until the host has read it. */
+static struct {
+    struct result result;
+    struct text text;
+    JSValue value;
+} answer;
+
+static void keep_answer(JSValue value)
+{
+    if (JS_VALUE_GET_TAG(value) == JS_TAG_STRING_ROPE) value = js_linearize_string_rope(context, value);
+    if (!read_text(context, checked(value), &answer.text)) give_up();
+    answer.value = value;
+    answer.result.data = (uint8_t *)answer.text.data;
+    answer.result.length = answer.text.length;
+}
+
+static void drop_answer(void)
+{
+    free_text(context, &answer.text);
+    JS_FreeValue(context, answer.value);
+}
+
+/** Calls a function of the handler's and frees what it was given. */
+static JSValue call_handler(JSValue function, int count, JSValue *given)
+{
+    JSValue value = JS_Call(context, function, handler, count, (JSValueConst *)given);
+    for (int at = 0; at < count; at++) JS_FreeValue(context, given[at]);
+    return value;
+}
+
+/** A text that came in. */
+static JSValue take_text(char *data, size_t length)
+{
+    JSValue value = checked(JS_NewStringLen(context, data, length));
+    if (length > 0) free(data);
+    return value;
+}
+
+/** A string as an export answers it: a pointer and a length. */
+static void *answered(void)
+{
+    return &answer.result.data;
+}
+
+EXPORT(HANDLER "configure") void *handler_configure(char *config, size_t length)
+{
+    JSValue given[] = {take_text(config, length)};
+    JSValue value = call_handler(on_configure, 1, given);
+    answer.result.is_error = JS_IsException(value);
+    if (answer.result.is_error) {
+        JSValue thrown = JS_GetException(context);
+        // Texts are thrown on purpose.
+        if (!JS_IsString(thrown)) {
+            JS_Throw(context, thrown);
+            give_up();
+        }
+        keep_answer(thrown);
+    } else {
+        answer.text.owned = NULL;
+        answer.value = value;
+    }
+    return &answer.result;
+}
+
+EXPORT("cabi_post_" HANDLER "configure") void handler_configure_done(void *result)
+{
+    drop_answer();
+}
+
+EXPORT(HANDLER "begin") void *handler_begin(uint32_t call, uint32_t phase, char *head, size_t length)
+{
+    JSValue given[] = {JS_NewUint32(context, call), JS_DupValue(context, phases[phase]), take_text(head, length)};
+    keep_answer(call_handler(on_begin, countof(given), given));
+    return answered();
+}
+
+EXPORT("cabi_post_" HANDLER "begin") void handler_begin_done(void *result)
+{
+    drop_answer();
+}
+
+EXPORT(HANDLER "resume")
+void *handler_resume(uint32_t call, uint32_t operation, char *outcome, size_t length, uint8_t *payload, size_t size)
+{
+    JSValue given[] = {
+        JS_NewUint32(context, call),
+        JS_NewUint32(context, operation),
+        take_text(outcome, length),
+        checked(take_bytes(context, payload, size)),
+    };
+    keep_answer(call_handler(on_resume, countof(given), given));
+    return answered();
+}
+
+EXPORT("cabi_post_" HANDLER "resume") void handler_resume_done(void *result)
+{
+    drop_answer();
+}
+
+EXPORT(HANDLER "chunk") void *handler_chunk(uint32_t call, uint32_t side, uint8_t *bytes, size_t length, uint32_t is_end)
+{
+    JSValue given[] = {
+        JS_NewUint32(context, call),
+        JS_DupValue(context, sides[side]),
+        checked(take_bytes(context, bytes, length)),
+        JS_NewBool(context, is_end),
+    };
+    keep_answer(call_handler(on_chunk, countof(given), given));
+    return answered();
+}
+
+EXPORT("cabi_post_" HANDLER "chunk") void handler_chunk_done(void *result)
+{
+    drop_answer();
+}
+
+EXPORT(HANDLER "cancel") void handler_cancel(uint32_t call)
+{
+    JSValue given[] = {JS_NewUint32(context, call)};
+    JS_FreeValue(context, checked(call_handler(on_cancel, countof(given), given)));
+}
