@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ENGINE_FILE } from "../build/component.ts";
 import { readSections } from "../build/wasm-reader.ts";
+import { HANDLER_INTERFACE, PHASES } from "../wit/world.ts";
 import { SOURCES_SECTION, sourcesDigest } from "./encode.ts";
 
 const CORE_MODULE = 1;
@@ -25,6 +26,30 @@ test("engine.wasm is what these sources give", async () => {
 interface Core {
   readonly memory: WebAssembly.Memory;
   cabi_realloc(old: number, oldSize: number, alignment: number, size: number): number;
+  load(script: number, length: number): number;
+  "vespid:filter/handler@2.0.0#begin"(call: number, phase: number, head: number, length: number): number;
+  "cabi_post_vespid:filter/handler@2.0.0#begin"(result: number): void;
+}
+
+/** A loaded script's `begin`, of a text. */
+async function openScript(begin: string): Promise<(head: string) => string> {
+  const core = await openCore();
+  const write = (text: string): readonly [number, number] => {
+    const bytes = new TextEncoder().encode(text);
+    const pointer = core.cabi_realloc(0, 0, 1, bytes.length);
+    new Uint8Array(core.memory.buffer).set(bytes, pointer);
+    return [pointer, bytes.length];
+  };
+  const script = `export const handler = { begin: (call, phase, head) => (${begin})(head, phase) };`;
+  const [at, length] = write(`${script}\0`);
+  core.load(at, length - 1);
+  return (head) => {
+    const result = core[`${HANDLER_INTERFACE}#begin`](1, PHASES.indexOf("timer"), ...write(head));
+    const [start = 0, size = 0] = new Uint32Array(core.memory.buffer, result, 2);
+    const answer = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(core.memory.buffer, start, size));
+    core[`cabi_post_${HANDLER_INTERFACE}#begin`](result);
+    return answer;
+  };
 }
 
 async function openCore(): Promise<Core> {
@@ -33,7 +58,10 @@ async function openCore(): Promise<Core> {
   if (core === undefined) throw new Error("has no core module");
   const module = await WebAssembly.compile(engine.slice(core.position, core.end));
   const imports = Object.fromEntries(
-    WebAssembly.Module.imports(module).map(({ module: from }) => [from, new Proxy({}, { get: () => () => 0 })]),
+    WebAssembly.Module.imports(module).map(({ module: from }) => {
+      const nothing = from.includes("monotonic") ? 0n : 0;
+      return [from, new Proxy({}, { get: () => () => nothing })];
+    }),
   );
   const { exports } = await WebAssembly.instantiate(module, imports);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what every component's core exports
@@ -85,4 +113,92 @@ test("a memory that cannot grow is a trap, not a piece", async () => {
   const half = 2 ** 31 - 1;
   expect(core.cabi_realloc(0, 0, 1, half)).toBeGreaterThan(0);
   expect(() => core.cabi_realloc(0, 0, 1, half)).toThrow(WebAssembly.RuntimeError);
+});
+
+test("texts cross whole, and come back in UTF-8 whatever they are made of", async () => {
+  const same = await openScript("(head) => head");
+  fc.assert(
+    fc.property(fc.string({ unit: "binary", maxLength: 5000 }), (text) => {
+      expect(same(text)).toBe(text.toWellFormed());
+    }),
+    { numRuns: 300 },
+  );
+  const units = await openScript("(head) => String.fromCharCode(...JSON.parse(head))");
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 200 }), (codes) => {
+      expect(units(JSON.stringify(codes))).toBe(String.fromCharCode(...codes).toWellFormed());
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("indexOf finds what it finds elsewhere", async () => {
+  const find = await openScript(`(asked) => {
+    const [text, sought, from] = JSON.parse(asked);
+    return JSON.stringify([text.indexOf(sought, from), text.includes(sought, from), text.split(sought).length,
+      text.replaceAll(sought, "-")]);
+  }`);
+  const small = fc.string({ unit: fc.constantFrom("a", "b", "é", "€"), maxLength: 60 });
+  const sought = fc.string({ unit: fc.constantFrom("a", "b", "é", "€"), maxLength: 4 });
+  fc.assert(
+    fc.property(small, sought, fc.integer({ min: -3, max: 70 }), (text, part, from) => {
+      const expected = [
+        text.indexOf(part, from),
+        text.includes(part, from),
+        text.split(part).length,
+        text.replaceAll(part, "-"),
+      ];
+      expect(JSON.parse(find(JSON.stringify([text, part, from])))).toEqual(expected);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test.each([
+  ["before its declaration", "() => { const read = () => later; const got = read(); const later = 1; return got; }"],
+  ["in its own declaration", "() => { const self = self; return self; }"],
+  ["behind a case that was not run", "(head) => { switch (head) { case 'a': let late = 1; case 'b': return late; } }"],
+  ["assigned before it", "() => { late = 2; let late = 1; return late; }"],
+  ["in a loop's next turn", "() => { for (let turn = 0; turn < 2; turn++) { if (turn === 1) late; let late = 1; } }"],
+  ["compound before it", "() => { late += 2; let late = 1; return late; }"],
+])("a variable is not there %s", async (_, script) => {
+  const run = await openScript(`(head) => {
+    try { return "read " + (${script})(head); } catch (error) { return error.name; }
+  }`);
+  expect(run("b")).toBe("ReferenceError");
+});
+
+test.each([
+  [
+    "in loops, each turn its own",
+    "() => { const all = []; for (let turn = 0; turn < 3; turn++) { const own = turn; all.push(() => own * 10 + turn); } return all.map((one) => one()).join(); }",
+    "0,11,22",
+  ],
+  [
+    "in generators",
+    "() => { function* count() { let at = 1; yield at; at += 1; yield at; } return [...count()].join(); }",
+    "1,2",
+  ],
+  [
+    "behind a label",
+    "() => { let sum = 0; outer: for (const left of [1, 2]) { for (const right of [1, 2]) { if (right === 2) continue outer; sum += left * right; } } return sum; }",
+    "3",
+  ],
+  [
+    "where another is thrown past",
+    "() => { let got = 0; try { const one = 1; got = one; throw new Error(); } catch { const two = 2; got += two; } finally { const three = 3; got += three; } return got; }",
+    "6",
+  ],
+])("variables hold what they were given %s", async (_, script, expected) => {
+  const run = await openScript(`() => String((${script})())`);
+  expect(run("")).toBe(expected);
+});
+
+test("endless recursion is an error that a script can catch", async () => {
+  const run = await openScript(`() => {
+    const deeper = (depth) => 1 + deeper(depth + 1);
+    try { return String(deeper(0)); } catch (error) { return error.name; }
+  }`);
+  expect(run("")).toBe("RangeError");
+  expect(run("")).toBe("RangeError");
 });
