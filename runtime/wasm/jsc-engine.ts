@@ -18,7 +18,7 @@ import { WeakCache } from "./weak-cache.ts";
 const GLUE_FILE = "filter.js";
 /** The glue looks interfaces up without their versions. */
 const GLUE_HOST = HOST_INTERFACE.replace(/@.*$/u, "");
-/** Start functions of a fresh instance; ours, which puts its memory in place, takes some 50,000. */
+/** Start functions of a fresh instance; ours puts its memory in place, at one for 64 bytes. */
 const START_FUEL = 100_000_000;
 /** Less than any debt. */
 const FUEL_MIN = -1_000_000_001;

@@ -30,7 +30,7 @@ test.each([
   ["throws a text", `throw "no";${HANDLER}`, "no"],
   ["is not JavaScript", "export const = 1;", "SyntaxError"],
   ["imports what is not there", `import "node:fs";${HANDLER}`, "there is no module node:fs"],
-  ["awaits what never comes", `await new Promise(() => {});${HANDLER}`, "undefined"],
+  ["awaits what never comes", `await new Promise(() => {});${HANDLER}`, "waits while it loads"],
   ["has no handler", "export const other = 1;", "cannot read property 'configure' of undefined"],
   ["starts an operation", withHost(`host.start(1, "sleep", "1", new Uint8Array())`), "an operation is not there"],
   ["emits", withHost(`host.emit(1, "upstream", new Uint8Array(1))`), "a message is not there"],

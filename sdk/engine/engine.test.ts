@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ENGINE_FILE } from "../build/component.ts";
 import { readSections } from "../build/wasm-reader.ts";
-import { HANDLER_INTERFACE, PHASES } from "../wit/world.ts";
+import { HANDLER_INTERFACE, HOST_INTERFACE, PHASES } from "../wit/world.ts";
 import { SOURCES_SECTION, sourcesDigest } from "./encode.ts";
 
 const CORE_MODULE = 1;
@@ -40,7 +40,7 @@ async function openScript(begin: string): Promise<(head: string) => string> {
     new Uint8Array(core.memory.buffer).set(bytes, pointer);
     return [pointer, bytes.length];
   };
-  const script = `export const handler = { begin: (call, phase, head) => (${begin})(head, phase) };`;
+  const script = `import host from "${HOST_INTERFACE}"; export const handler = { begin: (call, phase, head) => (${begin})(head, phase) };`;
   const [at, length] = write(`${script}\0`);
   core.load(at, length - 1);
   return (head) => {
@@ -130,6 +130,17 @@ test("texts cross whole, and come back in UTF-8 whatever they are made of", asyn
     }),
     { numRuns: 300 },
   );
+});
+
+test("a level that is none is an error of the script's, and logs nothing", async () => {
+  const log = await openScript(`(level) => {
+    try { host.log(level, "text", ""); return "logged"; } catch (error) { return error.name; }
+  }`);
+  expect(["debug", "info", "warn", "error", "", "fatal"].map((level) => log(level))).toEqual([
+    ...Array.from({ length: 4 }, () => "logged"),
+    "TypeError",
+    "TypeError",
+  ]);
 });
 
 test("indexOf finds what it finds elsewhere", async () => {

@@ -38,7 +38,7 @@ void clear_freed(void);
 
 /* The order of the WIT's enums. */
 enum { LEVEL_ERROR = 3, LEVELS };
-static const char *const LEVEL_NAMES[LEVELS + 1] = {"debug", "info", "warn", "error"};
+static const char *const LEVEL_NAMES[LEVELS] = {"debug", "info", "warn", "error"};
 enum { SIDES = 2 };
 static const char *const SIDE_NAMES[SIDES] = {"downstream", "upstream"};
 enum { PHASES = 11 };
@@ -50,7 +50,7 @@ static const char *const PHASE_NAMES[PHASES] = {
 static JSContext *context;
 static JSValue handler;
 static JSValue on_configure, on_begin, on_resume, on_chunk, on_cancel;
-static JSValue levels[LEVELS + 1], sides[SIDES], phases[PHASES];
+static JSValue sides[SIDES], phases[PHASES];
 /** A payload of nothing, which most calls have. */
 static JSValue no_bytes;
 
@@ -135,7 +135,7 @@ static int read_case(JSContext *ctx, JSValueConst value, const char *const *name
 static JSValue js_host_log(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
 {
     struct text message, fields;
-    int level = read_case(ctx, given[0], LEVEL_NAMES, LEVELS + 1);
+    int level = read_case(ctx, given[0], LEVEL_NAMES, LEVELS);
     if (level < 0 || !read_text(ctx, given[1], &message)) return JS_EXCEPTION;
     bool is_read = read_text(ctx, given[2], &fields);
     if (is_read) {
@@ -316,7 +316,6 @@ EXPORT("load") void *load(char *script, size_t length)
     context = JS_NewContext(runtime);
     JS_SetModuleLoaderFunc(runtime, NULL, load_module, NULL);
     no_bytes = checked(JS_NewUint8ArrayCopy(context, NULL, 0));
-    name_all(levels, LEVEL_NAMES, LEVELS + 1);
     name_all(sides, SIDE_NAMES, SIDES);
     name_all(phases, PHASE_NAMES, PHASES);
 
@@ -328,10 +327,10 @@ EXPORT("load") void *load(char *script, size_t length)
     JSValue loaded = checked(JS_EvalFunction(context, compiled));
     JSContext *of;
     while (JS_ExecutePendingJob(runtime, &of) > 0) continue;
-    if (JS_PromiseState(context, loaded) != JS_PROMISE_FULFILLED) {
-        JS_Throw(context, JS_PromiseResult(context, loaded));
-        give_up();
-    }
+    JSPromiseStateEnum state = JS_PromiseState(context, loaded);
+    if (state == JS_PROMISE_PENDING) JS_ThrowTypeError(context, "waits while it loads for what does not come");
+    else if (state == JS_PROMISE_REJECTED) JS_Throw(context, JS_PromiseResult(context, loaded));
+    if (state != JS_PROMISE_FULFILLED) give_up();
     JS_FreeValue(context, loaded);
 
     JSValue exports = checked(JS_GetModuleNamespace(context, module));
