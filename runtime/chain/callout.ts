@@ -29,5 +29,12 @@ export interface CalloutFault {
   readonly message: string;
 }
 
+/** Says whether somebody still waits for a call: an `AbortSignal`, or what costs less to make. Whoever makes the call may listen once. */
+export interface CalloutSignal {
+  readonly aborted: boolean;
+  addEventListener(kind: "abort", run: () => void, options: { readonly once: true }): void;
+  removeEventListener(kind: "abort", run: () => void): void;
+}
+
 /** Makes a call; never rejects. */
-export type Callout = (request: CalloutRequest, signal: AbortSignal) => Promise<Result<CalloutReply, CalloutFault>>;
+export type Callout = (request: CalloutRequest, signal: CalloutSignal) => Promise<Result<CalloutReply, CalloutFault>>;

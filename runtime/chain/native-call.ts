@@ -44,28 +44,28 @@ export class NativeCall {
     const { operationsMax } = this.#limits;
     if (this.#started++ >= operationsMax)
       return Promise.reject(new OperationError("OperationError", `started more than ${operationsMax} operations`));
+    const { promise, resolve, reject } = Promise.withResolvers<Value>();
     const started = this.#operations.start(kind, request, payload, {
       message: this.#message,
       bodyFailed: (cause) => this.onBodyFailed?.(cause),
+      ended: (outcome, brought) => {
+        signal?.removeEventListener("abort", onAbort);
+        this.#running?.delete(operation);
+        try {
+          return resolve(read(outcome, brought));
+        } catch (error) {
+          return reject(error);
+        }
+      },
     });
     if (!started.ok) return Promise.reject(new OperationError("OperationError", started.error));
     const operation = started.value;
-    const { promise, resolve, reject } = Promise.withResolvers<Value>();
     (this.#running ??= new Map()).set(operation, reject);
     const onAbort = (): void => {
       operation.stop();
       reject(gaveUp(signal));
     };
     signal?.addEventListener("abort", onAbort);
-    void operation.done.then((done) => {
-      signal?.removeEventListener("abort", onAbort);
-      this.#running?.delete(operation);
-      try {
-        return resolve(read(done.outcome, done.payload));
-      } catch (error) {
-        return reject(error);
-      }
-    });
     return promise;
   }
 

@@ -14,6 +14,7 @@ import type { FilterUse } from "../contract/filter.ts";
 import type { Exchange, Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
 import type { HeaderMap } from "../exchange/headers.ts";
+import { Pledge, promiseOf } from "../exchange/pledge.ts";
 import { ANY_USES, type AdapterCalls, type AdapterReply, type WaitingReply } from "./adapter-calls.ts";
 import {
   EVERY_FIELD,
@@ -93,7 +94,7 @@ export class NativeRunner implements HandlerRunner, AdapterCalls {
       let reply: AdapterReply | undefined;
       const kept = answer.then((late) => (reply = replyOf(late)));
       const waiting = this.#wait(kept, call, () => PROCEED);
-      const done = waiting.done.then((decided): AdapterReply => {
+      const done = promiseOf(waiting).then((decided): AdapterReply => {
         if (decided.kind === "failed") return failedReply(decided.message);
         return decided.kind === "lost" || reply === undefined ? { kind: "lost", fuel: 0 } : reply;
       });
@@ -120,7 +121,7 @@ export class NativeRunner implements HandlerRunner, AdapterCalls {
       if (phase === "setup") base.state = state;
       return PROCEED;
     };
-    const settled = answer instanceof Promise ? await this.#wait(answer, call, keep).done : keep(answer);
+    const settled = answer instanceof Promise ? await promiseOf(this.#wait(answer, call, keep)) : keep(answer);
     if (settled.kind === "failed") throw new Error(settled.message);
   }
 
@@ -135,29 +136,29 @@ export class NativeRunner implements HandlerRunner, AdapterCalls {
 
   #wait(answer: Promise<unknown>, call: NativeCall, decide: (verdict: unknown) => Decided): WaitingDecision {
     const { schedule, use } = this.#parts;
-    const { promise, resolve } = Promise.withResolvers<Decided>();
+    const pledge = new Pledge<Decided>();
     const { deadlineMs } = use.limits;
     const stopDeadline = schedule(() => {
       call.abort();
-      resolve({ kind: "failed", message: `has not decided within ${deadlineMs} ms` });
+      pledge.settle({ kind: "failed", message: `has not decided within ${deadlineMs} ms` });
     }, deadlineMs);
     const cancel = (cause: Failure): void => {
       stopDeadline();
       call.abort();
-      resolve({ kind: "lost", cause });
+      pledge.settle({ kind: "lost", cause });
     };
     call.onBodyFailed = cancel;
     answer.then(decide).then(
       (decided) => {
         stopDeadline();
-        return resolve(decided);
+        return pledge.settle(decided);
       },
       (error: unknown) => {
         stopDeadline();
-        return resolve({ kind: "failed", message: describeError(error) });
+        return pledge.settle({ kind: "failed", message: describeError(error) });
       },
     );
-    return { done: promise, cancel };
+    return { take: (taker) => pledge.take(taker), cancel };
   }
 }
 

@@ -4,30 +4,28 @@ import type { FilterUse } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import type { Failure, Result } from "../exchange/failure.ts";
 import { isFieldName, isFieldValue } from "../exchange/headers.ts";
-import type { Callout, CalloutRequest } from "./callout.ts";
+import type { Callout, CalloutReply, CalloutRequest, CalloutSignal } from "./callout.ts";
 import { readWhole, type Message } from "./whole-body.ts";
-
-/** What an operation brought: a text by the WIT's grammar, and bytes. */
-export interface OperationOutcome {
-  readonly outcome: string;
-  readonly payload: Uint8Array;
-}
 
 /** An operation under way. */
 export interface Operation {
-  readonly done: Promise<OperationOutcome>;
   /** Nobody waits for it any more. */
   stop(): void;
 }
 
-/** One call's operations are about its message, where it has one. */
-export interface OperationSubject {
+/** Who starts an operation. One call's operations are about its message, where it has one. */
+export interface OperationOwner {
   readonly message: Message | undefined;
   /** The message's body could not be read: the message cannot go on, whatever the filter says. */
   bodyFailed(cause: Failure): void;
+  /** What it brought: a text by the WIT's grammar, and bytes. Told once, from the microtask queue; of one that was stopped it means nothing. */
+  ended(outcome: string, payload: Uint8Array): void;
 }
 
 const NOTHING = new Uint8Array(0);
+const NO_LINES: readonly string[] = [];
+/** What is done then is done from the microtask queue. */
+const SOON = Promise.resolve();
 const FETCH = /^([a-z][a-z0-9-]{0,62}) ([A-Z][A-Z-]{0,31}) (\/[\x21-\x7e]{0,8191})\n(?:timeout: (\d{1,7})\n)?\n/u;
 const FIELDS_MAX = 100;
 /** A request's first lines and fields. */
@@ -60,40 +58,36 @@ export class Operations {
   }
 
   /** Starts one, or says why it is none. */
-  start(kind: string, request: string, payload: Uint8Array, subject: OperationSubject): Result<Operation, string> {
+  start(kind: string, request: string, payload: Uint8Array, owner: OperationOwner): Result<Operation, string> {
     switch (kind) {
       case "fetch":
-        return this.#fetch(request, payload);
+        return this.#fetch(request, payload, owner);
       case "sleep":
-        return this.#sleep(request);
+        return this.#sleep(request, owner);
       case "body":
-        return this.#readBody(subject);
+        return this.#readBody(owner);
       default:
         return refused(`operation ${JSON.stringify(kind.slice(0, 64))} is not offered`);
     }
   }
 
-  #fetch(request: string, payload: Uint8Array): Result<Operation, string> {
+  #fetch(request: string, payload: Uint8Array, owner: OperationOwner): Result<Operation, string> {
     const parsed = this.#parseFetch(request, payload);
     if (!parsed.ok) return parsed;
     const { length } = payload;
     const { bodyMaxBytes } = this.#use.limits;
-    if (length > bodyMaxBytes) return failing(`body is ${length} bytes, limit is ${bodyMaxBytes}`);
+    if (length > bodyMaxBytes) return failing(`body is ${length} bytes, limit is ${bodyMaxBytes}`, owner);
     if (this.#sentBytes + length > SENT_MAX_BYTES)
-      return failing(`${this.#sentBytes} bytes of bodies are on their way already, limit is ${SENT_MAX_BYTES}`);
+      return failing(`${this.#sentBytes} bytes of bodies are on their way already, limit is ${SENT_MAX_BYTES}`, owner);
     this.#sentBytes += length;
-    const controller = new AbortController();
-    const done = this.#callout(parsed.value, controller.signal).then((answered): OperationOutcome => {
+    const fetch = new Fetch();
+    void this.#callout(parsed.value, fetch).then((answered) => {
       this.#sentBytes -= length;
-      if (!answered.ok) {
-        const { kind, message } = answered.error;
-        return { outcome: kind === "failed" ? `failed ${message}` : `failed ${kind} ${message}`, payload: NOTHING };
-      }
-      const { status, headers, body } = answered.value;
-      const lines = headers.map(([name, value]) => `${name.toLowerCase()}: ${value}\n`);
-      return { outcome: `${status}\n${lines.join("")}`, payload: body };
+      if (answered.ok) return owner.ended(renderReply(answered.value), answered.value.body);
+      const { kind, message } = answered.error;
+      return owner.ended(kind === "failed" ? `failed ${message}` : `failed ${kind} ${message}`, NOTHING);
     });
-    return { ok: true, value: { done, stop: () => controller.abort() } };
+    return { ok: true, value: fetch };
   }
 
   #parseFetch(request: string, payload: Uint8Array): Result<CalloutRequest, string> {
@@ -105,7 +99,7 @@ export class Operations {
     const upstream = Object.hasOwn(this.#use.upstreams, name) ? this.#use.upstreams[name] : undefined;
     if (upstream === undefined) return refused(`upstream ${JSON.stringify(name)} is not one of its upstreams`);
     const headers: (readonly [string, string])[] = [];
-    for (const line of request.slice(head.length).split("\n")) {
+    for (const line of head.length < request.length ? request.slice(head.length).split("\n") : NO_LINES) {
       if (line === "") continue;
       const colon = line.indexOf(": ");
       const [field, value] = [line.slice(0, colon), line.slice(colon + 2)];
@@ -130,31 +124,59 @@ export class Operations {
     };
   }
 
-  #sleep(request: string): Result<Operation, string> {
+  #sleep(request: string, owner: OperationOwner): Result<Operation, string> {
     const waitMs = Number(request);
     if (!(waitMs >= 0) || waitMs > TIMER_MAX_MS)
       return refused(`sleep of ${JSON.stringify(request.slice(0, 20))} milliseconds cannot be`);
-    const { promise, resolve } = Promise.withResolvers<OperationOutcome>();
-    const stop = this.#schedule(() => resolve({ outcome: "", payload: NOTHING }), waitMs);
-    return { ok: true, value: { done: promise, stop } };
+    const stop = this.#schedule(() => void SOON.then(() => owner.ended("", NOTHING)), waitMs);
+    return { ok: true, value: { stop } };
   }
 
-  #readBody(subject: OperationSubject): Result<Operation, string> {
-    const { message } = subject;
+  #readBody(owner: OperationOwner): Result<Operation, string> {
+    const { message } = owner;
     if (message === undefined) return refused("there is no body to read here");
-    const done = readWhole(message, this.#use.limits.bodyMaxBytes).then((read): OperationOutcome => {
-      if (read.ok) return { outcome: "", payload: read.value };
-      subject.bodyFailed(read.error);
-      return { outcome: `failed ${read.error.message}`, payload: NOTHING };
+    void readWhole(message, this.#use.limits.bodyMaxBytes).then((read) => {
+      if (read.ok) return owner.ended("", read.value);
+      owner.bodyFailed(read.error);
+      return owner.ended(`failed ${read.error.message}`, NOTHING);
     });
-    return { ok: true, value: { done, stop: () => undefined } };
+    return UNSTOPPABLE;
   }
 }
 
+/** A call to an upstream, and the word to it that nobody waits any more: an `AbortController` is most of what starting one costs. */
+class Fetch implements Operation, CalloutSignal {
+  aborted = false;
+  #listener: (() => void) | undefined = undefined;
+
+  addEventListener(_kind: "abort", run: () => void): void {
+    this.#listener = run;
+  }
+
+  removeEventListener(): void {
+    this.#listener = undefined;
+  }
+
+  stop(): void {
+    const listener = this.#listener;
+    this.aborted = true;
+    this.#listener = undefined;
+    listener?.();
+  }
+}
+
+const UNSTOPPABLE = { ok: true, value: { stop: () => undefined } } as const;
+
 /** An operation that ends as soon as it began. */
-function failing(reason: string): { readonly ok: true; readonly value: Operation } {
-  const done = Promise.resolve({ outcome: `failed ${reason}`, payload: NOTHING });
-  return { ok: true, value: { done, stop: () => undefined } };
+function failing(reason: string, owner: OperationOwner): { readonly ok: true; readonly value: Operation } {
+  void SOON.then(() => owner.ended(`failed ${reason}`, NOTHING));
+  return UNSTOPPABLE;
+}
+
+function renderReply({ status, headers }: CalloutReply): string {
+  let lines = `${status}\n`;
+  for (const [name, value] of headers) lines += `${name.toLowerCase()}: ${value}\n`;
+  return lines;
 }
 
 function refused(error: string): { readonly ok: false; readonly error: string } {

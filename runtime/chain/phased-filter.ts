@@ -6,6 +6,7 @@ import { EMPTY_BODY } from "../exchange/body.ts";
 import type { Clock, Exchange, Waiter } from "../exchange/exchange.ts";
 import { failure, type Failure } from "../exchange/failure.ts";
 import { HeaderMap } from "../exchange/headers.ts";
+import { promiseOf, type Pledge } from "../exchange/pledge.ts";
 import { Reply } from "../exchange/reply.ts";
 import {
   applyChanges,
@@ -39,8 +40,7 @@ type Outcome =
   | { readonly kind: "lost"; readonly cause: Failure };
 
 /** A call that waits for something. */
-export interface WaitingDecision {
-  readonly done: Promise<Decided>;
+export interface WaitingDecision extends Pick<Pledge<Decided>, "take"> {
   /** Its client left. */
   cancel(cause: Failure): void;
 }
@@ -147,9 +147,16 @@ export class PhasedFilter implements Filter {
     const decided = this.#runner.run({ phase, head, exchange, fields: reply, message });
     if ("kind" in decided) return this.#settle(decided, head, permissions, exchange, reply);
     const stopWaiting = waitFor(decided, exchange);
-    return decided.done.then((late) => {
-      stopWaiting();
-      return withFuel(this.#settle(late, head, permissions, exchange, reply), late.fuel);
+    return new Promise((resolve, reject) => {
+      decided.take((late) => {
+        stopWaiting();
+        try {
+          resolve(withFuel(this.#settle(late, head, permissions, exchange, reply), late.fuel));
+        } catch (error) {
+          // A bug of the proxy's: it is this exchange's, and not of the guest that has just answered.
+          reject(error);
+        }
+      });
     });
   }
 
@@ -231,7 +238,7 @@ export class PhasedFilter implements Filter {
       if (reason === undefined || this.failurePolicy === "open") return undefined;
       return failure("filter_failed", `filter ${this.name}: ${reason}`);
     };
-    return "kind" in decided ? apply(decided) : decided.done.then(apply);
+    return "kind" in decided ? apply(decided) : promiseOf(decided).then(apply);
   }
 
   #logged(exchange: Exchange): Verdict | Promise<Verdict> {
@@ -240,7 +247,7 @@ export class PhasedFilter implements Filter {
     const decided = this.#runner.run({ phase: "log", head, exchange, fields, message: undefined });
     const apply = (settled: Decided): Verdict =>
       settled.kind === "failed" ? failedVerdict(this.name, settled.message) : PROCEED;
-    return "kind" in decided ? apply(decided) : decided.done.then((late) => withFuel(apply(late), late.fuel));
+    return "kind" in decided ? apply(decided) : promiseOf(decided).then((late) => withFuel(apply(late), late.fuel));
   }
 }
 

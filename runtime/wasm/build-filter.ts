@@ -18,6 +18,7 @@ import type { BundleRef, Manifest } from "../contract/bundle.ts";
 import type { FilterUse } from "../contract/filter.ts";
 import type { Parsed, Problem } from "../contract/problem.ts";
 import type { Result } from "../exchange/failure.ts";
+import { promiseOf } from "../exchange/pledge.ts";
 import { createHostFunctions } from "../host/host-functions.ts";
 import { PrivateMemory } from "../host/shared-memory.ts";
 import { SharedState, type SharedScope } from "../host/shared-state.ts";
@@ -223,7 +224,7 @@ const NO_OPERATIONS: Pick<Operations, "start"> = {
 
 async function setUp(instance: LiveInstance): Promise<Parsed<LiveInstance>> {
   const begun = instance.begin("setup", "", undefined);
-  const result = "kind" in begun ? begun : await begun.done;
+  const result = "kind" in begun ? begun : await promiseOf(begun);
   if (result.kind === "answered" && result.answer.kind === "proceed") return { ok: true, value: instance };
   instance.stop("could not be set up");
   let reason = "it answered setup with a reply";

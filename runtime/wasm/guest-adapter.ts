@@ -2,6 +2,7 @@
 import { ANY_USES, type AdapterReply, type WaitingReply } from "../chain/adapter-calls.ts";
 import type { AdapterPhase } from "../contract/adapter.ts";
 import type { Failure } from "../exchange/failure.ts";
+import { promiseOf } from "../exchange/pledge.ts";
 import type { Acquired, Instances } from "./instance.ts";
 import type { CallResult, LiveInstance } from "./live-instance.ts";
 
@@ -23,9 +24,9 @@ function askIn(
   if (!acquired.ok) return { kind: "failed", message: acquired.error, isFault: false, fuel: 0 };
   const instance = acquired.value;
   const begun = instance.begin(phase, lines, undefined);
-  if ("kind" in begun) return replyOf(instances, instance, begun, instance.fuelUsed);
+  if ("kind" in begun) return replyOf(instances, instance, begun);
   return {
-    done: begun.done.then((result) => replyOf(instances, instance, result, result.fuel)),
+    done: promiseOf(begun).then((result) => replyOf(instances, instance, result)),
     cancel: (cause) => begun.cancel(cause),
   };
 }
@@ -50,7 +51,8 @@ function askLater(instances: Instances, acquired: Promise<Acquired>, phase: Adap
   };
 }
 
-function replyOf(instances: Instances, instance: LiveInstance, result: CallResult, fuel: number): AdapterReply {
+function replyOf(instances: Instances, instance: LiveInstance, result: CallResult): AdapterReply {
+  const { fuel } = result;
   if (result.kind === "faulted") return { kind: "failed", message: result.message, isFault: result.isOwn, fuel };
   if (result.kind === "lost") return { kind: "lost", fuel };
   const { answer } = result;

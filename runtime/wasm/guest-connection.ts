@@ -1,5 +1,6 @@
 // A sandboxed filter's handlers at one connection: its call stays in the instance that it began in.
 import type { ConnectionCalls, ConnectionDecided } from "../chain/connection.ts";
+import { promiseOf } from "../exchange/pledge.ts";
 import type { Side } from "../../sdk/wit/world.ts";
 import type { Acquired, Instances } from "./instance.ts";
 import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
@@ -48,12 +49,12 @@ export class GuestConnection implements ConnectionCalls {
   }
 
   #decided(instance: LiveInstance, result: CallResult | WaitingCall): ConnectionDecided | Promise<ConnectionDecided> {
-    if (!("kind" in result)) return result.done.then((late) => this.#read(instance, late, late.fuel));
-    return this.#read(instance, result, instance.fuelUsed);
+    if (!("kind" in result)) return promiseOf(result).then((late) => this.#read(instance, late));
+    return this.#read(instance, result);
   }
 
-  #read(instance: LiveInstance, result: CallResult, fuel: number): ConnectionDecided {
-    this.fuelUsed = fuel;
+  #read(instance: LiveInstance, result: CallResult): ConnectionDecided {
+    this.fuelUsed = result.fuel;
     switch (result.kind) {
       case "faulted":
         return { kind: "failed", message: result.message };

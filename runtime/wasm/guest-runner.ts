@@ -8,11 +8,12 @@ import type { AdapterPhase } from "../contract/adapter.ts";
 import type { Manifest } from "../contract/bundle.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import type { Failure } from "../exchange/failure.ts";
+import { Pledge, promiseOf } from "../exchange/pledge.ts";
 import type { Side } from "../../sdk/wit/world.ts";
 import { askGuest } from "./guest-adapter.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import type { Acquired, Instances } from "./instance.ts";
-import type { CallResult, LiveInstance, WaitingCall } from "./live-instance.ts";
+import type { CallResult, LiveInstance } from "./live-instance.ts";
 
 /** Tells why a timer's call failed. */
 export type TellFailure = (phase: "timer", message: string) => void;
@@ -52,30 +53,29 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     const instance = acquired.value;
     const begun = instance.begin(phase, head, message);
     if (!("kind" in begun)) {
-      return { done: this.#later(begun, instance, phase), cancel: (cause) => begun.cancel(cause) };
+      return {
+        take: (taker) => begun.take((result) => taker(this.#decided(result, instance, phase))),
+        cancel: (cause) => begun.cancel(cause),
+      };
     }
-    this.fuelUsed = instance.fuelUsed;
-    return this.#decided(begun, instance, phase, this.fuelUsed);
-  }
-
-  #later(waiting: WaitingCall, instance: LiveInstance, phase: HandlerCall["phase"]): Promise<Decided> {
-    // Others may have ended in the same entry: each brings its own.
-    return waiting.done.then((result) => this.#decided(result, instance, phase, result.fuel));
+    this.fuelUsed = begun.fuel;
+    return this.#decided(begun, instance, phase);
   }
 
   /** There is no instance yet: one is being set up. */
   #runLater(acquired: Promise<Acquired>, call: HandlerCall): WaitingDecision {
     let cause: Failure | undefined;
     let begun: WaitingDecision | undefined;
-    const done = acquired.then((ready): Decided | Promise<Decided> => {
-      if (cause !== undefined) return { kind: "lost", cause };
+    const pledge = new Pledge<Decided>();
+    void acquired.then((ready) => {
+      if (cause !== undefined) return pledge.settle({ kind: "lost", cause });
       const decided = this.#runIn(ready, call);
-      if ("kind" in decided) return decided;
+      if ("kind" in decided) return pledge.settle(decided);
       begun = decided;
-      return decided.done;
+      return decided.take((late) => pledge.settle(late));
     });
     return {
-      done,
+      take: (taker) => pledge.take(taker),
       cancel: (why) => {
         cause = why;
         begun?.cancel(why);
@@ -83,22 +83,21 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     };
   }
 
-  #decided(result: CallResult, instance: LiveInstance, phase: HandlerCall["phase"], fuel: number): Decided {
+  #decided(result: CallResult, instance: LiveInstance, phase: HandlerCall["phase"]): Decided {
     switch (result.kind) {
       case "faulted":
-        return { kind: "failed", message: result.message, fuel };
+        return { kind: "failed", message: result.message, fuel: result.fuel };
       case "lost":
-        return { kind: "lost", cause: result.cause, fuel };
+        return { kind: "lost", cause: result.cause, fuel: result.fuel };
       case "answered":
-        return this.#readAnswer(result, instance, phase, fuel);
+        return this.#readAnswer(result, instance, phase);
     }
   }
 
   #readAnswer(
-    { answer, emitted, call }: Extract<CallResult, { kind: "answered" }>,
+    { answer, emitted, call, fuel }: Extract<CallResult, { kind: "answered" }>,
     instance: LiveInstance,
     phase: HandlerCall["phase"],
-    fuel: number,
   ): Decided {
     switch (answer.kind) {
       case "proceed":
@@ -138,7 +137,7 @@ export class GuestRunner implements HandlerRunner, AdapterCalls {
     const acquired = await this.#instances.acquire();
     if (!acquired.ok) return tell("timer", acquired.error);
     const begun = acquired.value.begin("timer", name, undefined);
-    const result = "kind" in begun ? begun : await begun.done;
+    const result = "kind" in begun ? begun : await promiseOf(begun);
     if (result.kind === "faulted") tell("timer", result.message);
     else if (result.kind === "answered" && result.answer.kind === "failed") tell("timer", result.answer.message);
     return undefined;
@@ -151,7 +150,7 @@ function chunksOf(instance: LiveInstance, call: number, phase: HandlerCall["phas
   return {
     take: (bytes, isEnd) => {
       const result = instance.chunk(call, source, bytes, isEnd);
-      return "kind" in result ? passedOf(result) : result.done.then(passedOf);
+      return "kind" in result ? passedOf(result) : promiseOf(result).then(passedOf);
     },
     cancel: () => instance.cancelStream(call),
   };

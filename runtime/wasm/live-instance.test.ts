@@ -3,6 +3,7 @@ import { idleHost } from "../../test/contract/subjects.ts";
 import { idleGuest, idleParts } from "../../test/harness/idle-guest.ts";
 import { startClock } from "../../sdk/testing/exchange.ts";
 import { failure } from "../exchange/failure.ts";
+import { promiseOf } from "../exchange/pledge.ts";
 import { LiveInstance } from "./live-instance.ts";
 
 const MEGABYTE = new Uint8Array(1024 * 1024);
@@ -39,14 +40,15 @@ test("what calls that wait emitted is bounded together, and given back as they e
   held[1]?.cancel(failure("downstream_closed", "left"));
   // What was settled counts once the guest has returned.
   const after = [begin(), begin(), begin()];
-  expect(await over.done).toMatchObject({
+  expect(await promiseOf(over)).toMatchObject({
     kind: "answered",
     answer: { kind: "failed", message: expect.stringContaining("limit") },
   });
-  expect(await held[0]?.done).toMatchObject({ kind: "answered", answer: { kind: "proceed", hasBody: true } });
+  const [first = over] = held;
+  expect(await promiseOf(first)).toMatchObject({ kind: "answered", answer: { kind: "proceed", hasBody: true } });
   for (const call of [66, 67, 68]) host.settle(call, "proceed\nbody emitted\n");
   begin();
-  expect(await Promise.all(after.map(({ done }) => done))).toMatchObject([
+  expect(await Promise.all(after.map((call) => promiseOf(call)))).toMatchObject([
     { answer: { kind: "proceed", hasBody: true } },
     { answer: { kind: "proceed", hasBody: true } },
     { answer: { kind: "failed" } },

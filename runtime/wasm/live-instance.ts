@@ -6,14 +6,15 @@ import type { Message } from "../chain/whole-body.ts";
 import type { FilterLimits } from "../contract/filter.ts";
 import type { Schedule } from "../exchange/exchange.ts";
 import { failure, type Failure, type Result } from "../exchange/failure.ts";
+import { Pledge } from "../exchange/pledge.ts";
 import type { HostFunctions } from "../host/host-functions.ts";
 import type { Phase, Side } from "../../sdk/wit/world.ts";
 import { parseAnswer, type Answer } from "./answer.ts";
 import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
 import type { FuelGovernor } from "./fuel-governor.ts";
 
-/** How a call ended. */
-export type CallResult =
+/** How a call ended, and the fuel of all of its entries. */
+export type CallResult = { readonly fuel: number } & (
   | {
       readonly kind: "answered";
       readonly call: number;
@@ -26,7 +27,8 @@ export type CallResult =
   /** The instance must not be called again. `isOwn`: it was this call that made it fault, and would again. */
   | { readonly kind: "faulted"; readonly message: string; readonly isOwn: boolean }
   /** The exchange was lost before the filter had decided. */
-  | { readonly kind: "lost"; readonly cause: Failure };
+  | { readonly kind: "lost"; readonly cause: Failure }
+);
 
 /** A call about a connection, which lives until `end`. */
 export interface ConnectionCall {
@@ -35,12 +37,8 @@ export interface ConnectionCall {
   readonly begun: CallResult | WaitingCall;
 }
 
-/** How a call ended that waited, and the fuel of all of its entries. */
-export type LateResult = CallResult & { readonly fuel: number };
-
 /** A call that waits. */
-export interface WaitingCall {
-  readonly done: Promise<LateResult>;
+export interface WaitingCall extends Pick<Pledge<CallResult>, "take"> {
   /** Its client left. */
   cancel(cause: Failure): void;
 }
@@ -66,7 +64,8 @@ const CALL_MAX = 2 ** 32 - 1;
 /** What calls of one instance emitted that have not ended, together. */
 const HELD_MAX_BYTES = 64 * 1024 * 1024;
 const NO_PIECES: readonly Uint8Array[] = [];
-const GONE: CallResult = { kind: "faulted", message: "its instance is gone", isOwn: false };
+const NOTHING = new Uint8Array(0);
+const GONE: CallResult = { kind: "faulted", message: "its instance is gone", isOwn: false, fuel: 0 };
 
 class Call {
   number = 0;
@@ -82,8 +81,17 @@ class Call {
   /** Of its entries so far. */
   fuel = 0;
   /** Set while it waits. */
-  settle: ((result: LateResult) => void) | undefined = undefined;
+  wait: Wait | undefined = undefined;
   stopDeadline: (() => void) | undefined = undefined;
+}
+
+class Wait extends Pledge<CallResult> implements WaitingCall {
+  readonly cancel: WaitingCall["cancel"];
+
+  constructor(cancel: WaitingCall["cancel"]) {
+    super();
+    this.cancel = cancel;
+  }
 }
 
 interface Running {
@@ -111,8 +119,6 @@ export class LiveInstance {
   #isStopped = false;
   /** Calls that it began. */
   calls = 0;
-  /** Fuel of the call that ended last at once; one that waited tells its own. */
-  fuelUsed = 0;
 
   constructor(parts: InstanceParts) {
     this.#parts = parts;
@@ -154,7 +160,7 @@ export class LiveInstance {
   /** Begins a call; most end at once. */
   begin(phase: Phase, head: string, message: Message | undefined): CallResult | WaitingCall {
     const guest = this.#guest;
-    if (guest === undefined || this.#isDead) return { kind: "faulted", message: "instance is gone", isOwn: false };
+    if (guest === undefined || this.#isDead) return GONE;
     const call = this.#newCall(message);
     guest.fuelMax = this.#parts.governor.limit;
     const entered = guest.begin(call.number, phase, head);
@@ -192,8 +198,8 @@ export class LiveInstance {
     const call = this.#streams.get(number);
     if (guest === undefined || call === undefined || this.#isDead) return GONE;
     const waiting = this.#waiting.get(number);
-    if (waiting !== undefined) endWait(waiting, { kind: "lost", cause: failure("downstream_closed", "it is over") });
     this.#waiting.delete(number);
+    if (waiting !== undefined) endWait(waiting, lostResult(waiting, failure("downstream_closed", "it is over")));
     const result = this.#enter(call, () => guest.begin(number, "log", head));
     this.#streams.delete(number);
     this.#afterEntry();
@@ -259,7 +265,7 @@ export class LiveInstance {
     this.#streams.clear();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const call of waiting) endWait(call, { kind: "faulted", message: reason, isOwn: false });
+    for (const call of waiting) endWait(call, faultedResult(call, reason, false));
     // What the instance opened; it may open more once it is revived.
     this.#parts.functions.stop();
   }
@@ -295,20 +301,23 @@ export class LiveInstance {
   /** What the guest left behind when it returned: how the call ended, `undefined` where it waits. */
   #left(call: Call, entered: Result<string, GuestFault>): CallResult | undefined {
     this.#current = undefined;
-    this.fuelUsed = this.#guest?.fuelUsed ?? 0;
-    call.fuel += this.fuelUsed;
-    if (!entered.ok) return this.#faulted(entered.error);
-    this.#parts.governor.spent(this.fuelUsed);
+    const fuelUsed = this.#guest?.fuelUsed ?? 0;
+    call.fuel += fuelUsed;
+    if (!entered.ok) {
+      this.#faulted(entered.error);
+      return faultedResult(call, entered.error.message, true);
+    }
+    this.#parts.governor.spent(fuelUsed);
     const answer = parseAnswer(entered.value, this.#parts.meter);
     return answer.kind === "pending" ? undefined : this.#answered(call, answer);
   }
 
   #answered(call: Call, answer: Exclude<Answer, { kind: "pending" }>): CallResult {
-    const { number, emitted, toDownstream, overflow } = call;
+    const { number, emitted, toDownstream, overflow, fuel } = call;
     this.#handOver(call);
     if (overflow !== undefined) return failedResult(call, overflow);
     if (answer.kind === "proceed" && answer.isStream) this.#streams.set(number, call);
-    return { kind: "answered", call: number, answer, emitted, toDownstream };
+    return { kind: "answered", call: number, answer, emitted, toDownstream, fuel };
   }
 
   /** Keeps the call's object for the next one, where nothing of it is in use. */
@@ -322,9 +331,8 @@ export class LiveInstance {
 
   #wait(call: Call): WaitingCall {
     const { limits, schedule } = this.#parts;
-    const done = new Promise<LateResult>((resolve) => {
-      call.settle = resolve;
-    });
+    const wait = new Wait((cause) => this.#cancel(call, cause));
+    call.wait = wait;
     this.#waiting.set(call.number, call);
     if (this.#waiting.size > limits.pendingMax)
       this.#giveUp(call, `${limits.pendingMax} calls wait already, which is the limit`);
@@ -334,7 +342,7 @@ export class LiveInstance {
         limits.deadlineMs,
       );
     this.#afterEntry();
-    return { done, cancel: (cause) => this.#cancel(call, cause) };
+    return wait;
   }
 
   /** Ends calls that the guest settled meanwhile. */
@@ -361,7 +369,7 @@ export class LiveInstance {
   }
 
   #cancel(call: Call, cause: Failure): void {
-    this.#end(call, { kind: "lost", cause });
+    this.#end(call, lostResult(call, cause));
   }
 
   #end(call: Call, result: CallResult): void {
@@ -384,13 +392,11 @@ export class LiveInstance {
     endWait(call, result);
   }
 
-  #faulted({ kind, message }: GuestFault): CallResult {
-    if (!this.#isDead) {
-      if (kind === "out_of_fuel") this.#parts.governor.ranOut();
-      this.#die(`its instance was given up, since another call ${message}`);
-      this.#parts.onFault(this);
-    }
-    return { kind: "faulted", message, isOwn: true };
+  #faulted({ kind, message }: GuestFault): void {
+    if (this.#isDead) return;
+    if (kind === "out_of_fuel") this.#parts.governor.ranOut();
+    this.#die(`its instance was given up, since another call ${message}`);
+    this.#parts.onFault(this);
   }
 
   #start(number: number, kind: string, request: string, payload: Uint8Array): Result<number, string> {
@@ -398,16 +404,18 @@ export class LiveInstance {
     if (call === undefined) return { ok: false, error: `call ${number} is over and starts nothing` };
     const { operationsMax } = this.#parts.limits;
     if (call.started >= operationsMax) return { ok: false, error: `started more than ${operationsMax} operations` };
+    const operation = this.#lastOperation + 1;
     // The guest's memory is its own again when this returns.
-    const started = this.#parts.operations.start(kind, request, payload.slice(), {
+    const bytes = payload.length === 0 ? NOTHING : payload.slice();
+    const started = this.#parts.operations.start(kind, request, bytes, {
       message: call.message,
       bodyFailed: (cause) => this.#cancel(call, cause),
+      ended: (outcome, brought) => this.#resume(operation, outcome, brought),
     });
     if (!started.ok) return started;
     call.started++;
-    const operation = ++this.#lastOperation;
+    this.#lastOperation = operation;
     this.#operations.set(operation, { call, operation: started.value });
-    void started.value.done.then(({ outcome, payload: brought }) => this.#resume(operation, outcome, brought));
     return { ok: true, value: operation };
   }
 
@@ -423,8 +431,7 @@ export class LiveInstance {
     this.#current = undefined;
     call.fuel += guest.fuelUsed;
     if (!resumed.ok) {
-      if (this.#waiting.delete(call.number))
-        endWait(call, { kind: "faulted", message: resumed.error.message, isOwn: true });
+      if (this.#waiting.delete(call.number)) endWait(call, faultedResult(call, resumed.error.message, true));
       this.#faulted(resumed.error);
       return;
     }
@@ -470,19 +477,20 @@ export class LiveInstance {
 function endWait(call: Call, result: CallResult): void {
   call.stopDeadline?.();
   call.stopDeadline = undefined;
-  const { settle } = call;
-  call.settle = undefined;
-  settle?.(withFuel(result, call.fuel));
+  const { wait } = call;
+  call.wait = undefined;
+  wait?.settle(result);
 }
 
-/** What most calls end in is written out: to spread an object is a call into the engine. */
-function withFuel(result: CallResult, fuel: number): LateResult {
-  if (result.kind !== "answered") return { ...result, fuel };
-  const { kind, call, answer, emitted, toDownstream } = result;
-  return { kind, call, answer, emitted, toDownstream, fuel };
-}
-
-function failedResult({ number }: Call, message: string): CallResult {
+function failedResult({ number, fuel }: Call, message: string): CallResult {
   const answer = { kind: "failed", message } as const;
-  return { kind: "answered", call: number, answer, emitted: NO_PIECES, toDownstream: NO_PIECES };
+  return { kind: "answered", call: number, answer, emitted: NO_PIECES, toDownstream: NO_PIECES, fuel };
+}
+
+function faultedResult({ fuel }: Call, message: string, isOwn: boolean): CallResult {
+  return { kind: "faulted", message, isOwn, fuel };
+}
+
+function lostResult({ fuel }: Call, cause: Failure): CallResult {
+  return { kind: "lost", cause, fuel };
 }

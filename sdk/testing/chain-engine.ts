@@ -118,7 +118,7 @@ async function settle(upstreams: EngineParts["upstreams"]): Promise<void> {
 async function answerCallout(
   upstreams: ReadonlyMap<string, ScriptedUpstream>,
   { cluster, authority = cluster, method, path, headers, body, timeoutMs, replyMaxBytes }: Parameters<Callout>[0],
-  signal: AbortSignal,
+  signal: Parameters<Callout>[1],
   schedule: FilterSurroundings["schedule"],
 ): ReturnType<Callout> {
   const fault = (kind: "timeout" | "aborted" | "failed", why: string) =>

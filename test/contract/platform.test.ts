@@ -41,11 +41,12 @@ class Upstreams {
       () => resolve({ ok: false, error: { kind: "timeout", message: `${request.cluster} took too long` } }),
       request.timeoutMs,
     );
-    signal.addEventListener("abort", () => {
+    const onAbort = (): void => {
       this.abandoned++;
       stop();
       resolve({ ok: false, error: { kind: "aborted", message: "was given up" } });
-    });
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
     if (!request.path.startsWith("/never")) {
       stop();
       resolve(answerOf(request));
