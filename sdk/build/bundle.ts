@@ -8,6 +8,8 @@ import { cutSourceMap } from "./source-map.ts";
 
 const SDK = join(import.meta.dir, "..");
 const RUNTIME = join(SDK, "../runtime");
+/** What the engine offers to the guest's side of the SDK besides the WIT's imports. */
+const ENGINE_MODULE = "vespid:engine";
 
 /** One script, and where in the author's files its parts are. */
 export interface Bundle {
@@ -24,25 +26,12 @@ export async function bundleGuest(path: string): Promise<Parsed<Bundle>> {
     import filter from ${JSON.stringify(resolve(path))};
     import { createHandler } from ${JSON.stringify(join(SDK, "guest/handler.ts"))};
     export const handler = createHandler(filter);`;
-  const bundled = await bundle(entry, path, {
-    external: [HOST_INTERFACE],
+  return bundle(entry, path, {
+    external: [HOST_INTERFACE, ENGINE_MODULE],
     plugins: [guestGlobals, smallZod],
     // Names of the web that are used come in, as themselves or as the global object's.
     inject: [INJECTED],
     define: Object.fromEntries(INJECTED_NAMES.map((name) => [`globalThis.${name}`, name])),
-  });
-  return bundled.ok ? { ok: true, value: { ...bundled.value, script: shortenAsync(bundled.value.script) } } : bundled;
-}
-
-/** What esbuild runs lowered `async` functions with: six closures for a call, and a promise for each `await`. */
-const ASYNC_HELPER =
-  /(?<head>[\w$]+=\((?<self>[\w$]+),(?<given>[\w$]+),(?<run>[\w$]+)\)=>)new Promise\(\([\w$]+,[\w$]+\)=>\{.{0,200}?\.apply\(\k<self>,\k<given>\)\)\.next\(\)\)\}\)/u;
-
-/** Has the guest's promise run them, which needs neither. The script stays as long as it was, so that the source map holds. */
-function shortenAsync(script: string): string {
-  return script.replace(ASYNC_HELPER, (helper, ...groups) => {
-    const { head, self, given, run } = groups.at(-1);
-    return `${head}Promise.lowered(${self},${given},${run})`.padEnd(helper.length);
   });
 }
 
@@ -84,7 +73,7 @@ export interface StayingBundle extends Bundle {
 export async function openBundler(path: string): Promise<StayingBundler> {
   running++;
   const options = bundlingOf(`export { default } from ${JSON.stringify(resolve(path))};`, path);
-  const { alias: _, supported: __, ...native } = options;
+  const { alias: _, ...native } = options;
   const staying = await context({ ...native, metafile: true, plugins: [loadedPackages(dirname(resolve(path)))] });
   return {
     async bundle() {
@@ -154,8 +143,6 @@ function bundlingOf(entry: string, path: string) {
     logLevel: "silent",
     alias: { vespid: join(SDK, "index.ts") },
     nodePaths: [join(SDK, "../node_modules")],
-    // Async functions become generators over the SDK's promise; everything else stays as it is.
-    supported: { "async-await": false, "async-generator": false, "for-await": false },
   } satisfies BuildOptions;
 }
 

@@ -4,8 +4,9 @@ import { stop } from "esbuild";
 import { componentOf, ScriptError } from "./component.ts";
 import { transpileFilter } from "./transpile.ts";
 
-const HANDLER = "export const handler = { configure() {}, begin: (call, phase, head) => head };";
-const withHost = (script: string) => `import host from "vespid:filter/host@2.0.0";${script};${HANDLER}`;
+const HANDLER = "export const handler = { configure() {}, begin: (call, phase, head) => head, after: {} };";
+const withHost = (script: string) =>
+  `import host from "vespid:filter/host@2.0.0"; import { operate } from "vespid:engine"; ${script};${HANDLER}`;
 
 // The transpiler uses it.
 afterAll(() => stop());
@@ -32,7 +33,7 @@ test.each([
   ["imports what is not there", `import "node:fs";${HANDLER}`, "there is no module node:fs"],
   ["awaits what never comes", `await new Promise(() => {});${HANDLER}`, "waits while it loads"],
   ["has no handler", "export const other = 1;", "cannot read property 'configure' of undefined"],
-  ["starts an operation", withHost(`host.start(1, "sleep", "1", new Uint8Array())`), "an operation is not there"],
+  ["starts an operation", withHost(`operate(1, "sleep", "1", new Uint8Array(), () => 0)`), "an operation is not there"],
   ["emits", withHost(`host.emit(1, "upstream", new Uint8Array(1))`), "a message is not there"],
   ["asks for bytes", withHost(`host.bytes("random", "32", new Uint8Array())`), "Error"],
 ])("a script that %s does not load, and is told why", async (_, script, reason) => {

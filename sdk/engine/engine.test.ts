@@ -1,12 +1,11 @@
 // The engine that is committed, and its allocator through the function that the component model calls.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { openCore, openScript } from "../../test/harness/engine-script.ts";
 import { ENGINE_FILE } from "../build/component.ts";
 import { readSections } from "../build/wasm-reader.ts";
-import { HANDLER_INTERFACE, HOST_INTERFACE, PHASES } from "../wit/world.ts";
 import { SOURCES_SECTION, sourcesDigest } from "./encode.ts";
 
-const CORE_MODULE = 1;
 const CUSTOM = 0;
 
 test("engine.wasm is what these sources give", async () => {
@@ -22,51 +21,6 @@ test("engine.wasm is what these sources give", async () => {
   // Another digest: sources were changed, and `bash sdk/engine/build.sh` was not run.
   expect(said).toEqual([await sourcesDigest()]);
 });
-
-interface Core {
-  readonly memory: WebAssembly.Memory;
-  cabi_realloc(old: number, oldSize: number, alignment: number, size: number): number;
-  load(script: number, length: number): number;
-  "vespid:filter/handler@2.0.0#begin"(call: number, phase: number, head: number, length: number): number;
-  "cabi_post_vespid:filter/handler@2.0.0#begin"(result: number): void;
-}
-
-/** A loaded script's `begin`, of a text. */
-async function openScript(begin: string): Promise<(head: string) => string> {
-  const core = await openCore();
-  const write = (text: string): readonly [number, number] => {
-    const bytes = new TextEncoder().encode(text);
-    const pointer = core.cabi_realloc(0, 0, 1, bytes.length);
-    new Uint8Array(core.memory.buffer).set(bytes, pointer);
-    return [pointer, bytes.length];
-  };
-  const script = `import host from "${HOST_INTERFACE}"; export const handler = { begin: (call, phase, head) => (${begin})(head, phase) };`;
-  const [at, length] = write(`${script}\0`);
-  core.load(at, length - 1);
-  return (head) => {
-    const result = core[`${HANDLER_INTERFACE}#begin`](1, PHASES.indexOf("timer"), ...write(head));
-    const [start = 0, size = 0] = new Uint32Array(core.memory.buffer, result, 2);
-    const answer = new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(core.memory.buffer, start, size));
-    core[`cabi_post_${HANDLER_INTERFACE}#begin`](result);
-    return answer;
-  };
-}
-
-async function openCore(): Promise<Core> {
-  const engine = await Bun.file(ENGINE_FILE).bytes();
-  const core = readSections(engine, 1).find(({ id }) => id === CORE_MODULE)?.payload;
-  if (core === undefined) throw new Error("has no core module");
-  const module = await WebAssembly.compile(engine.slice(core.position, core.end));
-  const imports = Object.fromEntries(
-    WebAssembly.Module.imports(module).map(({ module: from }) => {
-      const nothing = from.includes("monotonic") ? 0n : 0;
-      return [from, new Proxy({}, { get: () => () => nothing })];
-    }),
-  );
-  const { exports } = await WebAssembly.instantiate(module, imports);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what every component's core exports
-  return exports as unknown as Core;
-}
 
 const SIZE_MAX = 100_000;
 /** Of one of sixteen places: what it is to hold; 0 frees it. */
@@ -116,14 +70,14 @@ test("a memory that cannot grow is a trap, not a piece", async () => {
 });
 
 test("texts cross whole, and come back in UTF-8 whatever they are made of", async () => {
-  const same = await openScript("(head) => head");
+  const { begin: same } = await openScript("(head) => head");
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 5000 }), (text) => {
       expect(same(text)).toBe(text.toWellFormed());
     }),
     { numRuns: 300 },
   );
-  const units = await openScript("(head) => String.fromCharCode(...JSON.parse(head))");
+  const { begin: units } = await openScript("(head) => String.fromCharCode(...JSON.parse(head))");
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 200 }), (codes) => {
       expect(units(JSON.stringify(codes))).toBe(String.fromCharCode(...codes).toWellFormed());
@@ -133,7 +87,7 @@ test("texts cross whole, and come back in UTF-8 whatever they are made of", asyn
 });
 
 test("a level that is none is an error of the script's, and logs nothing", async () => {
-  const log = await openScript(`(level) => {
+  const { begin: log } = await openScript(`(level) => {
     try { host.log(level, "text", ""); return "logged"; } catch (error) { return error.name; }
   }`);
   expect(["debug", "info", "warn", "error", "", "fatal"].map((level) => log(level))).toEqual([
@@ -144,7 +98,7 @@ test("a level that is none is an error of the script's, and logs nothing", async
 });
 
 test("indexOf finds what it finds elsewhere", async () => {
-  const find = await openScript(`(asked) => {
+  const { begin: find } = await openScript(`(asked) => {
     const [text, sought, from] = JSON.parse(asked);
     return JSON.stringify([text.indexOf(sought, from), text.includes(sought, from), text.split(sought).length,
       text.replaceAll(sought, "-")]);
@@ -173,7 +127,7 @@ test.each([
   ["in a loop's next turn", "() => { for (let turn = 0; turn < 2; turn++) { if (turn === 1) late; let late = 1; } }"],
   ["compound before it", "() => { late += 2; let late = 1; return late; }"],
 ])("a variable is not there %s", async (_, script) => {
-  const run = await openScript(`(head) => {
+  const { begin: run } = await openScript(`(head) => {
     try { return "read " + (${script})(head); } catch (error) { return error.name; }
   }`);
   expect(run("b")).toBe("ReferenceError");
@@ -201,12 +155,12 @@ test.each([
     "6",
   ],
 ])("variables hold what they were given %s", async (_, script, expected) => {
-  const run = await openScript(`() => String((${script})())`);
+  const { begin: run } = await openScript(`() => String((${script})())`);
   expect(run("")).toBe(expected);
 });
 
 test("endless recursion is an error that a script can catch", async () => {
-  const run = await openScript(`() => {
+  const { begin: run } = await openScript(`() => {
     const deeper = (depth) => 1 + deeper(depth + 1);
     try { return String(deeper(0)); } catch (error) { return error.name; }
   }`);

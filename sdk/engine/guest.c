@@ -10,6 +10,8 @@
 #define EXPORT(name) __attribute__((export_name(name)))
 #define HOST "vespid:filter/host@2.0.0"
 #define HANDLER "vespid:filter/handler@2.0.0#"
+/** The module of what the engine does for the SDK. */
+#define ENGINE "vespid:engine"
 
 /** The guest's side of `result<string, string>` and `result<list<u8>, string>`. */
 struct result {
@@ -35,6 +37,8 @@ void clear_freed(void);
 #define SPARE_BYTES (256 * 1024)
 /** A list of nothing still has an address. */
 #define NOWHERE ((void *)1)
+/** Rejected promises that nobody looked at, beyond which the rest counts as looked at. */
+#define UNHANDLED_MAX 1000
 
 /* The order of the WIT's enums. */
 enum { LEVEL_ERROR = 3, LEVELS };
@@ -48,11 +52,17 @@ static const char *const PHASE_NAMES[PHASES] = {
 };
 
 static JSContext *context;
+/** What the script exports, and its functions. */
 static JSValue handler;
-static JSValue on_configure, on_begin, on_resume, on_chunk, on_cancel;
+static JSValue on_configure, on_begin, on_chunk, on_cancel, on_over, on_failed, on_unhandled, on_measured;
+/** What the handler says of itself, and the name by which it says that there are measurements. */
+static JSValue after;
+static JSAtom is_due;
 static JSValue sides[SIDES], phases[PHASES];
 /** A payload of nothing, which most calls have. */
 static JSValue no_bytes;
+/** The answer of a call that waits. */
+static JSValue pending;
 
 /* Texts that go out */
 
@@ -130,6 +140,94 @@ static int read_case(JSContext *ctx, JSValueConst value, const char *const *name
     return found;
 }
 
+/* What waits, by the proxy's numbers */
+
+/** An operation: its promise, what reads its outcome, and its call. Or a call: its promise, what renders its answer, and about what. */
+struct waiting {
+    uint32_t number, call;
+    bool is_there;
+    JSValue promise, function, about;
+};
+
+/** By open addressing: places are a power of two, and half of them are free. */
+struct table {
+    struct waiting *places;
+    uint32_t size, count;
+};
+
+static struct table operations, calls;
+
+static struct waiting *place_of(const struct table *table, uint32_t number)
+{
+    uint32_t at = number & (table->size - 1);
+    while (table->places[at].is_there && table->places[at].number != number) at = (at + 1) & (table->size - 1);
+    return &table->places[at];
+}
+
+/** NULL where it does not wait. */
+static struct waiting *find(const struct table *table, uint32_t number)
+{
+    if (table->count == 0) return NULL;
+    struct waiting *place = place_of(table, number);
+    return place->is_there ? place : NULL;
+}
+
+static void free_waiting(JSContext *ctx, struct waiting *waiting)
+{
+    JS_FreeValue(ctx, waiting->promise);
+    JS_FreeValue(ctx, waiting->function);
+    JS_FreeValue(ctx, waiting->about);
+}
+
+/** Takes one out: whoever asks frees it. The places behind move up, so that each is found from where its number says. */
+static struct waiting take(struct table *table, struct waiting *place)
+{
+    struct waiting taken = *place;
+    uint32_t mask = table->size - 1, hole = place - table->places;
+    for (uint32_t at = (hole + 1) & mask; table->places[at].is_there; at = (at + 1) & mask) {
+        if (((at - table->places[at].number) & mask) < ((at - hole) & mask)) continue;
+        table->places[hole] = table->places[at];
+        hole = at;
+    }
+    table->places[hole].is_there = false;
+    table->count--;
+    return taken;
+}
+
+/** Makes room for one more. False where an exception was thrown. */
+static bool reserve(JSContext *ctx, struct table *table)
+{
+    if (2 * (table->count + 1) <= table->size) return true;
+    struct table larger = {.size = table->size == 0 ? 16 : 2 * table->size, .count = table->count};
+    larger.places = js_mallocz(ctx, larger.size * sizeof(*larger.places));
+    if (larger.places == NULL) return false;
+    for (uint32_t at = 0; at < table->size; at++) {
+        const struct waiting *place = &table->places[at];
+        if (place->is_there) *place_of(&larger, place->number) = *place;
+    }
+    js_free(ctx, table->places);
+    *table = larger;
+    return true;
+}
+
+/** Adds one, for which there is room; one of that number goes. */
+static void add(JSContext *ctx, struct table *table, struct waiting waiting)
+{
+    struct waiting *place = place_of(table, waiting.number);
+    if (place->is_there) free_waiting(ctx, place);
+    else table->count++;
+    waiting.is_there = true;
+    *place = waiting;
+}
+
+static void forget(JSContext *ctx, struct table *table, uint32_t number)
+{
+    struct waiting *place = find(table, number);
+    if (place == NULL) return;
+    struct waiting taken = take(table, place);
+    free_waiting(ctx, &taken);
+}
+
 /* Functions of the host */
 
 static JSValue js_host_log(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
@@ -146,31 +244,6 @@ static JSValue js_host_log(JSContext *ctx, JSValueConst this, int count, JSValue
     return is_read ? JS_UNDEFINED : JS_EXCEPTION;
 }
 
-static JSValue js_host_start(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
-{
-    struct text kind, request;
-    const uint8_t *payload;
-    size_t length;
-    uint32_t call, operation = 0;
-    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_text(ctx, given[1], &kind)) return JS_EXCEPTION;
-    bool is_read = read_text(ctx, given[2], &request);
-    if (is_read) {
-        is_read = read_bytes(ctx, given[3], &payload, &length);
-        if (is_read) operation = host_start(call, kind.data, kind.length, request.data, request.length, payload, length);
-        free_text(ctx, &request);
-    }
-    free_text(ctx, &kind);
-    return is_read ? JS_NewUint32(ctx, operation) : JS_EXCEPTION;
-}
-
-static JSValue js_host_stop(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
-{
-    uint32_t operation;
-    if (JS_ToUint32(ctx, &operation, given[0]) < 0) return JS_EXCEPTION;
-    host_stop(operation);
-    return JS_UNDEFINED;
-}
-
 static JSValue js_host_emit(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
 {
     const uint8_t *bytes;
@@ -180,16 +253,6 @@ static JSValue js_host_emit(JSContext *ctx, JSValueConst this, int count, JSValu
     int side = read_case(ctx, given[1], SIDE_NAMES, SIDES);
     if (side < 0 || !read_bytes(ctx, given[2], &bytes, &length)) return JS_EXCEPTION;
     host_emit(call, side, bytes, length);
-    return JS_UNDEFINED;
-}
-
-static JSValue js_host_settle(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
-{
-    struct text answer;
-    uint32_t call;
-    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_text(ctx, given[1], &answer)) return JS_EXCEPTION;
-    host_settle(call, answer.data, answer.length);
-    free_text(ctx, &answer);
     return JS_UNDEFINED;
 }
 
@@ -256,32 +319,87 @@ static JSValue js_host_bytes(JSContext *ctx, JSValueConst this, int count, JSVal
 }
 
 static const JSCFunctionListEntry HOST_FUNCTIONS[] = {
-    JS_CFUNC_DEF("log", 3, js_host_log),       JS_CFUNC_DEF("start", 4, js_host_start),
-    JS_CFUNC_DEF("stop", 1, js_host_stop),     JS_CFUNC_DEF("emit", 3, js_host_emit),
-    JS_CFUNC_DEF("settle", 2, js_host_settle), JS_CFUNC_DEF("text", 3, js_host_text),
+    JS_CFUNC_DEF("log", 3, js_host_log),
+    JS_CFUNC_DEF("emit", 3, js_host_emit),
+    JS_CFUNC_DEF("text", 3, js_host_text),
     JS_CFUNC_DEF("bytes", 3, js_host_bytes),
 };
 
-/* Loading, which the build does */
+/* Operations */
 
-static int fill_host(JSContext *ctx, JSModuleDef *module)
+/** `operate(call, kind, request, payload, read)`: the promise of what `read` makes of the outcome. */
+static JSValue js_operate(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
 {
-    JSValue host = JS_NewObject(ctx);
-    JS_SetPropertyFunctionList(ctx, host, HOST_FUNCTIONS, countof(HOST_FUNCTIONS));
-    return JS_SetModuleExport(ctx, module, "default", host);
-}
-
-/** The bundle imports the host and nothing else. */
-static JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque)
-{
-    if (strcmp(name, HOST) != 0) {
-        JS_ThrowReferenceError(ctx, "there is no module %s", name);
-        return NULL;
+    struct text kind, request;
+    const uint8_t *payload;
+    size_t length;
+    uint32_t call;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !reserve(ctx, &operations)) return JS_EXCEPTION;
+    JSValue promise = js_promise_new_bare(ctx, JS_UNDEFINED);
+    if (JS_IsException(promise) || !read_text(ctx, given[1], &kind)) goto fail;
+    bool is_read = read_text(ctx, given[2], &request);
+    if (is_read) {
+        is_read = read_bytes(ctx, given[3], &payload, &length);
+        if (is_read)
+            add(ctx, &operations,
+                (struct waiting){
+                    .number = host_start(call, kind.data, kind.length, request.data, request.length, payload, length),
+                    .call = call,
+                    .promise = JS_DupValue(ctx, promise),
+                    .function = JS_DupValue(ctx, given[4]),
+                    .about = JS_UNDEFINED,
+                });
+        free_text(ctx, &request);
     }
-    JSModuleDef *module = JS_NewCModule(ctx, name, fill_host);
-    if (module != NULL) JS_AddModuleExport(ctx, module, "default");
-    return module;
+    free_text(ctx, &kind);
+    if (is_read) return promise;
+fail:
+    JS_FreeValue(ctx, promise);
+    return JS_EXCEPTION;
 }
+
+static void reject_operation(JSContext *ctx, struct waiting *place, JSValueConst reason)
+{
+    struct waiting operation = take(&operations, place);
+    fulfill_or_reject_promise(ctx, operation.promise, reason, true);
+    free_waiting(ctx, &operation);
+}
+
+/** `giveUp(promise, reason)`: of an operation, which the proxy ends. */
+static JSValue js_give_up(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    for (uint32_t at = 0; at < operations.size; at++) {
+        struct waiting *place = &operations.places[at];
+        if (!place->is_there || !js_same_value(ctx, place->promise, given[0])) continue;
+        host_stop(place->number);
+        reject_operation(ctx, place, given[1]);
+        break;
+    }
+    return JS_UNDEFINED;
+}
+
+/** `abort(call, reason)`: the proxy has ended the call's operations, and nobody waits for its answer. */
+static JSValue js_abort(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    uint32_t call;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0) return JS_EXCEPTION;
+    forget(ctx, &calls, call);
+    for (uint32_t at = 0; at < operations.size;) {
+        struct waiting *place = &operations.places[at];
+        // Where one goes, another may take its place.
+        if (place->is_there && place->call == call) reject_operation(ctx, place, given[1]);
+        else at++;
+    }
+    return JS_UNDEFINED;
+}
+
+static const JSCFunctionListEntry ENGINE_FUNCTIONS[] = {
+    JS_CFUNC_DEF("operate", 5, js_operate),
+    JS_CFUNC_DEF("giveUp", 2, js_give_up),
+    JS_CFUNC_DEF("abort", 2, js_abort),
+};
+
+/* Answers */
 
 /** Tells what was thrown where nobody can catch it, and traps. */
 static _Noreturn void give_up(void)
@@ -296,6 +414,200 @@ static JSValue checked(JSValue value)
 {
     if (JS_IsException(value)) give_up();
     return value;
+}
+
+/** The call that the proxy has entered for, and what it is answered; undefined while it waits. */
+static uint32_t entered;
+static JSValue own;
+
+/** Calls a function of the handler's and frees what it was given. */
+static JSValue call_handler(JSValueConst function, int count, JSValue *given)
+{
+    JSValue value = JS_Call(context, function, handler, count, (JSValueConst *)given);
+    for (int at = 0; at < count; at++) JS_FreeValue(context, given[at]);
+    return value;
+}
+
+/** The answer of a call that failed. */
+static JSValue failed(JSValue reason, uint32_t call)
+{
+    return checked(call_handler(on_failed, 2, (JSValue[]){reason, JS_NewUint32(context, call)}));
+}
+
+/** The answer of a call whose handler came to `value`. */
+static JSValue render(JSValueConst function, JSValueConst value, JSValueConst about, uint32_t call)
+{
+    JSValue text = JS_Call(context, function, handler, 2, (JSValueConst[]){value, about});
+    return JS_IsException(text) ? failed(JS_GetException(context), call) : text;
+}
+
+static void settle_call(uint32_t call, JSValue text)
+{
+    struct text answer;
+    if (call == entered && JS_IsUndefined(own)) {
+        own = text;
+        return;
+    }
+    if (!read_text(context, text, &answer)) give_up();
+    host_settle(call, answer.data, answer.length);
+    free_text(context, &answer);
+    JS_FreeValue(context, text);
+}
+
+/** Of the handlers of promises that calls wait for. */
+static JSClassID call_class;
+
+/** Such a promise has settled. Of a call that nobody waits for there is no answer. */
+static JSValue js_answer_call(JSContext *ctx, JSValueConst self, JSValueConst this, int count, JSValueConst *given, int flags)
+{
+    uint32_t number = (uintptr_t)JS_GetOpaque(self, call_class);
+    struct waiting *place = find(&calls, number);
+    if (place == NULL || JS_PromiseState(ctx, place->promise) == JS_PROMISE_PENDING) return JS_UNDEFINED;
+    struct waiting call = take(&calls, place);
+    settle_call(number, JS_PromiseState(ctx, call.promise) == JS_PROMISE_REJECTED
+                            ? failed(JS_DupValue(ctx, given[0]), number)
+                            : render(call.function, given[0], call.about, number));
+    free_waiting(ctx, &call);
+    return JS_UNDEFINED;
+}
+
+/** Has the call wait for a promise. */
+static void wait_for(struct waiting call)
+{
+    JSValue settled = checked(JS_NewObjectClass(context, call_class));
+    JS_SetOpaque(settled, (void *)(uintptr_t)call.number);
+    if (!reserve(context, &calls)) give_up();
+    add(context, &calls, call);
+    if (perform_promise_then(context, call.promise, (JSValueConst[]){settled, settled},
+            (JSValueConst[]){JS_UNDEFINED, JS_UNDEFINED}) != 0)
+        give_up();
+    JS_FreeValue(context, settled);
+}
+
+/** What the handler returned: a text; or a tuple of a value, or the promise of it, what renders it, and about what. */
+static void take_returned(JSValue returned)
+{
+    if (JS_IsException(returned)) {
+        own = failed(JS_GetException(context), entered);
+        return;
+    }
+    if (!JS_IsArray(returned)) {
+        own = returned;
+        return;
+    }
+    struct waiting call = {
+        .number = entered,
+        .promise = checked(JS_GetPropertyUint32(context, returned, 0)),
+        .function = checked(JS_GetPropertyUint32(context, returned, 1)),
+        .about = checked(JS_GetPropertyUint32(context, returned, 2)),
+    };
+    JS_FreeValue(context, returned);
+    if (JS_IsPromise(call.promise)) {
+        wait_for(call);
+        return;
+    }
+    own = render(call.function, call.promise, call.about, entered);
+    free_waiting(context, &call);
+}
+
+/** Promises that were rejected, and nobody has looked at them yet. */
+static JSValue unhandled[UNHANDLED_MAX];
+static size_t unhandled_count;
+
+static void track_rejection(JSContext *ctx, JSValueConst promise, JSValueConst reason, bool is_handled, void *opaque)
+{
+    if (!is_handled) {
+        if (unhandled_count < UNHANDLED_MAX) unhandled[unhandled_count++] = JS_DupValue(ctx, promise);
+        return;
+    }
+    for (size_t at = 0; at < unhandled_count; at++) {
+        if (!js_same_value(ctx, unhandled[at], promise)) continue;
+        JS_FreeValue(ctx, unhandled[at]);
+        memmove(&unhandled[at], &unhandled[at + 1], (--unhandled_count - at) * sizeof(*unhandled));
+        return;
+    }
+}
+
+/** Nobody awaited what went wrong: the call that ran meanwhile fails, and where there is none the log says so. */
+static void tell_unhandled(void)
+{
+    JSValue reason = JS_PromiseResult(context, unhandled[0]);
+    while (unhandled_count > 0) JS_FreeValue(context, unhandled[--unhandled_count]);
+    JSValue text = checked(call_handler(on_unhandled, 1, &reason));
+    if (!JS_IsUndefined(own) || find(&calls, entered) != NULL) {
+        forget(context, &calls, entered);
+        JS_FreeValue(context, own);
+        own = text;
+        return;
+    }
+    struct text message;
+    if (!read_text(context, text, &message)) give_up();
+    host_log(LEVEL_ERROR, message.data, message.length, "", 0);
+    free_text(context, &message);
+    JS_FreeValue(context, text);
+}
+
+/** Runs what is due, and what becomes due by it. */
+static void run_jobs(void)
+{
+    JSRuntime *runtime = JS_GetRuntime(context);
+    JSContext *of;
+    int ran;
+    while ((ran = JS_ExecutePendingJob(runtime, &of)) > 0) continue;
+    if (ran == 0) return;
+    // Promises catch for themselves, so it was a job of the author's; what is left must not run in another call.
+    JS_FreeValue(context, own);
+    own = failed(JS_GetException(context), entered);
+    struct list_head *link, *next;
+    list_for_each_safe(link, next, &runtime->job_list) {
+        JSJobEntry *job = list_entry(link, JSJobEntry, link);
+        list_del(link);
+        for (int at = 0; at < job->argc; at++) JS_FreeValue(context, job->argv[at]);
+        js_free(context, job);
+    }
+}
+
+static void enter(uint32_t call)
+{
+    entered = call;
+    own = JS_UNDEFINED;
+}
+
+/** Does what the script has left to do before the proxy goes on. */
+static void leave(void)
+{
+    if (JS_IsJobPending(JS_GetRuntime(context))) run_jobs();
+    if (unhandled_count > 0) tell_unhandled();
+}
+
+/* Loading, which the build does */
+
+static int fill_host(JSContext *ctx, JSModuleDef *module)
+{
+    JSValue host = JS_NewObject(ctx);
+    JS_SetPropertyFunctionList(ctx, host, HOST_FUNCTIONS, countof(HOST_FUNCTIONS));
+    return JS_SetModuleExport(ctx, module, "default", host);
+}
+
+static int fill_engine(JSContext *ctx, JSModuleDef *module)
+{
+    return JS_SetModuleExportList(ctx, module, ENGINE_FUNCTIONS, countof(ENGINE_FUNCTIONS));
+}
+
+/** The bundle imports the host and the engine, and nothing else. */
+static JSModuleDef *load_module(JSContext *ctx, const char *name, void *opaque)
+{
+    JSModuleDef *module = NULL;
+    if (strcmp(name, HOST) == 0) {
+        module = JS_NewCModule(ctx, name, fill_host);
+        if (module != NULL) JS_AddModuleExport(ctx, module, "default");
+    } else if (strcmp(name, ENGINE) == 0) {
+        module = JS_NewCModule(ctx, name, fill_engine);
+        if (module != NULL) JS_AddModuleExportList(ctx, module, ENGINE_FUNCTIONS, countof(ENGINE_FUNCTIONS));
+    } else {
+        JS_ThrowReferenceError(ctx, "there is no module %s", name);
+    }
+    return module;
 }
 
 /** Strings of names as property names have them: to compare two of those is to compare their addresses. */
@@ -315,6 +627,10 @@ EXPORT("load") void *load(char *script, size_t length)
     runtime->stack_limit = (uintptr_t)__builtin_frame_address(0) - STACK_BYTES;
     context = JS_NewContext(runtime);
     JS_SetModuleLoaderFunc(runtime, NULL, load_module, NULL);
+    JS_SetHostPromiseRejectionTracker(runtime, track_rejection, NULL);
+    JS_NewClassID(runtime, &call_class);
+    JS_NewClass(runtime, call_class, &(JSClassDef){"Call", .call = js_answer_call});
+    pending = checked(JS_NewString(context, "pending\n"));
     no_bytes = checked(JS_NewUint8ArrayCopy(context, NULL, 0));
     name_all(sides, SIDE_NAMES, SIDES);
     name_all(phases, PHASE_NAMES, PHASES);
@@ -337,9 +653,14 @@ EXPORT("load") void *load(char *script, size_t length)
     handler = checked(JS_GetPropertyStr(context, exports, "handler"));
     on_configure = checked(JS_GetPropertyStr(context, handler, "configure"));
     on_begin = checked(JS_GetPropertyStr(context, handler, "begin"));
-    on_resume = checked(JS_GetPropertyStr(context, handler, "resume"));
     on_chunk = checked(JS_GetPropertyStr(context, handler, "chunk"));
     on_cancel = checked(JS_GetPropertyStr(context, handler, "cancel"));
+    on_over = checked(JS_GetPropertyStr(context, handler, "over"));
+    on_failed = checked(JS_GetPropertyStr(context, handler, "failed"));
+    on_unhandled = checked(JS_GetPropertyStr(context, handler, "unhandled"));
+    on_measured = checked(JS_GetPropertyStr(context, handler, "measured"));
+    after = checked(JS_GetPropertyStr(context, handler, "after"));
+    is_due = JS_NewAtom(context, "isDue");
     JS_FreeValue(context, exports);
     JS_RunGC(runtime);
     size_t used = runtime->malloc_state.malloc_size;
@@ -386,14 +707,6 @@ static void drop_answer(void)
     JS_FreeValue(context, answer.value);
 }
 
-/** Calls a function of the handler's and frees what it was given. */
-static JSValue call_handler(JSValue function, int count, JSValue *given)
-{
-    JSValue value = JS_Call(context, function, handler, count, (JSValueConst *)given);
-    for (int at = 0; at < count; at++) JS_FreeValue(context, given[at]);
-    return value;
-}
-
 /** A text that came in. */
 static JSValue take_text(char *data, size_t length)
 {
@@ -402,9 +715,14 @@ static JSValue take_text(char *data, size_t length)
     return value;
 }
 
-/** A string as an export answers it: a pointer and a length. */
+/** The call's answer as an export returns it: a pointer and a length. */
 static void *answered(void)
 {
+    leave();
+    if (JS_IsUndefined(own)) own = JS_DupValue(context, pending);
+    JSValue due = checked(JS_GetProperty(context, after, is_due));
+    if (JS_ToBool(context, due)) own = checked(call_handler(on_measured, 1, &own));
+    keep_answer(own);
     return &answer.result.data;
 }
 
@@ -436,7 +754,8 @@ EXPORT("cabi_post_" HANDLER "configure") void handler_configure_done(void *resul
 EXPORT(HANDLER "begin") void *handler_begin(uint32_t call, uint32_t phase, char *head, size_t length)
 {
     JSValue given[] = {JS_NewUint32(context, call), JS_DupValue(context, phases[phase]), take_text(head, length)};
-    keep_answer(call_handler(on_begin, countof(given), given));
+    enter(call);
+    take_returned(call_handler(on_begin, countof(given), given));
     return answered();
 }
 
@@ -446,15 +765,22 @@ EXPORT("cabi_post_" HANDLER "begin") void handler_begin_done(void *result)
 }
 
 EXPORT(HANDLER "resume")
-void *handler_resume(uint32_t call, uint32_t operation, char *outcome, size_t length, uint8_t *payload, size_t size)
+void *handler_resume(uint32_t call, uint32_t number, char *outcome, size_t length, uint8_t *payload, size_t size)
 {
-    JSValue given[] = {
-        JS_NewUint32(context, call),
-        JS_NewUint32(context, operation),
-        take_text(outcome, length),
-        checked(take_bytes(context, payload, size)),
-    };
-    keep_answer(call_handler(on_resume, countof(given), given));
+    JSValue given[] = {take_text(outcome, length), checked(take_bytes(context, payload, size))};
+    enter(call);
+    struct waiting *place = find(&operations, number);
+    // One that is not known was given up meanwhile.
+    if (place != NULL) {
+        struct waiting operation = take(&operations, place);
+        JSValue value = JS_Call(context, operation.function, JS_UNDEFINED, countof(given), (JSValueConst *)given);
+        bool is_thrown = JS_IsException(value);
+        if (is_thrown) value = JS_GetException(context);
+        fulfill_or_reject_promise(context, operation.promise, value, is_thrown);
+        JS_FreeValue(context, value);
+        free_waiting(context, &operation);
+    }
+    for (size_t at = 0; at < countof(given); at++) JS_FreeValue(context, given[at]);
     return answered();
 }
 
@@ -471,7 +797,8 @@ EXPORT(HANDLER "chunk") void *handler_chunk(uint32_t call, uint32_t side, uint8_
         checked(take_bytes(context, bytes, length)),
         JS_NewBool(context, is_end),
     };
-    keep_answer(call_handler(on_chunk, countof(given), given));
+    enter(call);
+    take_returned(call_handler(on_chunk, countof(given), given));
     return answered();
 }
 
@@ -482,6 +809,11 @@ EXPORT("cabi_post_" HANDLER "chunk") void handler_chunk_done(void *result)
 
 EXPORT(HANDLER "cancel") void handler_cancel(uint32_t call)
 {
-    JSValue given[] = {JS_NewUint32(context, call)};
-    JS_FreeValue(context, checked(call_handler(on_cancel, countof(given), given)));
+    JSValue given = JS_NewUint32(context, call);
+    enter(call);
+    JS_FreeValue(context, checked(call_handler(on_cancel, 1, &given)));
+    leave();
+    given = JS_NewUint32(context, call);
+    JS_FreeValue(context, checked(call_handler(on_over, 1, &given)));
+    JS_FreeValue(context, own);
 }

@@ -65,6 +65,7 @@ function renderCounts(): void {
 
 /** An answer with the measurements that go with it. */
 export function withMetrics(answer: string): string {
+  after.isDue = false;
   if (hasCounts) renderCounts();
   if (metrics === "") return answer;
   const all = metrics + answer;

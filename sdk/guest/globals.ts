@@ -5,7 +5,6 @@ import { installHost } from "../host.ts";
 import { createRandom, SEED_BYTES } from "../random.ts";
 import { inspect } from "./inspect.ts";
 import { log } from "./log.ts";
-import { addJob, GuestPromise } from "./promise.ts";
 
 const NOTHING = new Uint8Array();
 
@@ -17,8 +16,6 @@ export function installGlobals(): void {
   });
   Math.random = createGuestRandom(Math.random);
   Object.assign(globalThis, {
-    Promise: GuestPromise,
-    queueMicrotask: addJob,
     console: {
       debug: writes("debug"),
       log: writes("info"),

@@ -1,14 +1,28 @@
-// The WIT's imports as the componentizer offers them to the bundle. The error of a result is thrown as an `Error` with
-// its text as the message.
+// What the engine offers to the bundle as modules.
+
+/** The WIT's imports. The error of a result is thrown as an `Error` with its text as the message. */
 declare module "vespid:filter/host@2.0.0" {
   const host: {
     log(level: "debug" | "info" | "warn" | "error", message: string, fields: string): void;
-    start(call: number, kind: string, request: string, payload: Uint8Array): number;
-    stop(operation: number): void;
     emit(call: number, to: "downstream" | "upstream", bytes: Uint8Array): void;
-    settle(call: number, answer: string): void;
     text(name: string, request: string, payload: Uint8Array): string;
     bytes(name: string, request: string, payload: Uint8Array): Uint8Array;
   };
   export default host;
+}
+
+/** What the engine does for the SDK; ../engine/guest.c says how. */
+declare module "vespid:engine" {
+  /** Starts an operation of the WIT; the promise becomes what `read` makes of its outcome, or rejects with what `read` throws. */
+  export function operate<Value>(
+    call: number,
+    kind: string,
+    request: string,
+    payload: Uint8Array,
+    read: (outcome: string, payload: Uint8Array) => Value,
+  ): Promise<Value>;
+  /** Ends the operation of a promise that is pending, which is rejected. */
+  export function giveUp(promise: Promise<unknown>, reason: unknown): void;
+  /** Nobody waits for a call: it has no answer any more, and the promises of its operations are rejected. */
+  export function abort(call: number, reason: unknown): void;
 }

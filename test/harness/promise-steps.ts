@@ -163,5 +163,6 @@ function render(value: unknown): string {
 
 /** The engine's own errors have words of its own. */
 function messageOf(error: Error): string {
+  if (error instanceof AggregateError) return "all failed";
   return error instanceof TypeError ? "a TypeError" : error.message;
 }

@@ -1,0 +1,209 @@
+// Promises and operations as the engine has them, which resolves its own without functions: whatever a program does with them,
+// the same happens in the same order as in Node, and calls are answered once.
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { join } from "node:path";
+import { openScript } from "../../test/harness/engine-script.ts";
+import { runProgram } from "../../test/harness/program.ts";
+import { KINDS, OUTCOMES, type Step } from "../../test/harness/promise-steps.ts";
+import { makeTempFolder } from "../../test/harness/temp-folder.ts";
+
+const STEPS = join(import.meta.dir, "../../test/harness/promise-steps.ts");
+
+const program: fc.Arbitrary<readonly Step[]> = fc.array(
+  fc.tuple(fc.constantFrom(...KINDS), fc.nat({ max: 9 }), fc.nat({ max: 9 }), fc.constantFrom(...OUTCOMES)),
+  { minLength: 1, maxLength: 12 },
+);
+
+/** An `async` function of a body that yields where it would await. */
+const RUN_ASYNC = `async (body) => {
+  const run = body();
+  let step = run.next();
+  while (!step.done) {
+    let value;
+    try {
+      value = await step.value;
+    } catch (error) {
+      step = run.throw(error);
+      continue;
+    }
+    step = run.next(value);
+  }
+  return step.value;
+}`;
+
+async function stepsScript(): Promise<string> {
+  return new Bun.Transpiler({ loader: "ts" }).transformSync(await Bun.file(STEPS).text());
+}
+
+/** What the programs do in Node, whose promise keeps ECMA-262's order; Bun's does not where it is not awaited. */
+async function runInNode(programs: readonly (readonly Step[])[]): Promise<unknown[]> {
+  const main = `
+    // Node 20 does not have these yet.
+    Promise.withResolvers ??= () => { let parts; const promise = new Promise((resolve, reject) => (parts = { resolve, reject })); return { promise, ...parts }; };
+    Promise.try ??= (run, ...values) => new Promise((resolve) => resolve(run(...values)));
+    process.on("unhandledRejection", () => undefined);
+    const runAsync = ${RUN_ASYNC};
+    const all = [];
+    for (const steps of ${JSON.stringify(programs)}) {
+      const seen = [];
+      runSteps({ Promise, enqueue: queueMicrotask, runAsync }, steps, seen);
+      await new Promise((resolve) => setImmediate(resolve));
+      all.push(seen);
+    }
+    process.stdout.write(JSON.stringify(all));`;
+  await using folder = await makeTempFolder();
+  await Bun.write(folder.file("steps.mjs"), (await stepsScript()) + main);
+  const { stdout, output } = await runProgram(["node", folder.file("steps.mjs")]);
+  const all: unknown = JSON.parse(stdout);
+  if (!Array.isArray(all)) throw new Error(output);
+  return all;
+}
+
+test("programs run as ECMA-262 has them, in its order", async () => {
+  const programs = fc.sample(program, 2000);
+  const before = `${(await stepsScript()).replaceAll("export ", "")}; let seen = []; const runAsync = ${RUN_ASYNC};`;
+  const { begin } = await openScript(
+    `(head) => {
+      if (head === "") return JSON.stringify(seen);
+      seen = [];
+      runSteps({ Promise, enqueue: queueMicrotask, runAsync }, JSON.parse(head), seen);
+      return "began";
+    }`,
+    before,
+  );
+  const own = programs.map((steps) => {
+    begin(JSON.stringify(steps));
+    return JSON.parse(begin("")) as unknown;
+  });
+  expect(own).toEqual(await runInNode(programs));
+}, 30_000);
+
+describe("what nobody waits for is told", () => {
+  test.each([
+    ["a rejection", "Promise.resolve().then(() => { throw new Error('lost'); })", "unhandled Error: lost"],
+    ["one of many", "for (let at = 0; at < 3000; at++) Promise.reject(new Error(at))", "unhandled Error: 0"],
+    ["that of an async function", "(async () => { await 1; throw new Error('late'); })()", "unhandled Error: late"],
+    ["one derived", "Promise.reject(new Error('first')).then(() => 1)", "unhandled Error: first"],
+    ["not one that is caught", "Promise.reject(new Error()).catch(() => 1)", "answered"],
+    [
+      "not one that is caught late",
+      "const late = Promise.reject(new Error()); late.then(undefined, () => 1)",
+      "answered",
+    ],
+    ["not one in a combinator", "Promise.allSettled([Promise.reject(new Error())]).then(() => 1)", "answered"],
+    ["not one that is awaited", "(async () => { try { await Promise.reject(1); } catch {} })()", "answered"],
+  ])("%s", async (_, script, expected) => {
+    const { begin } = await openScript(`(head) => { if (head === "") { ${script}; } return "answered"; }`);
+    expect(begin("")).toBe(expected);
+    // Once.
+    expect(begin("another")).toBe("answered");
+  });
+
+  test("in the log, where the call waits no more", async () => {
+    const { begin, resume, said } = await openScript(
+      `(head, phase, call) => [operate(call, "sleep", "", new Uint8Array(), () => {
+        Promise.reject(new Error("lost"));
+        return 1;
+      }), () => "rendered"]`,
+    );
+    expect(begin("", 4)).toBe("pending\n");
+    expect(resume(9, 1, "")).toBe("pending\n");
+    expect(said).toEqual(["settle 4 rendered", "log unhandled Error: lost"]);
+  });
+});
+
+test("a promise that waits for itself is rejected, and a handler that is none passes on", async () => {
+  const { begin } = await openScript(`() => {
+    const { promise, resolve } = Promise.withResolvers();
+    resolve(promise);
+    return [Promise.all([promise.catch((reason) => reason.name), Promise.resolve(1).finally(5).then(6, 7)]),
+      (all) => JSON.stringify(all)];
+  }`);
+  expect(begin("")).toBe('["TypeError",1]');
+});
+
+test("a job that throws fails its call, and does not leave the others to another one", async () => {
+  const { begin } = await openScript(
+    `(head) => {
+      if (head === "") {
+        queueMicrotask(() => { throw new Error("thrown"); });
+        queueMicrotask(() => ran.push(1));
+      }
+      return JSON.stringify(ran);
+    }`,
+    "const ran = [];",
+  );
+  expect(begin("")).toBe("failed Error: thrown");
+  expect(begin("another")).toBe("[]");
+});
+
+/** Waits for as many operations as the head says, one after the other. */
+const OPERATIONS = `(head, phase, call) => [(async () => {
+  let all = "";
+  for (let left = Number(head); left > 0; left--)
+    all += await operate(call, "sleep", "", new Uint8Array(), (outcome) => { if (outcome === "no") throw new Error(outcome); return outcome; });
+  return all;
+})(), (all, about) => all + about, "!"]`;
+
+test("calls that wait are answered where the proxy enters for them, and told of where it enters for others", async () => {
+  const { begin, resume, said } = await openScript(OPERATIONS);
+  expect([begin("2", 1), begin("1", 2), begin("0", 3)]).toEqual(["pending\n", "pending\n", "!"]);
+  expect(resume(1, 1, "a")).toBe("pending\n");
+  expect(resume(1, 3, "b")).toBe("ab!");
+  expect(said).toEqual([]);
+  expect(resume(1, 2, "c")).toBe("pending\n");
+  expect(said).toEqual(["settle 2 c!"]);
+  // Known no more.
+  expect(resume(2, 2, "d")).toBe("pending\n");
+  expect([begin("1", 5), resume(5, 4, "no")]).toEqual(["pending\n", "failed Error: no"]);
+});
+
+test("a call that was cancelled has no answer, and its operations are rejected", async () => {
+  const { begin, resume, cancel, said } = await openScript(
+    `(head, phase, call) => {
+      const wait = () => operate(call, "sleep", "", new Uint8Array(), () => 1);
+      return [wait().catch((reason) => { host.log("info", String(reason), ""); return wait(); }), () => "rendered"];
+    }`,
+  );
+  expect([begin("", 1), begin("", 2)]).toEqual(["pending\n", "pending\n"]);
+  cancel(1);
+  expect(said).toEqual(["log Error: nobody waits"]);
+  expect(resume(1, 1, "")).toBe("pending\n");
+  // What it began since ends too, without an answer.
+  expect(resume(1, 3, "")).toBe("pending\n");
+  expect(resume(2, 2, "")).toBe("rendered");
+  expect(said).toHaveLength(1);
+});
+
+test("an operation that is given up is stopped, once", async () => {
+  const { begin, said } = await openScript(`(head, phase, call) => {
+    const one = operate(call, "sleep", "", new Uint8Array(), () => 1);
+    giveUp(one, "enough");
+    giveUp(one, "again");
+    return [one.catch((reason) => reason), (reason) => reason];
+  }`);
+  expect(begin("")).toBe("enough");
+  expect(said).toEqual(["stop 1"]);
+});
+
+test("many calls wait at once, end in any order, and leave nothing behind", async () => {
+  const { begin, resume, cancel, said, memory } = await openScript(OPERATIONS);
+  let operation = 0;
+  let size = 0;
+  for (let round = 0; round < 20; round++) {
+    const first = operation + 1;
+    const calls = Array.from({ length: 500 }, (_, index) => round * 500 + index + 1);
+    for (const call of calls) expect(begin("1", call)).toBe("pending\n");
+    operation += calls.length;
+    const order = fc.sample(fc.shuffledSubarray([...calls.keys()], { minLength: calls.length }), 1)[0] ?? [];
+    for (const index of order) {
+      const call = calls[index] ?? 0;
+      if (index % 7 === 0) cancel(call);
+      else expect(resume(call, first + index, "x")).toBe("x!");
+    }
+    if (round === 4) size = memory.buffer.byteLength;
+  }
+  expect(memory.buffer.byteLength).toBe(size);
+  expect(said).toEqual([]);
+});
