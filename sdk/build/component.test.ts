@@ -4,7 +4,7 @@ import { stop } from "esbuild";
 import { componentOf, ScriptError } from "./component.ts";
 import { transpileFilter } from "./transpile.ts";
 
-const HANDLER = "export const handler = { configure() {}, begin: (call, phase, head) => head, after: {} };";
+const HANDLER = "export const handler = { configure() {}, begin: {}, after: {} };";
 const withHost = (script: string) =>
   `import host from "vespid:filter/host@2.0.0"; import { operate } from "vespid:engine"; ${script};${HANDLER}`;
 

@@ -54,11 +54,11 @@ static const char *const PHASE_NAMES[PHASES] = {
 static JSContext *context;
 /** What the script exports, and its functions. */
 static JSValue handler;
-static JSValue on_configure, on_begin, on_chunk, on_cancel, on_over, on_failed, on_unhandled, on_measured;
+static JSValue on_configure, on_begin[PHASES], on_chunk, on_cancel, on_over, on_failed, on_unhandled, on_measured;
 /** What the handler says of itself, and the name by which it says that there are measurements. */
 static JSValue after;
 static JSAtom is_due;
-static JSValue sides[SIDES], phases[PHASES];
+static JSValue sides[SIDES];
 /** A payload of nothing, which most calls have. */
 static JSValue no_bytes;
 /** The answer of a call that waits. */
@@ -393,10 +393,96 @@ static JSValue js_abort(JSContext *ctx, JSValueConst this, int count, JSValueCon
     return JS_UNDEFINED;
 }
 
+/* Heads: the WIT's lines `name: value`, and edits to them as a flat list of kind, name and value */
+
+/** The text where each character is a byte; NULL where it is none such. */
+static JSString *narrow(JSValueConst value)
+{
+    if (JS_VALUE_GET_TAG(value) != JS_TAG_STRING) return NULL;
+    JSString *string = JS_VALUE_GET_STRING(value);
+    return string->is_wide_char ? NULL : string;
+}
+
+/** Where the line at `at` ends: its LF, or the text's end. */
+static uint32_t line_end(const uint8_t *text, uint32_t at, uint32_t length)
+{
+    for (; at + 16 <= length; at += 16) {
+        uint32_t found = wasm_i8x16_bitmask(wasm_i8x16_eq(wasm_v128_load(text + at), wasm_u8x16_const_splat('\n')));
+        if (found != 0) return at + __builtin_ctz(found);
+    }
+    while (at < length && text[at] != '\n') at++;
+    return at;
+}
+
+/** The only field whose values are not joined by the proxy. */
+#define SET_COOKIE "set-cookie"
+
+/**
+ * `field(lines, name, edits)`: the value of the line of that name, null where there is none. Undefined where it cannot tell:
+ * of heads that were edited, of a field that may have several lines, and of other characters than bytes.
+ */
+static JSValue js_field(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    JSString *lines = narrow(given[0]), *name = narrow(given[1]);
+    JSValue *edits;
+    uint32_t edited;
+    if (lines == NULL || name == NULL || !js_get_fast_array(ctx, given[2], &edits, &edited) || edited > 0) return JS_UNDEFINED;
+    if (name->len == strlen(SET_COOKIE) && memcmp(str8(name), SET_COOKIE, name->len) == 0) return JS_UNDEFINED;
+    const uint8_t *text = str8(lines), *sought = str8(name);
+    uint32_t length = lines->len, behind = name->len + 2;
+    for (uint32_t at = 0, end; at + behind <= length; at = end + 1) {
+        const uint8_t *line = text + at;
+        end = line_end(text, at, length);
+        if (at + behind > end || line[name->len] != ':' || line[name->len + 1] != ' ') continue;
+        if (memcmp(line, sought, name->len) == 0) return js_sub_string(ctx, lines, at + behind, end);
+    }
+    return JS_NULL;
+}
+
+/** `addEdit(edits, kind, name, value)`; false where that would not be a line, and is not added. */
+static JSValue js_add_edit(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    for (int at = 2; at < 4; at++) {
+        JSString *text = narrow(given[at]);
+        if (text == NULL || line_end(str8(text), 0, text->len) < text->len) return JS_FALSE;
+    }
+    JSValue length = js_array_push(ctx, given[0], 3, given + 1, 0);
+    if (JS_IsException(length)) return length;
+    JS_FreeValue(ctx, length);
+    return JS_TRUE;
+}
+
+/** `renderEdits(answer, edits)`: the answer and a line for each edit. */
+static JSValue js_render_edits(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
+{
+    StringBuffer lines;
+    JSValue *edits;
+    uint32_t length;
+    if (!js_get_fast_array(ctx, given[1], &edits, &length)) return JS_ThrowTypeError(ctx, "edits are a list");
+    if (length == 0) return JS_DupValue(ctx, given[0]);
+    string_buffer_init(ctx, &lines, 64);
+    string_buffer_concat_value(&lines, given[0]);
+    for (uint32_t at = 0; at + 3 <= length; at += 3) {
+        string_buffer_concat_value(&lines, edits[at]);
+        string_buffer_putc8(&lines, ' ');
+        string_buffer_concat_value(&lines, edits[at + 1]);
+        JSString *kind = narrow(edits[at]);
+        if (kind == NULL || kind->len == 0 || str8(kind)[0] != 'r') {
+            string_buffer_puts8(&lines, ": ");
+            string_buffer_concat_value(&lines, edits[at + 2]);
+        }
+        string_buffer_putc8(&lines, '\n');
+    }
+    return string_buffer_end(&lines);
+}
+
 static const JSCFunctionListEntry ENGINE_FUNCTIONS[] = {
     JS_CFUNC_DEF("operate", 5, js_operate),
     JS_CFUNC_DEF("giveUp", 2, js_give_up),
     JS_CFUNC_DEF("abort", 2, js_abort),
+    JS_CFUNC_DEF("field", 3, js_field),
+    JS_CFUNC_DEF("addEdit", 4, js_add_edit),
+    JS_CFUNC_DEF("renderEdits", 2, js_render_edits),
 };
 
 /* Answers */
@@ -633,7 +719,6 @@ EXPORT("load") void *load(char *script, size_t length)
     pending = checked(JS_NewString(context, "pending\n"));
     no_bytes = checked(JS_NewUint8ArrayCopy(context, NULL, 0));
     name_all(sides, SIDE_NAMES, SIDES);
-    name_all(phases, PHASE_NAMES, PHASES);
 
     JSValue compiled = JS_Eval(context, script, length, "filter.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
     memset(script, 0, length);
@@ -652,7 +737,9 @@ EXPORT("load") void *load(char *script, size_t length)
     JSValue exports = checked(JS_GetModuleNamespace(context, module));
     handler = checked(JS_GetPropertyStr(context, exports, "handler"));
     on_configure = checked(JS_GetPropertyStr(context, handler, "configure"));
-    on_begin = checked(JS_GetPropertyStr(context, handler, "begin"));
+    JSValue begin = checked(JS_GetPropertyStr(context, handler, "begin"));
+    for (int at = 0; at < PHASES; at++) on_begin[at] = checked(JS_GetPropertyStr(context, begin, PHASE_NAMES[at]));
+    JS_FreeValue(context, begin);
     on_chunk = checked(JS_GetPropertyStr(context, handler, "chunk"));
     on_cancel = checked(JS_GetPropertyStr(context, handler, "cancel"));
     on_over = checked(JS_GetPropertyStr(context, handler, "over"));
@@ -753,9 +840,9 @@ EXPORT("cabi_post_" HANDLER "configure") void handler_configure_done(void *resul
 
 EXPORT(HANDLER "begin") void *handler_begin(uint32_t call, uint32_t phase, char *head, size_t length)
 {
-    JSValue given[] = {JS_NewUint32(context, call), JS_DupValue(context, phases[phase]), take_text(head, length)};
+    JSValue given[] = {JS_NewUint32(context, call), take_text(head, length)};
     enter(call);
-    take_returned(call_handler(on_begin, countof(given), given));
+    take_returned(call_handler(on_begin[phase], countof(given), given));
     return answered();
 }
 

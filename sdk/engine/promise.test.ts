@@ -102,7 +102,7 @@ describe("what nobody waits for is told", () => {
 
   test("in the log, where the call waits no more", async () => {
     const { begin, resume, said } = await openScript(
-      `(head, phase, call) => [operate(call, "sleep", "", new Uint8Array(), () => {
+      `(head, call) => [operate(call, "sleep", "", new Uint8Array(), () => {
         Promise.reject(new Error("lost"));
         return 1;
       }), () => "rendered"]`,
@@ -139,7 +139,7 @@ test("a job that throws fails its call, and does not leave the others to another
 });
 
 /** Waits for as many operations as the head says, one after the other. */
-const OPERATIONS = `(head, phase, call) => [(async () => {
+const OPERATIONS = `(head, call) => [(async () => {
   let all = "";
   for (let left = Number(head); left > 0; left--)
     all += await operate(call, "sleep", "", new Uint8Array(), (outcome) => { if (outcome === "no") throw new Error(outcome); return outcome; });
@@ -161,7 +161,7 @@ test("calls that wait are answered where the proxy enters for them, and told of 
 
 test("a call that was cancelled has no answer, and its operations are rejected", async () => {
   const { begin, resume, cancel, said } = await openScript(
-    `(head, phase, call) => {
+    `(head, call) => {
       const wait = () => operate(call, "sleep", "", new Uint8Array(), () => 1);
       return [wait().catch((reason) => { host.log("info", String(reason), ""); return wait(); }), () => "rendered"];
     }`,
@@ -177,7 +177,7 @@ test("a call that was cancelled has no answer, and its operations are rejected",
 });
 
 test("an operation that is given up is stopped, once", async () => {
-  const { begin, said } = await openScript(`(head, phase, call) => {
+  const { begin, said } = await openScript(`(head, call) => {
     const one = operate(call, "sleep", "", new Uint8Array(), () => 1);
     giveUp(one, "enough");
     giveUp(one, "again");

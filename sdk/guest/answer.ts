@@ -1,4 +1,5 @@
 // Answers by the grammar in filter.wit.
+import { renderEdits } from "vespid:engine";
 import host from "vespid:filter/host@2.0.0";
 import type { AdapterAnswer } from "../adapter-answer.ts";
 import { bytesOf } from "../content.ts";
@@ -19,7 +20,6 @@ export interface Answered {
   readonly to: Side;
 }
 
-const NOTHING_DONE: readonly string[] = [];
 /** Measurements since the last answer, as lines. */
 let metrics = "";
 /** What was counted since: a call about many frames counts the same thing many times. */
@@ -89,24 +89,6 @@ export function renderVerdict(verdict: unknown, { call, edits, body, to }: Answe
   }
   if (body?.transformation !== undefined) answer += "body stream\n";
   return given?.cacheMs === undefined ? answer : answer + renderCache(given.cacheMs);
-}
-
-/** Edits alone. */
-export function renderEdits(answer: string, edits: readonly string[] = NOTHING_DONE): string {
-  // Sums and not templates: the interpreter makes a method call of a template.
-  /* oxlint-disable prefer-template */
-  const { length } = edits;
-  if (length === 0) return answer;
-  // What most calls do.
-  if (length === 3 && edits[0] === "set") return answer + "set " + edits[1] + ": " + edits[2] + "\n";
-  let lines = answer;
-  for (let index = 0; index < length; index += 3) {
-    const kind = edits[index] ?? "";
-    lines += kind + " " + edits[index + 1];
-    lines += kind === "remove" ? "\n" : ": " + edits[index + 2] + "\n";
-  }
-  /* oxlint-enable prefer-template */
-  return lines;
 }
 
 function renderReply(verdict: Extract<Verdict, { kind: "reply" }>, call: number): string {

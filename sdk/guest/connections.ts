@@ -1,9 +1,9 @@
 // Connections in a component: the handlers of each, by the number of the call that began it.
+import { renderEdits } from "vespid:engine";
 import host from "vespid:filter/host@2.0.0";
 import { bytesOf } from "../content.ts";
 import { HandledConnection, type Handled } from "../handled-connection.ts";
 import { SIDES } from "../wit/world.ts";
-import { renderEdits } from "./answer.ts";
 
 const LINE_END = /[\r\n]/gu;
 

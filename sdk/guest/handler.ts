@@ -1,12 +1,13 @@
 // The component's exports over an author's filter: heads become messages, what handlers return becomes answers, and a
 // call whose handler waits is kept until its promise has settled.
+import { renderEdits } from "vespid:engine";
 import host from "vespid:filter/host@2.0.0";
 import { parseWith } from "../../runtime/contract/problem.ts";
 import type { AdapterAnswer } from "../adapter-answer.ts";
 import type { BodyTransform } from "../body.ts";
 import { bytesOf } from "../content.ts";
 import { contextOf, type CallContext, type ContextBase } from "../context.ts";
-import type { AnyFilter, AnyHandler } from "../define-filter.ts";
+import type { AnyFilter } from "../define-filter.ts";
 import { describeError } from "../describe-error.ts";
 import type { Handled, HandledConnection } from "../handled-connection.ts";
 import type { RequestMessage, ResponseMessage } from "../message.ts";
@@ -15,18 +16,10 @@ import { createMeters } from "../metric.ts";
 import { createShared } from "../shared.ts";
 import { JUST_PROCEED } from "../verdict.ts";
 import type { Phase, Side } from "../wit/world.ts";
-import {
-  addMetric,
-  PROCEED,
-  renderAdapterAnswer,
-  renderEdits,
-  renderFailed,
-  renderVerdict,
-  withMetrics,
-} from "./answer.ts";
+import { addMetric, PROCEED, renderAdapterAnswer, renderFailed, renderVerdict, withMetrics } from "./answer.ts";
 import { after, type After } from "./after.ts";
 import { addConnection, connections, renderHandled } from "./connections.ts";
-import { expectReads, replyOf, requestOf } from "./head.ts";
+import { replyOf, requestOf } from "./head.ts";
 import { log } from "./log.ts";
 import { abortCall, forgetCall, proxy } from "./operations.ts";
 
@@ -36,7 +29,7 @@ import { abortCall, forgetCall, proxy } from "./operations.ts";
  */
 export interface GuestHandler {
   configure(config: string): void;
-  begin(call: number, phase: Phase, head: string): Returned;
+  readonly begin: Readonly<Record<Phase, Begin>>;
   chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Returned;
   cancel(call: number): void;
   /** A call that was cancelled is over: its handler has learnt it. */
@@ -53,6 +46,8 @@ export interface GuestHandler {
 type Port = CallContext<number>;
 
 type Message = RequestMessage<string> | ResponseMessage<string>;
+
+type Begin = (call: number, head: string) => Returned;
 
 /** An answer; or what it comes of: a value or the promise of one, what renders it, and about what. */
 type Returned = string | readonly [value: unknown, render: Render, about: unknown];
@@ -73,11 +68,13 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   // The build runs this and takes a snapshot: what a schema prepares at its first use is then in every instance, whose
   // configuration takes a twentieth of the instructions. What comes of it does not matter.
   warmUp(filter);
-  expectReads(filter.reads);
   let base: ContextBase<number> = { config: {}, state: undefined, log, metrics, shared, host: proxy };
   const transforms = new Map<number, BodyTransform>();
 
-  function renderDecision(verdict: unknown, [port, phase, message]: About): string {
+  function renderDecision(verdict: unknown, about: About): string {
+    // By index: to take it apart, the interpreter makes an iterator.
+    const port = about[0];
+    const message = about[2];
     forgetCall(port.call);
     const { edits } = message.headers;
     const body = message.touchedBody;
@@ -87,23 +84,41 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       call: port.call,
       edits,
       body,
-      to: phase === "request" ? "upstream" : "downstream",
+      to: about[1] === "request" ? "upstream" : "downstream",
     });
   }
 
-  function beginMessage(port: Port, phase: Phase, handle: AnyHandler | undefined, message: Message): Returned {
-    if (handle === undefined) return PROCEED;
-    const verdict = handle(message, port);
-    // What most calls do: edits, and nothing else.
-    if (verdict === undefined && !after.isDue && message.touchedBody === undefined)
-      return renderEdits(PROCEED, message.headers.edits);
-    return [verdict, renderDecision, [port, phase, message]];
+  function beginMessage(phase: Phase, messageOf: (head: string, port: Port) => Message): Begin {
+    const handle = handlers[phase];
+    if (handle === undefined) return () => PROCEED;
+    return (call, head) => {
+      const port = contextOf(base, call);
+      const message = messageOf(head, port);
+      const verdict = handle(message, port);
+      // What most calls do: edits, and nothing else.
+      if (verdict === undefined && !after.isDue && message.touchedBody === undefined)
+        return renderEdits(PROCEED, message.headers.edits);
+      return [verdict, renderDecision, [port, phase, message]];
+    };
   }
 
-  function beginBackground(port: Port, phase: "setup" | "timer", name: string): Returned {
+  function beginBackground(phase: "setup" | "timer", render: Render): Begin {
     const handle = handlers[phase];
-    if (handle === undefined) return PROCEED;
-    return [handle(name, port), phase === "setup" ? renderSetup : renderNoDecision, port.call];
+    if (handle === undefined) return () => PROCEED;
+    return (call, name) => [handle(name, contextOf(base, call)), render, call];
+  }
+
+  /** What a rule asks or tells an adapter. */
+  function beginAsked(phase: "check" | "quota" | "report"): Begin {
+    const handle = handlers[phase];
+    if (handle === undefined) return () => renderFailed(`there is no handler of ${phase}`);
+    return (call, head) => [handle(head, contextOf(base, call)), renderAsked, call];
+  }
+
+  function beginConnection(): Begin {
+    const handle = handlers.connection;
+    if (handle === undefined) return () => PROCEED;
+    return (call, head) => [addConnection(call).open(head, handle, contextOf(base, call)), renderConnection, call];
   }
 
   function renderSetup(state: unknown, call: number): string {
@@ -111,11 +126,7 @@ export function createHandler(filter: AnyFilter): GuestHandler {
     return renderNoDecision(undefined, call);
   }
 
-  function beginConnection(port: Port, head: string): Returned {
-    const { connection: handle } = handlers;
-    if (handle === undefined) return PROCEED;
-    return [addConnection(port.call).open(head, handle, port), renderConnection, port.call];
-  }
+  const beginLog = beginMessage("log", replyOf);
 
   return {
     configure(config) {
@@ -131,18 +142,21 @@ export function createHandler(filter: AnyFilter): GuestHandler {
       // The error of a WIT result is thrown as it is: a string.
       if (problems !== undefined) throw JSON.stringify(problems);
     },
-    begin(call, phase, head) {
-      const port = contextOf(base, call);
-      // Most calls, first.
-      if (phase === "request") return beginMessage(port, phase, handlers.request, requestOf(head, port));
-      if (phase === "response") return beginMessage(port, phase, handlers.response, replyOf(head, port));
-      if (phase === "check" || phase === "quota" || phase === "report")
-        return beginAsked(port, phase, handlers[phase], head);
-      if (phase === "setup" || phase === "timer") return beginBackground(port, phase, head);
-      if (phase === "connection") return beginConnection(port, head);
-      const connection = phase === "log" ? connections.get(call) : undefined;
-      if (connection !== undefined) return endConnection(port, connection, head);
-      return beginMessage(port, phase, handlers[phase], replyOf(head, port));
+    begin: {
+      request: beginMessage("request", requestOf),
+      response: beginMessage("response", replyOf),
+      "request-trailers": beginMessage("request-trailers", replyOf),
+      "response-trailers": beginMessage("response-trailers", replyOf),
+      log: (call, head) => {
+        const connection = connections.get(call);
+        return connection === undefined ? beginLog(call, head) : endConnection(call, connection, head);
+      },
+      setup: beginBackground("setup", renderSetup),
+      timer: beginBackground("timer", renderNoDecision),
+      connection: beginConnection(),
+      check: beginAsked("check"),
+      quota: beginAsked("quota"),
+      report: beginAsked("report"),
     },
     chunk(call, source, bytes, isEnd) {
       const transform = transforms.get(call);
@@ -176,10 +190,10 @@ export function createHandler(filter: AnyFilter): GuestHandler {
   };
 }
 
-function endConnection(port: Port, connection: HandledConnection, head: string): Returned {
-  connections.delete(port.call);
-  abortCall(port.call);
-  return [connection.over(head), renderNoDecision, port.call];
+function endConnection(call: number, connection: HandledConnection, head: string): Returned {
+  connections.delete(call);
+  abortCall(call);
+  return [connection.over(head), renderNoDecision, call];
 }
 
 function passChunk(call: number, transform: BodyTransform, { bytes, isEnd, to }: Piece): Returned {
@@ -204,12 +218,6 @@ function passChunk(call: number, transform: BodyTransform, { bytes, isEnd, to }:
     return PROCEED;
   };
   return [passAll(), renderAsIs, call];
-}
-
-/** What a rule asks or tells an adapter. */
-function beginAsked(port: Port, phase: Phase, handle: AnyHandler | undefined, head: string): Returned {
-  if (handle === undefined) return renderFailed(`there is no handler of ${phase}`);
-  return [handle(head, port), renderAsked, port.call];
 }
 
 function renderAsked(answer: AdapterAnswer, call: number): string {

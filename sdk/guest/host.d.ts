@@ -25,4 +25,13 @@ declare module "vespid:engine" {
   export function giveUp(promise: Promise<unknown>, reason: unknown): void;
   /** Nobody waits for a call: it has no answer any more, and the promises of its operations are rejected. */
   export function abort(call: number, reason: unknown): void;
+  /**
+   * The value of a head's field; `null` where there is none, and `undefined` where it cannot tell: there are edits already,
+   * it is `set-cookie`, of which there may be several, or the texts are not Latin-1.
+   */
+  export function field(lines: string, name: string, edits: readonly string[]): string | null | undefined;
+  /** Adds an edit to a list of kinds, names and values; `false` where it is no line of Latin-1, and is not added. */
+  export function addEdit(edits: string[], kind: string, name: string, value: string): boolean;
+  /** An answer with a line for each of such edits. */
+  export function renderEdits(answer: string, edits: readonly string[]): string;
 }

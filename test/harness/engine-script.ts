@@ -44,7 +44,7 @@ export interface EngineScript {
   readonly said: string[];
 }
 
-/** Loads a function of a text, which may use `host` and the engine's own functions. Operations are numbered from 1 on. */
+/** Loads a function of a text and the call, which may use `host` and the engine's own functions. Operations are numbered from 1 on. */
 export async function openScript(begin: string, before = ""): Promise<EngineScript> {
   const said: string[] = [];
   let operations = 0;
@@ -72,7 +72,7 @@ export async function openScript(begin: string, before = ""): Promise<EngineScri
   const script = `import host from "${HOST_INTERFACE}"; import { abort, giveUp, operate } from "vespid:engine"; ${before};
     export const handler = {
       after: { isDue: false },
-      begin: (call, phase, head) => (${begin})(head, phase, call),
+      begin: { timer: (call, head) => (${begin})(head, call) },
       cancel: (call) => abort(call, new Error("nobody waits")),
       over: () => undefined,
       failed: (reason) => "failed " + reason,
