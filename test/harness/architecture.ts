@@ -53,6 +53,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   vespid: ["filters", "sdk", "test"],
   // What the host of a guest offers: a WIT package, not one of npm.
   "vespid:filter": ["sdk/guest"],
+  "vespid:engine": ["sdk/guest"],
   yaml: ["control", "runtime/bootstrap.ts", "test"],
   zod: [
     "control",
