@@ -35,6 +35,8 @@ export class VerdictCache<Value> {
   }
 
   get(head: string): Value | undefined {
+    // A filter that may keep its decisions, and does not, need not have its heads hashed.
+    if (this.#entries.size === 0) return undefined;
     const entry = this.#entries.get(head);
     if (entry === undefined) return undefined;
     if (entry.endsAtMs <= this.#clock.monotonic()) {

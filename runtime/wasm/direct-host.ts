@@ -3,6 +3,7 @@
 // 100 µs after some thousands and memory grew with each; these functions are synchronous and need none of it.
 import { HOST_INTERFACE, SIDES, type LogLevel, type Side } from "../../sdk/wit/world.ts";
 import type { HostAnswer } from "../host/answer.ts";
+import { knownAt } from "./direct-entry.ts";
 
 /** What the functions do, their strings lifted; bytes are the guest's, and valid during the call only. Those that throw trap the guest. */
 export interface HostCalls {
@@ -18,6 +19,9 @@ export interface HostCalls {
 type Imports = Readonly<Record<string, Bun.WebAssembly.ModuleImports>>;
 type CoreFunction = (...values: number[]) => number;
 
+const NOTHING = new Uint8Array(0);
+/** What guests start; the host says of anything else that it is not offered. */
+const OPERATION_KINDS = ["fetch", "sleep", "body"] as const;
 const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 /** Bytes that one UTF-16 unit takes at most in UTF-8. */
 const UTF8_BYTES_MAX = 3;
@@ -50,7 +54,7 @@ export class DirectHost {
       ) =>
         this.#calls.start(
           call >>> 0,
-          this.#text(kind, kindLength),
+          this.#kind(kind, kindLength),
           this.#text(request, requestLength),
           this.#view(payload, payloadLength),
         ),
@@ -115,6 +119,13 @@ export class DirectHost {
     return this.#reallocate(0, 0, 1, size) >>> 0;
   }
 
+  #kind(start: number, length: number): string {
+    const from = start >>> 0;
+    const size = length >>> 0;
+    this.#check(from, size);
+    return knownAt(this.#bytes, from, size, OPERATION_KINDS) ?? this.#bytes.utf8Slice(from, from + size);
+  }
+
   #text(start: number, length: number): string {
     const from = start >>> 0;
     const size = length >>> 0;
@@ -126,7 +137,7 @@ export class DirectHost {
     const from = start >>> 0;
     const size = length >>> 0;
     this.#check(from, size);
-    return new Uint8Array(this.#bytes.buffer, from, size);
+    return size === 0 ? NOTHING : new Uint8Array(this.#bytes.buffer, from, size);
   }
 
   /** Looks at the memory as it is now, and throws where so many bytes do not lie in it. */

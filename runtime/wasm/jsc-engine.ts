@@ -246,20 +246,32 @@ class JscInstance implements GuestInstance {
     if (entry === undefined) return this.#call((handler) => handler.begin(call, phase, head));
     this.#refuel();
     try {
-      const answer = entry.begin(call, phase, head);
-      this.fuelUsed = this.fuelMax - this.#fuel.value;
-      return { ok: true, value: answer };
+      return this.#answered(entry.begin(call, phase, head));
     } catch (error) {
       return this.#faulted(error);
     }
   }
 
   resume(call: number, operation: number, outcome: string, payload: Uint8Array): Result<string, GuestFault> {
-    return this.#call((handler) => (this.entry ?? handler).resume(call, operation, outcome, payload));
+    const { entry } = this;
+    if (entry === undefined) return this.#call((handler) => handler.resume(call, operation, outcome, payload));
+    this.#refuel();
+    try {
+      return this.#answered(entry.resume(call, operation, outcome, payload));
+    } catch (error) {
+      return this.#faulted(error);
+    }
   }
 
   chunk(call: number, source: Side, bytes: Uint8Array, isEnd: boolean): Result<string, GuestFault> {
-    return this.#call((handler) => (this.entry ?? handler).chunk(call, source, bytes, isEnd));
+    const { entry } = this;
+    if (entry === undefined) return this.#call((handler) => handler.chunk(call, source, bytes, isEnd));
+    this.#refuel();
+    try {
+      return this.#answered(entry.chunk(call, source, bytes, isEnd));
+    } catch (error) {
+      return this.#faulted(error);
+    }
   }
 
   cancel(call: number): Result<undefined, GuestFault> {
@@ -299,6 +311,11 @@ class JscInstance implements GuestInstance {
   #refuel(): void {
     this.#fuel.value = this.fuelMax;
     this.#host.beginCall();
+  }
+
+  #answered(answer: string): Result<string, GuestFault> {
+    this.fuelUsed = this.fuelMax - this.#fuel.value;
+    return { ok: true, value: answer };
   }
 
   #faulted(error: unknown): { readonly ok: false; readonly error: GuestFault } {
