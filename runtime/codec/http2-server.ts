@@ -318,8 +318,10 @@ export class Http2Server extends Http2Connection<ServerStream> implements Server
     stream.openedAtMs = exchange.startedMonoMs;
     if (isConnect) exchange.upgrade = block.protocol === "" ? "connect" : block.protocol.toLowerCase();
     const expectsContinue = block.expectsContinue && !isEnd;
-    stream.expectsContinue = expectsContinue && http.expectContinue === "answer";
-    exchange.expectsContinue = expectsContinue && http.expectContinue === "upstream";
+    if (expectsContinue) {
+      stream.expectsContinue = http.expectContinue === "answer";
+      exchange.expectsContinue = http.expectContinue === "upstream";
+    }
     if (isEnd) stream.receiveEnd(undefined);
     const refused =
       path === undefined

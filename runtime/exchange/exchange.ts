@@ -102,6 +102,27 @@ export interface Waiter {
   aborted(cause: Failure): void;
 }
 
+/** What most exchanges have nothing of. In each of them these fields would be half of the memory that a request takes. */
+class Rare {
+  scheme: Exchange["scheme"] | undefined = undefined;
+  upgrade = "";
+  expectsContinue = false;
+  isProxyForm = false;
+  originalPath = "";
+  metadata: Map<string, string> | undefined = undefined;
+  filterCosts: FilterCost[] | undefined = undefined;
+  checked: Checked | undefined = undefined;
+  isGrpc = false;
+  isGrpcWeb = false;
+  grpcStatus = "";
+  replyTrailers: HeaderMap | undefined = undefined;
+  reply: Reply | undefined = undefined;
+  endedMonoMs = 0;
+}
+
+/** Of all of those; nobody changes it. */
+const NOTHING_RARE = new Rare();
+
 /** Everything known of one request while it is answered. Codecs create it; each stage fills in its own part. */
 export class Exchange {
   readonly downstream: Downstream;
@@ -111,19 +132,6 @@ export class Exchange {
   /** `Host` as it came, port included. */
   authority: string;
   readonly protocol: Protocol;
-  /** `https` where the request came over TLS. */
-  scheme: "http" | "https";
-  /**
-   * What the connection is asked to become, in lower case (`websocket`, or `connect` for a CONNECT request); empty for a
-   * plain request. With it, bytes flow both ways: the request's body is what the downstream sends until it half-closes,
-   * and a reply that accepts has as its body what the upstream sends until it half-closes. What accepts is 101 for an
-   * upgrade and 2xx for `connect`, in every protocol: the HTTP/2 codecs translate, as 200 is what accepts on their wire.
-   */
-  upgrade = "";
-  /** The upstream is asked for 100 (`Expect`), and the body is held until it says so or answers. */
-  expectsContinue = false;
-  /** The target names its destination, as requests to a forward proxy do: `GET http://shop/`. */
-  isProxyForm = false;
   /** Passes interim replies on to the downstream; `undefined` where it takes none (HTTP/1.0). */
   interims: InterimSink | undefined = undefined;
   readonly headers: HeaderMap;
@@ -134,24 +142,6 @@ export class Exchange {
 
   // Route (stage 3).
   decision: Decision | undefined = undefined;
-  /** The path before a rewrite; empty where there was none. */
-  originalPath = "";
-
-  /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
-  metadata: Map<string, string> | undefined = undefined;
-  filterCosts: FilterCost[] | undefined = undefined;
-
-  /** What the checks and quotas of rules made of it; `undefined` where none was asked. */
-  checked: Checked | undefined = undefined;
-
-  // gRPC (stages 0 and 7).
-  isGrpc = false;
-  /** Came as gRPC-Web; upstream it is gRPC. */
-  isGrpcWeb = false;
-  /** `grpc-status` of the reply's head; where the head has none, of its trailers. Empty where neither has. */
-  grpcStatus = "";
-  /** What followed the reply's body. */
-  replyTrailers: HeaderMap | undefined = undefined;
 
   // Upstream (stages 5 to 7).
   /** `destination_service` of the cluster. */
@@ -161,11 +151,6 @@ export class Exchange {
   /** Monotonic; when the request went out and when the reply's head came. */
   sentMonoMs = 0;
   repliedMonoMs = 0;
-
-  /** What went up the chain last; kept for filters that look at exchanges that are over. */
-  reply: Reply | undefined = undefined;
-  /** Monotonic; when the last byte of the reply was handed to the connection, 0 before. Set for filters that look at it. */
-  endedMonoMs = 0;
 
   // Outcome (stage 9).
   status = 0;
@@ -182,6 +167,8 @@ export class Exchange {
   /** Told once when `aborted` turns true, and when the codec gives up; the stage that waits sets it. */
   waiter: Waiter | undefined = undefined;
 
+  #rare: Rare = NOTHING_RARE;
+
   constructor(
     downstream: Downstream,
     method: string,
@@ -193,7 +180,6 @@ export class Exchange {
     clock: Clock,
   ) {
     this.downstream = downstream;
-    this.scheme = downstream.tls === undefined ? "http" : "https";
     this.method = method;
     this.path = path;
     this.authority = authority;
@@ -202,5 +188,127 @@ export class Exchange {
     this.body = body;
     this.startedAtMs = clock.now();
     this.startedMonoMs = clock.monotonic();
+  }
+
+  /** `https` where the request came over TLS. */
+  get scheme(): "http" | "https" {
+    return this.#rare.scheme ?? (this.downstream.tls === undefined ? "http" : "https");
+  }
+  set scheme(value: "http" | "https") {
+    if (value !== this.scheme) this.#owned().scheme = value;
+  }
+
+  /**
+   * What the connection is asked to become, in lower case (`websocket`, or `connect` for a CONNECT request); empty for a
+   * plain request. With it, bytes flow both ways: the request's body is what the downstream sends until it half-closes,
+   * and a reply that accepts has as its body what the upstream sends until it half-closes. What accepts is 101 for an
+   * upgrade and 2xx for `connect`, in every protocol: the HTTP/2 codecs translate, as 200 is what accepts on their wire.
+   */
+  get upgrade(): string {
+    return this.#rare.upgrade;
+  }
+  set upgrade(value: string) {
+    if (value !== this.upgrade) this.#owned().upgrade = value;
+  }
+
+  /** The upstream is asked for 100 (`Expect`), and the body is held until it says so or answers. */
+  get expectsContinue(): boolean {
+    return this.#rare.expectsContinue;
+  }
+  set expectsContinue(value: boolean) {
+    if (value !== this.expectsContinue) this.#owned().expectsContinue = value;
+  }
+
+  /** The target names its destination, as requests to a forward proxy do: `GET http://shop/`. */
+  get isProxyForm(): boolean {
+    return this.#rare.isProxyForm;
+  }
+  set isProxyForm(value: boolean) {
+    if (value !== this.isProxyForm) this.#owned().isProxyForm = value;
+  }
+
+  /** The path before a rewrite; empty where there was none. */
+  get originalPath(): string {
+    return this.#rare.originalPath;
+  }
+  set originalPath(value: string) {
+    if (value !== this.originalPath) this.#owned().originalPath = value;
+  }
+
+  /** What filters left for later ones and the access log, by names without `metadata.`; `undefined` where none did. */
+  get metadata(): Map<string, string> | undefined {
+    return this.#rare.metadata;
+  }
+  set metadata(value: Map<string, string> | undefined) {
+    if (value !== this.metadata) this.#owned().metadata = value;
+  }
+
+  get filterCosts(): FilterCost[] | undefined {
+    return this.#rare.filterCosts;
+  }
+  set filterCosts(value: FilterCost[] | undefined) {
+    if (value !== this.filterCosts) this.#owned().filterCosts = value;
+  }
+
+  /** What the checks and quotas of rules made of it; `undefined` where none was asked. */
+  get checked(): Checked | undefined {
+    return this.#rare.checked;
+  }
+  set checked(value: Checked | undefined) {
+    if (value !== this.checked) this.#owned().checked = value;
+  }
+
+  // gRPC (stages 0 and 7).
+
+  get isGrpc(): boolean {
+    return this.#rare.isGrpc;
+  }
+  set isGrpc(value: boolean) {
+    if (value !== this.isGrpc) this.#owned().isGrpc = value;
+  }
+
+  /** Came as gRPC-Web; upstream it is gRPC. */
+  get isGrpcWeb(): boolean {
+    return this.#rare.isGrpcWeb;
+  }
+  set isGrpcWeb(value: boolean) {
+    if (value !== this.isGrpcWeb) this.#owned().isGrpcWeb = value;
+  }
+
+  /** `grpc-status` of the reply's head; where the head has none, of its trailers. Empty where neither has. */
+  get grpcStatus(): string {
+    return this.#rare.grpcStatus;
+  }
+  set grpcStatus(value: string) {
+    if (value !== this.grpcStatus) this.#owned().grpcStatus = value;
+  }
+
+  /** What followed the reply's body. */
+  get replyTrailers(): HeaderMap | undefined {
+    return this.#rare.replyTrailers;
+  }
+  set replyTrailers(value: HeaderMap | undefined) {
+    if (value !== this.replyTrailers) this.#owned().replyTrailers = value;
+  }
+
+  /** What went up the chain last; kept for filters that look at exchanges that are over. */
+  get reply(): Reply | undefined {
+    return this.#rare.reply;
+  }
+  set reply(value: Reply | undefined) {
+    if (value !== this.reply) this.#owned().reply = value;
+  }
+
+  /** Monotonic; when the last byte of the reply was handed to the connection, 0 before. Set for filters that look at it. */
+  get endedMonoMs(): number {
+    return this.#rare.endedMonoMs;
+  }
+  set endedMonoMs(value: number) {
+    if (value !== this.endedMonoMs) this.#owned().endedMonoMs = value;
+  }
+
+  #owned(): Rare {
+    if (this.#rare === NOTHING_RARE) this.#rare = new Rare();
+    return this.#rare;
   }
 }
