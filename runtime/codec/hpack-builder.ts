@@ -8,7 +8,7 @@ import { ENTRY_BYTES } from "./hpack-table.ts";
 import type { HeadLimits } from "./http1-grammar.ts";
 
 const STRIDE = 4;
-const FIELDS_MIN = 16;
+const FIELDS_MIN = 8;
 
 /**
  * Where blocks are decoded, one after the other, and stay. The memory is garbage once no exchange has a block in it: one

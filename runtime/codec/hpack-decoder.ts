@@ -228,6 +228,8 @@ export class HpackDecoder {
     let sizeBytes = this.#head.sizeBytes;
     let fieldsLeft = headersMax - this.#head.fields;
     let position = this.#head.position;
+    /** Lines before `position` that the table has and whose bytes it has not. */
+    let unfilled = 0;
     let at = start;
     while (at < end && count < capacity && fieldsLeft > 0) {
       const first = bytes[at] ?? 0;
@@ -244,6 +246,10 @@ export class HpackDecoder {
       const slot = isStatic ? index * STRIDE : table.slotOf(index - STATIC_COUNT);
       const note = (slots[slot + 3] ?? 0) & ~BAD_VALUE;
       if ((note & this.#noteMask) !== 0 || valueAt >= end) break;
+      if (unfilled > 0 && (first < 64 || (!isStatic && index - STATIC_COUNT <= unfilled))) {
+        table.fill(out, position);
+        unfilled = 0;
+      }
       const head = bytes[valueAt] ?? 0;
       const length = head & 127;
       valueAt++;
@@ -268,7 +274,10 @@ export class HpackDecoder {
       let reference = 0;
       if (first >= 64) {
         const insertion = table.inserted;
-        if (table.insert(out, position, nameEnd, valueEnd, note)) reference = insertion + ENTRY_BASE;
+        if (table.insertUnfilled(position, nameEnd, valueEnd, note)) {
+          reference = insertion + ENTRY_BASE;
+          unfilled++;
+        }
       }
       sizeBytes += size;
       fieldsLeft--;
@@ -285,6 +294,7 @@ export class HpackDecoder {
       at = valueAt + length;
     }
     if (at === start) return at;
+    if (unfilled > 0) table.fill(out, position);
     this.#head.count = count;
     this.#head.sizeBytes = sizeBytes;
     this.#head.fields = headersMax - fieldsLeft;
@@ -325,8 +335,10 @@ export class HpackDecoder {
   }
 
   #insertAgain({ lines, slots }: Remembered): void {
+    const table = this.#table;
     for (let slot = 0; slot < slots.length; slot += STRIDE)
-      this.#table.insert(lines, slots[slot] ?? 0, slots[slot + 1] ?? 0, slots[slot + 2] ?? 0, slots[slot + 3] ?? 0);
+      table.insertUnfilled(slots[slot] ?? 0, slots[slot + 1] ?? 0, slots[slot + 2] ?? 0, slots[slot + 3] ?? 0);
+    table.fill(lines, lines.length);
   }
 
   /** Fields that are known, after pseudo-header fields that were decoded. */

@@ -30,6 +30,8 @@ export class FieldTable {
   /** Changes with whatever an index could mean. Wraps after 2³¹. */
   version = 0;
   #end = 0;
+  /** Bytes before `#end` that are still to be filled in. */
+  #unfilled = 0;
   #mask = -1;
 
   constructor(maxBytes: number) {
@@ -60,6 +62,16 @@ export class FieldTable {
 
   /** Inserts a line, which must not lie in this table; false where it is larger than the table, which is empty then (RFC 7541 §4.4). */
   insert(source: Buffer, start: number, nameEnd: number, valueEnd: number, note: number): boolean {
+    const isInserted = this.insertUnfilled(start, nameEnd, valueEnd, note);
+    this.fill(source, valueEnd + 2);
+    return isInserted;
+  }
+
+  /**
+   * As `insert`, but for the bytes: several lines that lie one after the other are filled in at once, which `fill` has to
+   * do before one of them is read or another line is inserted.
+   */
+  insertUnfilled(start: number, nameEnd: number, valueEnd: number, note: number): boolean {
     const length = valueEnd - start + 2;
     const size = length - LINE_BYTES + ENTRY_BYTES;
     this.version = (this.version + 1) & 0x7fffffff;
@@ -68,8 +80,8 @@ export class FieldTable {
     if (this.#end + length > this.bytes.length) this.#makeRoom(length);
     if (this.count > this.#mask) this.#addSlots();
     const at = this.#end;
-    source.copy(this.bytes, at, start, start + length);
     this.#end = at + length;
+    this.#unfilled += length;
     const slots = this.slots;
     const slot = (this.inserted & this.#mask) * STRIDE;
     slots[slot] = at;
@@ -83,19 +95,29 @@ export class FieldTable {
     return true;
   }
 
+  /** Fills in the lines that were inserted since the last time; the last of them ends at `end`. */
+  fill(source: Buffer, end: number): void {
+    const length = this.#unfilled;
+    this.#unfilled = 0;
+    if (length > 0) source.copy(this.bytes, this.#end - length, end - length, end);
+  }
+
   #evict(maxBytes: number): void {
     while (this.sizeBytes > maxBytes && this.count > 0) {
       const slot = this.slotOf(this.count);
       this.sizeBytes -= (this.slots[slot + 2] ?? 0) - (this.slots[slot] ?? 0) - 2 + ENTRY_BYTES;
       this.count--;
     }
-    if (this.count === 0) this.#end = 0;
+    if (this.count > 0) return;
+    this.#end = 0;
+    this.#unfilled = 0;
   }
 
   /** Moves what is there to the front, into more memory where most of it would stay full. */
   #makeRoom(length: number): void {
     const from = this.count === 0 ? this.#end : (this.slots[this.slotOf(this.count)] ?? 0);
     const live = this.#end - from;
+    this.#unfilled = Math.min(this.#unfilled, live);
     let capacity = Math.max(this.bytes.length, BYTES_MIN);
     while ((live + length) * 4 > capacity * 3) capacity *= 2;
     capacity = Math.min(capacity, Math.max(BYTES_MIN, Math.ceil(this.maxBytes * 1.5)));
