@@ -1,5 +1,5 @@
 // One decoded header block, laid out as a head of HTTP/1.1, so that `HeaderMap` takes it as it is.
-import type { HeaderMap, ParsedFields } from "../exchange/headers.ts";
+import { namesOf, type HeaderMap, type ParsedFields } from "../exchange/headers.ts";
 import type { MessageRules } from "./hpack-rules.ts";
 import { NEVER } from "./hpack-static.ts";
 
@@ -124,5 +124,5 @@ export function keepBlock(block: FieldBlock): FieldBlock {
   const offsets = new Int32Array(count * (STRIDE + 2));
   for (let at = 0; at < count * STRIDE; at++) offsets[at] = (block.offsets[at] ?? 0) - from;
   offsets.set(block.offsets.subarray(notesAt, notesAt + count * 2), count * STRIDE);
-  return { ...block, bytes, offsets, notesAt: count * STRIDE, id: lastId };
+  return { ...block, bytes, offsets, notesAt: count * STRIDE, id: lastId, names: namesOf(bytes, offsets, count) };
 }

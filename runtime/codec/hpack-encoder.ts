@@ -319,7 +319,7 @@ export class HpackEncoder {
       let at = this.#position;
       for (let byte = 0; byte < head.length; byte++) out[at++] = head[byte] ?? 0;
       at = writeInteger(out, at, 0, 127, value.length);
-      this.#position = at + out.latin1Write(value, at);
+      this.#position = writeText(out, at, value);
       return true;
     }
     if (last.value !== value) return false;
@@ -498,6 +498,13 @@ function writeBytes(out: Buffer, start: number, bytes: Buffer, from: number, end
   if (end - from >= COPIED_MIN_BYTES) return start + bytes.copy(out, start, from, end);
   let at = start;
   for (let byte = from; byte < end; byte++) out[at++] = bytes[byte] ?? 0;
+  return at;
+}
+
+function writeText(out: Buffer, start: number, text: string): number {
+  if (text.length >= COPIED_MIN_BYTES) return start + out.latin1Write(text, start);
+  let at = start;
+  for (let index = 0; index < text.length; index++) out[at++] = text.charCodeAt(index);
   return at;
 }
 

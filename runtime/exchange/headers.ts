@@ -187,8 +187,13 @@ export class HeaderMap {
 
   /** Adds a field at the end; those of that name stay. */
   append(name: string, value: string): void {
-    if (this.#added === NONE) this.#added = [name, value];
-    else this.#added.push(name, value);
+    if (this.#added === NONE) {
+      this.#added = [name, value];
+      return;
+    }
+    // One after the other: JavaScriptCore's JIT pushes one value itself and calls for several.
+    this.#added.push(name);
+    this.#added.push(value);
   }
 
   /** For the request path: adds several fields that it has not, as name, value, name, value, … It keeps the list. */
@@ -281,14 +286,7 @@ export class HeaderMap {
   }
 
   #nameAll(): void {
-    const bytes = this.#bytes;
-    const offsets = this.#offsets;
-    let names = 0;
-    for (let at = this.#count * STRIDE - STRIDE; at >= 0; at -= STRIDE) {
-      const start = offsets[at] ?? 0;
-      const end = offsets[at + 1] ?? 0;
-      names |= bitOf(end - start, bytes[start] ?? 0, bytes[end - 1] ?? 0);
-    }
+    const names = namesOf(this.#bytes, this.#offsets, this.#count);
     this.#names = names;
     if (this.#source !== undefined) this.#source.names = names;
   }
@@ -329,6 +327,17 @@ export function latin1(bytes: Buffer, start: number, end: number): string {
 /** Between two fields of one name (RFC 9110 §5.3); there is room. */
 function separate(out: Buffer, at: number): number {
   return at + out.latin1Write(SEPARATOR, at);
+}
+
+/** A bit for each of the names, as `ParsedFields` has them. */
+export function namesOf(bytes: Buffer, offsets: Int32Array, count: number): number {
+  let names = 0;
+  for (let at = count * STRIDE - STRIDE; at >= 0; at -= STRIDE) {
+    const start = offsets[at] ?? 0;
+    const end = offsets[at + 1] ?? 0;
+    names |= bitOf(end - start, bytes[start] ?? 0, bytes[end - 1] ?? 0);
+  }
+  return names;
 }
 
 /** One of 32 bits for a name of this length, first and last character, whatever the case. */

@@ -19,7 +19,7 @@ const last = {
   end: 0,
   /** From `start`; what filters have to say begins at `end`. */
   pathAt: 0,
-  pathLength: 0,
+  path: "",
   idAt: 0,
   idLength: 0,
   method: "",
@@ -57,7 +57,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
     isSameWay &&
     last.line === line &&
     last.cycle === line.cycle &&
-    last.pathLength === path.length &&
+    last.path.length === path.length &&
     last.idLength === id.length &&
     last.tookMs === tookMs &&
     last.upstreamMs === upstreamMs &&
@@ -69,7 +69,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
     last.routeName === routeName
   ) {
     if (!line.repeat(last.start, last.end)) return false;
-    line.overwrite(path, start + last.pathAt);
+    if (path !== last.path) line.overwrite(path, start + last.pathAt);
     line.overwrite(id, start + last.idAt);
     return finish(line, exchange, start);
   }
@@ -100,7 +100,7 @@ export function writeAccessLine(line: LineBuffer, exchange: Exchange, nowMonoMs:
   last.cycle = line.cycle;
   last.start = start;
   last.end = line.at;
-  last.pathLength = path.length;
+  last.path = path;
   last.idLength = id.length;
   last.method = method;
   last.bytesReceived = bytesReceived;
