@@ -46,3 +46,21 @@ test("of adapters, how often an answer holds and what is granted are whole numbe
   ])
     expect(parseAnswer(`proceed\n${option}\n`, NO_METER), option).toMatchObject({ kind: "failed" });
 });
+
+test("an answer that waits may start an operation by a number of the guest's own", () => {
+  expect(parseAnswer("pending 4294967295 fetch\nauthz GET /\n\n", NO_METER)).toEqual({
+    kind: "pending",
+    starts: { operation: 4_294_967_295, kind: "fetch", request: "authz GET /\n\n" },
+  });
+  for (const line of [
+    "pending ",
+    "pending fetch",
+    "pending 2147483648",
+    "pending 2147483648\nsleep 5",
+    "pending 2147483647 sleep\n5",
+    "pending 4294967296 sleep\n5",
+    "pending 2147483648.5 sleep\n5",
+    "pending  sleep\n5",
+  ])
+    expect(parseAnswer(line, NO_METER), line).toMatchObject({ kind: "failed" });
+});

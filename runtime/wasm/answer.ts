@@ -16,8 +16,16 @@ export type Answer =
   | { readonly kind: "more" }
   /** It ends its connection. */
   | { readonly kind: "close"; readonly isReset: boolean; readonly reason: string; readonly edits: Edits }
-  | { readonly kind: "pending" }
+  | { readonly kind: "pending"; readonly starts: Start | undefined }
   | { readonly kind: "failed"; readonly message: string };
+
+/** An operation that the answer starts. */
+export interface Start {
+  /** The guest's own number. */
+  readonly operation: number;
+  readonly kind: string;
+  readonly request: string;
+}
 
 /** What an answer says besides. */
 export interface Options {
@@ -54,7 +62,10 @@ const NO_OPTIONS: Options = {
 const NO_EDITS: Answer = { kind: "proceed", edits: [], ...NO_OPTIONS };
 const PASS: Answer = { kind: "pass", edits: [], ...NO_OPTIONS };
 const MORE: Answer = { kind: "more" };
-const PENDING: Answer = { kind: "pending" };
+const PENDING: Answer = { kind: "pending", starts: undefined };
+/** Of operations whose numbers are the guest's. */
+const OWN_NUMBER_MIN = 2 ** 31;
+const OWN_NUMBER_MAX = 2 ** 32 - 1;
 const METRIC = "metric ";
 const SPACE = 0x20;
 const METRIC_START = METRIC.charCodeAt(0);
@@ -77,6 +88,7 @@ function parseVerdict(text: string): Answer {
   if (text === "proceed\n") return NO_EDITS;
   if (text === "pending\n") return PENDING;
   if (text.startsWith("proceed\n")) return parseChanges("proceed", text);
+  if (text.startsWith("pending ")) return parseStart(text);
   if (text === "pass\n") return PASS;
   if (text.startsWith("pass\n")) return parseChanges("pass", text);
   if (text === "more\n") return MORE;
@@ -85,6 +97,16 @@ function parseVerdict(text: string): Answer {
   if (ending !== null) return parseEnding(text, ending);
   if (text.startsWith("failed ")) return { kind: "failed", message: text.slice(7, 7 + MESSAGE_MAX_LENGTH) };
   return malformed(text);
+}
+
+function parseStart(text: string): Answer {
+  const numberEnd = text.indexOf(" ", 8);
+  const lineEnd = text.indexOf("\n");
+  const operation = Number(text.slice(8, numberEnd));
+  const isOwn = operation >= OWN_NUMBER_MIN && operation <= OWN_NUMBER_MAX && Number.isInteger(operation);
+  if (numberEnd < 0 || lineEnd < numberEnd || !isOwn) return malformed(text);
+  const kind = text.slice(numberEnd + 1, lineEnd);
+  return { kind: "pending", starts: { operation, kind, request: text.slice(lineEnd + 1) } };
 }
 
 /** `kind` is the first line. What is read for each request is written out: to spread an object is a call into the engine. */

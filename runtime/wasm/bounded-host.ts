@@ -12,6 +12,7 @@ const LOG_CHARACTERS_MAX = 4096;
 export const HOST_CALL_FUEL = 1000;
 /** Characters or bytes that cross for one unit of fuel, as a power of two. */
 const CROSSING_FUEL_SHIFT = 4;
+
 /** More than any limit: what is spent at once stays an integer of 32 bits. */
 const FUEL_MAX = 1_000_000_001;
 /** A unit is some 6 ns. */
@@ -95,4 +96,9 @@ export class BoundedHost implements HostCalls {
     this.#spend(Math.min(units, FUEL_MAX));
     return answer;
   }
+}
+
+/** What an operation costs that an answer starts: as much as by a call. */
+export function startFuel(request: string): number {
+  return HOST_CALL_FUEL + (request.length >>> CROSSING_FUEL_SHIFT);
 }

@@ -23,10 +23,10 @@ export function findEntry(exports: Core, imports: Readonly<Record<string, unknow
   return new Entry({ begin, resume, chunk }, reallocate, memory);
 }
 
-/** A function, and what lets go of the answer that it left in memory. */
+/** A function, and what lets go of the answer that it left in memory, where the guest does not by itself. */
 interface Exported {
   readonly call: CoreFunction;
-  readonly release: CoreFunction;
+  readonly release: CoreFunction | undefined;
 }
 
 interface Functions {
@@ -106,7 +106,7 @@ class Entry implements DirectEntry {
     const length = this.#words.getUint32(at + 4, true);
     if (length > ANSWER_MAX_BYTES || start + length > this.#bytes.length) throw new Error("answered beyond its memory");
     const answer = knownAt(this.#bytes, start, length, SHORT_ANSWERS) ?? this.#bytes.utf8Slice(start, start + length);
-    release(at);
+    release?.(at);
     return answer;
   }
 
@@ -149,7 +149,7 @@ function numbersOf<Name extends string>(names: readonly Name[]): Readonly<Record
 function exportOf(exports: Core, name: string): Exported | undefined {
   const call = exports[`${HANDLER_INTERFACE}#${name}`];
   const release = exports[`cabi_post_${HANDLER_INTERFACE}#${name}`];
-  return isFunction(call) && isFunction(release) ? { call, release } : undefined;
+  return isFunction(call) ? { call, release: isFunction(release) ? release : undefined } : undefined;
 }
 
 function memoriesOf(namespace: unknown): readonly WebAssembly.Memory[] {

@@ -9,16 +9,20 @@ import { failure, type Failure, type Result } from "../exchange/failure.ts";
 import { Pledge } from "../exchange/pledge.ts";
 import type { HostFunctions } from "../host/host-functions.ts";
 import type { Phase, Side } from "../../sdk/wit/world.ts";
-import { parseAnswer, type Answer } from "./answer.ts";
+import { parseAnswer, type Answer, type Start } from "./answer.ts";
+import { startFuel } from "./bounded-host.ts";
 import type { GuestFault, GuestHost, GuestInstance } from "./engine.ts";
 import type { FuelGovernor } from "./fuel-governor.ts";
+
+/** What a call decided. */
+type Decision = Exclude<Answer, { kind: "pending" }>;
 
 /** How a call ended, and the fuel of all of its entries. */
 export type CallResult = { readonly fuel: number } & (
   | {
       readonly kind: "answered";
       readonly call: number;
-      readonly answer: Exclude<Answer, { kind: "pending" }>;
+      readonly answer: Decision;
       /** What goes on: of a connection, to the upstream. */
       readonly emitted: readonly Uint8Array[];
       /** Of a connection. */
@@ -309,10 +313,26 @@ export class LiveInstance {
     }
     this.#parts.governor.spent(fuelUsed);
     const answer = parseAnswer(entered.value, this.#parts.meter);
-    return answer.kind === "pending" ? undefined : this.#answered(call, answer);
+    if (answer.kind !== "pending") return this.#answered(call, answer);
+    return answer.starts === undefined ? undefined : this.#startAnswered(call, answer.starts);
   }
 
-  #answered(call: Call, answer: Exclude<Answer, { kind: "pending" }>): CallResult {
+  /** Starts what a call answered with; the call has ended where that cannot be. */
+  #startAnswered(call: Call, { operation, kind, request }: Start): CallResult | undefined {
+    const fuel = startFuel(request);
+    call.fuel += fuel;
+    this.#parts.governor.spent(fuel);
+    const started = this.#operations.has(operation)
+      ? { ok: false as const, error: `operation ${operation} is under way already` }
+      : this.#startFor(call, operation, kind, request, NOTHING);
+    if (started.ok) return undefined;
+    // As where the guest called for it: it is given up.
+    this.#waiting.delete(call.number);
+    this.#faulted({ kind: "trap", message: `trapped: ${started.error}` });
+    return faultedResult(call, `trapped: ${started.error}`, true);
+  }
+
+  #answered(call: Call, answer: Decision): CallResult {
     const { number, emitted, toDownstream, overflow, fuel } = call;
     this.#handOver(call);
     if (overflow !== undefined) return failedResult(call, overflow);
@@ -349,16 +369,15 @@ export class LiveInstance {
   #afterEntry(): void {
     for (const [number, answer] of this.#settled) {
       this.#settled.delete(number);
-      this.#finish(number, answer);
+      const decided = parseAnswer(answer, this.#parts.meter);
+      if (decided.kind !== "pending") this.#settle(number, decided);
     }
     if (this.isIdle) this.#parts.onIdle(this);
   }
 
-  #finish(number: number, text: string): void {
+  #settle(number: number, answer: Decision): void {
     const call = this.#waiting.get(number);
     if (call === undefined) return;
-    const answer = parseAnswer(text, this.#parts.meter);
-    if (answer.kind === "pending") return;
     this.#waiting.delete(number);
     endWait(call, this.#answered(call, answer));
   }
@@ -402,9 +421,15 @@ export class LiveInstance {
   #start(number: number, kind: string, request: string, payload: Uint8Array): Result<number, string> {
     const call = this.#find(number);
     if (call === undefined) return { ok: false, error: `call ${number} is over and starts nothing` };
+    const operation = this.#lastOperation + 1;
+    const started = this.#startFor(call, operation, kind, request, payload);
+    if (started.ok) this.#lastOperation = operation;
+    return started;
+  }
+
+  #startFor(call: Call, operation: number, kind: string, request: string, payload: Uint8Array): Result<number, string> {
     const { operationsMax } = this.#parts.limits;
     if (call.started >= operationsMax) return { ok: false, error: `started more than ${operationsMax} operations` };
-    const operation = this.#lastOperation + 1;
     // The guest's memory is its own again when this returns.
     const bytes = payload.length === 0 ? NOTHING : payload.slice();
     const started = this.#parts.operations.start(kind, request, bytes, {
@@ -414,7 +439,6 @@ export class LiveInstance {
     });
     if (!started.ok) return started;
     call.started++;
-    this.#lastOperation = operation;
     this.#operations.set(operation, { call, operation: started.value });
     return { ok: true, value: operation };
   }
@@ -436,7 +460,15 @@ export class LiveInstance {
       return;
     }
     this.#parts.governor.spent(guest.fuelUsed);
-    this.#finish(call.number, resumed.value);
+    const answer = parseAnswer(resumed.value, this.#parts.meter);
+    if (answer.kind !== "pending") this.#settle(call.number, answer);
+    else if (answer.starts !== undefined) {
+      const ended = this.#startAnswered(call, answer.starts);
+      if (ended !== undefined) {
+        endWait(call, ended);
+        return;
+      }
+    }
     this.#afterEntry();
   }
 

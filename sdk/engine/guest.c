@@ -327,42 +327,108 @@ static const JSCFunctionListEntry HOST_FUNCTIONS[] = {
 
 /* Operations */
 
+/** The call that the proxy has entered for, and what it is answered; undefined while it waits. */
+static uint32_t entered;
+static JSValue own;
+
+/**
+ * An operation that the answer starts, which costs less than a call of the host's: the one that most calls begin with,
+ * and wait for. Others after it begin in their order, so that it is started as they are.
+ */
+static struct {
+    bool is_there;
+    uint32_t number;
+    JSValue kind, request;
+} held;
+/** Numbers of the guest's own are above all of the proxy's. */
+#define OWN_NUMBERS 0x80000000u
+static uint32_t last_own;
+
+static bool start_now(JSContext *ctx, uint32_t call, JSValueConst kind, JSValueConst request, JSValueConst payload, uint32_t *number)
+{
+    struct text name, text;
+    const uint8_t *data;
+    size_t size;
+    if (!read_text(ctx, kind, &name)) return false;
+    bool is_read = read_text(ctx, request, &text);
+    if (is_read) {
+        is_read = read_bytes(ctx, payload, &data, &size);
+        if (is_read) *number = host_start(call, name.data, name.length, text.data, text.length, data, size);
+        free_text(ctx, &text);
+    }
+    free_text(ctx, &name);
+    return is_read;
+}
+
+static void drop_held(JSContext *ctx)
+{
+    held.is_there = false;
+    JS_FreeValue(ctx, held.kind);
+    JS_FreeValue(ctx, held.request);
+}
+
+/** Starts what was held back; false where an exception was thrown. */
+static bool start_held(JSContext *ctx)
+{
+    struct waiting *place = find(&operations, held.number);
+    bool is_started = true;
+    if (place != NULL) {
+        struct waiting operation = take(&operations, place);
+        is_started = start_now(ctx, operation.call, held.kind, held.request, no_bytes, &operation.number);
+        if (is_started) add(ctx, &operations, operation);
+        else free_waiting(ctx, &operation);
+    }
+    drop_held(ctx);
+    return is_started;
+}
+
+/** Keeps an operation back, for which there is room. */
+static uint32_t hold(JSContext *ctx, JSValueConst kind, JSValueConst request)
+{
+    held.is_there = true;
+    held.number = OWN_NUMBERS | ++last_own;
+    held.kind = JS_DupValue(ctx, kind);
+    held.request = JS_DupValue(ctx, request);
+    return held.number;
+}
+
 /** `operate(call, kind, request, payload, read)`: the promise of what `read` makes of the outcome. */
 static JSValue js_operate(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
 {
-    struct text kind, request;
     const uint8_t *payload;
-    size_t length;
-    uint32_t call;
-    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !reserve(ctx, &operations)) return JS_EXCEPTION;
+    size_t size;
+    uint32_t call, number;
+    bool is_first = !held.is_there;
+    if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_bytes(ctx, given[3], &payload, &size)) return JS_EXCEPTION;
+    if (!reserve(ctx, &operations) || (!is_first && !start_held(ctx))) return JS_EXCEPTION;
     JSValue promise = js_promise_new_bare(ctx, JS_UNDEFINED);
-    if (JS_IsException(promise) || !read_text(ctx, given[1], &kind)) goto fail;
-    bool is_read = read_text(ctx, given[2], &request);
-    if (is_read) {
-        is_read = read_bytes(ctx, given[3], &payload, &length);
-        if (is_read)
-            add(ctx, &operations,
-                (struct waiting){
-                    .number = host_start(call, kind.data, kind.length, request.data, request.length, payload, length),
-                    .call = call,
-                    .promise = JS_DupValue(ctx, promise),
-                    .function = JS_DupValue(ctx, given[4]),
-                    .about = JS_UNDEFINED,
-                });
-        free_text(ctx, &request);
+    if (JS_IsException(promise)) return promise;
+    if (is_first && size == 0 && call == entered && JS_IsString(given[1]) && JS_IsString(given[2])) {
+        number = hold(ctx, given[1], given[2]);
+    } else if (!start_now(ctx, call, given[1], given[2], given[3], &number)) {
+        JS_FreeValue(ctx, promise);
+        return JS_EXCEPTION;
     }
-    free_text(ctx, &kind);
-    if (is_read) return promise;
-fail:
-    JS_FreeValue(ctx, promise);
-    return JS_EXCEPTION;
+    add(ctx, &operations,
+        (struct waiting){
+            .number = number,
+            .call = call,
+            .promise = JS_DupValue(ctx, promise),
+            .function = JS_DupValue(ctx, given[4]),
+            .about = JS_UNDEFINED,
+        });
+    return promise;
 }
 
-static void reject_operation(JSContext *ctx, struct waiting *place, JSValueConst reason)
+/** False where the proxy does not know of it yet. */
+static bool reject_operation(JSContext *ctx, struct waiting *place, JSValueConst reason)
 {
     struct waiting operation = take(&operations, place);
+    bool is_held = held.is_there && held.number == operation.number;
+    if (is_held) drop_held(ctx);
     fulfill_or_reject_promise(ctx, operation.promise, reason, true);
     free_waiting(ctx, &operation);
+    return !is_held;
 }
 
 /** `giveUp(promise, reason)`: of an operation, which the proxy ends. */
@@ -371,8 +437,8 @@ static JSValue js_give_up(JSContext *ctx, JSValueConst this, int count, JSValueC
     for (uint32_t at = 0; at < operations.size; at++) {
         struct waiting *place = &operations.places[at];
         if (!place->is_there || !js_same_value(ctx, place->promise, given[0])) continue;
-        host_stop(place->number);
-        reject_operation(ctx, place, given[1]);
+        uint32_t number = place->number;
+        if (reject_operation(ctx, place, given[1])) host_stop(number);
         break;
     }
     return JS_UNDEFINED;
@@ -501,10 +567,6 @@ static JSValue checked(JSValue value)
     if (JS_IsException(value)) give_up();
     return value;
 }
-
-/** The call that the proxy has entered for, and what it is answered; undefined while it waits. */
-static uint32_t entered;
-static JSValue own;
 
 /** Calls a function of the handler's and frees what it was given. */
 static JSValue call_handler(JSValueConst function, int count, JSValue *given)
@@ -653,8 +715,24 @@ static void run_jobs(void)
     }
 }
 
+/** What an export answers: its text lies in the string, which stays until the host enters again. */
+static struct {
+    struct result result;
+    struct text text;
+    JSValue value;
+} answer;
+
+static void drop_answer(void)
+{
+    free_text(context, &answer.text);
+    JS_FreeValue(context, answer.value);
+    answer.text.owned = NULL;
+    answer.value = JS_UNDEFINED;
+}
+
 static void enter(uint32_t call)
 {
+    drop_answer();
     entered = call;
     own = JS_UNDEFINED;
 }
@@ -664,6 +742,22 @@ static void leave(void)
 {
     if (JS_IsJobPending(JS_GetRuntime(context))) run_jobs();
     if (unhandled_count > 0) tell_unhandled();
+}
+
+/** The answer of a call that waits, with the operation that it starts. */
+static JSValue start_in_answer(void)
+{
+    StringBuffer text;
+    char number[16];
+    string_buffer_init(context, &text, 64);
+    string_buffer_puts8(&text, "pending ");
+    string_buffer_write8(&text, (const uint8_t *)number, u32toa(number, held.number));
+    string_buffer_putc8(&text, ' ');
+    string_buffer_concat_value(&text, held.kind);
+    string_buffer_putc8(&text, '\n');
+    string_buffer_concat_value(&text, held.request);
+    drop_held(context);
+    return checked(string_buffer_end(&text));
 }
 
 /* Loading, which the build does */
@@ -772,13 +866,6 @@ EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t ali
     return made;
 }
 
-/** What an export answers: its text lies in the string, which stays until the host has read it. */
-static struct {
-    struct result result;
-    struct text text;
-    JSValue value;
-} answer;
-
 static void keep_answer(JSValue value)
 {
     if (JS_VALUE_GET_TAG(value) == JS_TAG_STRING_ROPE) value = js_linearize_string_rope(context, value);
@@ -786,12 +873,6 @@ static void keep_answer(JSValue value)
     answer.value = value;
     answer.result.data = (uint8_t *)answer.text.data;
     answer.result.length = answer.text.length;
-}
-
-static void drop_answer(void)
-{
-    free_text(context, &answer.text);
-    JS_FreeValue(context, answer.value);
 }
 
 /** A text that came in. */
@@ -806,7 +887,8 @@ static JSValue take_text(char *data, size_t length)
 static void *answered(void)
 {
     leave();
-    if (JS_IsUndefined(own)) own = JS_DupValue(context, pending);
+    if (held.is_there && !JS_IsUndefined(own) && !start_held(context)) give_up();
+    if (JS_IsUndefined(own)) own = held.is_there ? start_in_answer() : JS_DupValue(context, pending);
     JSValue due = checked(JS_GetProperty(context, after, is_due));
     if (JS_ToBool(context, due)) own = checked(call_handler(on_measured, 1, &own));
     keep_answer(own);
@@ -816,6 +898,7 @@ static void *answered(void)
 EXPORT(HANDLER "configure") void *handler_configure(char *config, size_t length)
 {
     JSValue given[] = {take_text(config, length)};
+    enter(0);
     JSValue value = call_handler(on_configure, 1, given);
     answer.result.is_error = JS_IsException(value);
     if (answer.result.is_error) {
@@ -833,22 +916,12 @@ EXPORT(HANDLER "configure") void *handler_configure(char *config, size_t length)
     return &answer.result;
 }
 
-EXPORT("cabi_post_" HANDLER "configure") void handler_configure_done(void *result)
-{
-    drop_answer();
-}
-
 EXPORT(HANDLER "begin") void *handler_begin(uint32_t call, uint32_t phase, char *head, size_t length)
 {
     JSValue given[] = {JS_NewUint32(context, call), take_text(head, length)};
     enter(call);
     take_returned(call_handler(on_begin[phase], countof(given), given));
     return answered();
-}
-
-EXPORT("cabi_post_" HANDLER "begin") void handler_begin_done(void *result)
-{
-    drop_answer();
 }
 
 EXPORT(HANDLER "resume")
@@ -871,11 +944,6 @@ void *handler_resume(uint32_t call, uint32_t number, char *outcome, size_t lengt
     return answered();
 }
 
-EXPORT("cabi_post_" HANDLER "resume") void handler_resume_done(void *result)
-{
-    drop_answer();
-}
-
 EXPORT(HANDLER "chunk") void *handler_chunk(uint32_t call, uint32_t side, uint8_t *bytes, size_t length, uint32_t is_end)
 {
     JSValue given[] = {
@@ -889,17 +957,13 @@ EXPORT(HANDLER "chunk") void *handler_chunk(uint32_t call, uint32_t side, uint8_
     return answered();
 }
 
-EXPORT("cabi_post_" HANDLER "chunk") void handler_chunk_done(void *result)
-{
-    drop_answer();
-}
-
 EXPORT(HANDLER "cancel") void handler_cancel(uint32_t call)
 {
     JSValue given = JS_NewUint32(context, call);
     enter(call);
     JS_FreeValue(context, checked(call_handler(on_cancel, 1, &given)));
     leave();
+    if (held.is_there && !start_held(context)) give_up();
     given = JS_NewUint32(context, call);
     JS_FreeValue(context, checked(call_handler(on_over, 1, &given)));
     JS_FreeValue(context, own);

@@ -101,14 +101,14 @@ describe("what nobody waits for is told", () => {
   });
 
   test("in the log, where the call waits no more", async () => {
-    const { begin, resume, said } = await openScript(
+    const { begin, resume, said, started } = await openScript(
       `(head, call) => [operate(call, "sleep", "", new Uint8Array(), () => {
         Promise.reject(new Error("lost"));
         return 1;
       }), () => "rendered"]`,
     );
     expect(begin("", 4)).toBe("pending\n");
-    expect(resume(9, 1, "")).toBe("pending\n");
+    expect(resume(9, started[0]?.[2] ?? 0, "")).toBe("pending\n");
     expect(said).toEqual(["settle 4 rendered", "log unhandled Error: lost"]);
   });
 });
@@ -147,60 +147,99 @@ const OPERATIONS = `(head, call) => [(async () => {
 })(), (all, about) => all + about, "!"]`;
 
 test("calls that wait are answered where the proxy enters for them, and told of where it enters for others", async () => {
-  const { begin, resume, said } = await openScript(OPERATIONS);
+  const { begin, resume, said, started } = await openScript(OPERATIONS);
+  const end = (call: number, index: number, outcome: string) => resume(call, started[index]?.[2] ?? 0, outcome);
   expect([begin("2", 1), begin("1", 2), begin("0", 3)]).toEqual(["pending\n", "pending\n", "!"]);
-  expect(resume(1, 1, "a")).toBe("pending\n");
-  expect(resume(1, 3, "b")).toBe("ab!");
+  expect(end(1, 0, "a")).toBe("pending\n");
+  expect(end(1, 2, "b")).toBe("ab!");
   expect(said).toEqual([]);
-  expect(resume(1, 2, "c")).toBe("pending\n");
+  expect(end(1, 1, "c")).toBe("pending\n");
   expect(said).toEqual(["settle 2 c!"]);
   // Known no more.
-  expect(resume(2, 2, "d")).toBe("pending\n");
-  expect([begin("1", 5), resume(5, 4, "no")]).toEqual(["pending\n", "failed Error: no"]);
+  expect(end(2, 1, "d")).toBe("pending\n");
+  expect([begin("1", 5), end(5, 3, "no")]).toEqual(["pending\n", "failed Error: no"]);
+});
+
+test("operations begin in their order: the answer starts one, and calls those that are not alone", async () => {
+  const { begin, started } = await openScript(`(head, call) => {
+    const [waits, ...requests] = JSON.parse(head);
+    for (const request of requests) operate(call, "fetch", request, new Uint8Array(request === "body" ? 1 : 0), () => 1);
+    return waits ? [new Promise(() => {}), () => ""] : "decided";
+  }`);
+  const own = expect.any(Number);
+  const requestsOf = (): unknown => started.splice(0).map(([, request, number]) => [request, number > 2 ** 31]);
+  const ask = (...head: unknown[]) => begin(JSON.stringify(head));
+  expect(ask(true, "a: é\n\n")).toBe("pending\n");
+  expect(started[0]).toEqual(["fetch", "a: é\n\n", own]);
+  expect(requestsOf()).toEqual([["a: é\n\n", true]]);
+  expect([ask(true, "a", "b"), requestsOf()]).toEqual([
+    "pending\n",
+    [
+      ["a", false],
+      ["b", false],
+    ],
+  ]);
+  expect([ask(true, "a", "b", "c"), requestsOf()]).toEqual([
+    "pending\n",
+    [
+      ["a", false],
+      ["b", false],
+      ["c", true],
+    ],
+  ]);
+  expect([ask(true, "body", "b"), requestsOf()]).toEqual([
+    "pending\n",
+    [
+      ["body", false],
+      ["b", true],
+    ],
+  ]);
+  // Nobody waits for it, and it is started all the same.
+  expect([ask(false, "a"), requestsOf()]).toEqual(["decided", [["a", false]]]);
 });
 
 test("a call that was cancelled has no answer, and its operations are rejected", async () => {
-  const { begin, resume, cancel, said } = await openScript(
+  const { begin, resume, cancel, said, started } = await openScript(
     `(head, call) => {
       const wait = () => operate(call, "sleep", "", new Uint8Array(), () => 1);
       return [wait().catch((reason) => { host.log("info", String(reason), ""); return wait(); }), () => "rendered"];
     }`,
   );
+  const end = (call: number, index: number) => resume(call, started[index]?.[2] ?? 0, "");
   expect([begin("", 1), begin("", 2)]).toEqual(["pending\n", "pending\n"]);
   cancel(1);
   expect(said).toEqual(["log Error: nobody waits"]);
-  expect(resume(1, 1, "")).toBe("pending\n");
+  expect(end(1, 0)).toBe("pending\n");
   // What it began since ends too, without an answer.
-  expect(resume(1, 3, "")).toBe("pending\n");
-  expect(resume(2, 2, "")).toBe("rendered");
+  expect(started).toHaveLength(3);
+  expect(end(1, 2)).toBe("pending\n");
+  expect(end(2, 1)).toBe("rendered");
   expect(said).toHaveLength(1);
 });
 
-test("an operation that is given up is stopped, once", async () => {
-  const { begin, said } = await openScript(`(head, call) => {
-    const one = operate(call, "sleep", "", new Uint8Array(), () => 1);
+test("an operation that is given up is stopped, once, or not started at all", async () => {
+  const { begin, said, started } = await openScript(`(head, call) => {
+    const one = operate(call, "sleep", "", new Uint8Array(Number(head)), () => 1);
     giveUp(one, "enough");
     giveUp(one, "again");
     return [one.catch((reason) => reason), (reason) => reason];
   }`);
-  expect(begin("")).toBe("enough");
-  expect(said).toEqual(["stop 1"]);
+  expect([begin("1"), said.splice(0), started.splice(0)]).toEqual(["enough", ["stop 1"], [["sleep", "", 1]]]);
+  expect([begin("0"), said, started]).toEqual(["enough", [], []]);
 });
 
 test("many calls wait at once, end in any order, and leave nothing behind", async () => {
-  const { begin, resume, cancel, said, memory } = await openScript(OPERATIONS);
-  let operation = 0;
+  const { begin, resume, cancel, said, started, memory } = await openScript(OPERATIONS);
   let size = 0;
   for (let round = 0; round < 20; round++) {
-    const first = operation + 1;
     const calls = Array.from({ length: 500 }, (_, index) => round * 500 + index + 1);
     for (const call of calls) expect(begin("1", call)).toBe("pending\n");
-    operation += calls.length;
+    const numbers = started.splice(0).map(([, , number]) => number);
     const order = fc.sample(fc.shuffledSubarray([...calls.keys()], { minLength: calls.length }), 1)[0] ?? [];
     for (const index of order) {
       const call = calls[index] ?? 0;
       if (index % 7 === 0) cancel(call);
-      else expect(resume(call, first + index, "x")).toBe("x!");
+      else expect(resume(call, numbers[index] ?? 0, "x")).toBe("x!");
     }
     if (round === 4) size = memory.buffer.byteLength;
   }

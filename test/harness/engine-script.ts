@@ -40,20 +40,26 @@ export interface EngineScript {
   readonly begin: (head: string, call?: number) => string;
   readonly resume: (call: number, operation: number, outcome: string) => string;
   readonly cancel: (call: number) => void;
-  /** What the script had the proxy do, a line each. */
+  /** What the script had the proxy do, a line each, besides operations. */
   readonly said: string[];
+  /** Operations that it started, by calls or by answers, in their order: kind, request, and number. */
+  readonly started: (readonly [kind: string, request: string, number: number])[];
 }
 
-/** Loads a function of a text and the call, which may use `host` and the engine's own functions. Operations are numbered from 1 on. */
+/** Loads a function of a text and the call, which may use `host` and the engine's own functions. Answers that start an operation read `pending`. */
 export async function openScript(begin: string, before = ""): Promise<EngineScript> {
   const said: string[] = [];
-  let operations = 0;
+  const started: EngineScript["started"] = [];
   const read = (at = 0, length = 0): string =>
     new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(core.memory.buffer, at, length));
   const core = await openCore({
     log: (_, text, length) => said.push(`log ${read(text, length)}`),
     settle: (call, text, length) => said.push(`settle ${call} ${read(text, length)}`),
-    start: () => ++operations,
+    start: (_, kind, kindLength, request, requestLength) => {
+      const number = started.length + 1;
+      started.push([read(kind, kindLength), read(request, requestLength), number]);
+      return number;
+    },
     stop: (operation) => said.push(`stop ${operation}`),
   });
   const write = (text: string): readonly [number, number] => {
@@ -66,8 +72,10 @@ export async function openScript(begin: string, before = ""): Promise<EngineScri
     const result = core[`${HANDLER_INTERFACE}#${name}`]?.(...values) ?? 0;
     const [start = 0, size = 0] = new Uint32Array(core.memory.buffer, result, 2);
     const answer = read(start, size);
-    core[`cabi_post_${HANDLER_INTERFACE}#${name}`]?.(result);
-    return answer;
+    const [, number, kind = "", request = ""] = /^pending (\d+) (\S+)\n(.*)$/su.exec(answer) ?? [];
+    if (number === undefined) return answer;
+    started.push([kind, request, Number(number)]);
+    return "pending\n";
   };
   const script = `import host from "${HOST_INTERFACE}"; import { abort, giveUp, operate } from "vespid:engine"; ${before};
     export const handler = {
@@ -86,5 +94,6 @@ export async function openScript(begin: string, before = ""): Promise<EngineScri
     resume: (number, operation, outcome) => call("resume", number, operation, ...write(outcome), 1, 0),
     cancel: (number) => void core[`${HANDLER_INTERFACE}#cancel`]?.(number),
     said,
+    started,
   };
 }
