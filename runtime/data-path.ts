@@ -21,6 +21,7 @@ import { parseSnapshot, type Snapshot, type Version } from "./contract/snapshot.
 import type { Tap } from "./contract/tap.ts";
 import { redactKeys } from "./contract/tls.ts";
 import type { Clock, Exchange, Random, Schedule } from "./exchange/exchange.ts";
+import { systemTimers } from "./exchange/timer-lists.ts";
 import { failure, type Result } from "./exchange/failure.ts";
 import type { FilterRun } from "./exchange/observer.ts";
 import { buildTarget, type GenerationDeps, type Target } from "./generation.ts";
@@ -120,7 +121,7 @@ export interface DataPath {
 export function assembleDataPath(options: DataPathOptions): Parsed<DataPath> {
   const { bootstrap, log, random, fetchFile, isAlone, witness, ended } = options;
   const clock = new ChunkClock(options.clock);
-  const { builtins = BUILTIN_FILTERS, schedule = runLater, tell = () => false } = options;
+  const { builtins = BUILTIN_FILTERS, schedule = systemTimers(), tell = () => false } = options;
   const { sharedMemory = new PrivateMemory() } = options;
   const shared = new SharedState(sharedMemory, clock.exact);
   const startedAtMs = clock.now();
@@ -319,12 +320,6 @@ const NO_CALLOUT: Callout = () =>
     ok: false,
     error: { kind: "failed", message: "a shadow calls nobody, unless its candidate has fetches" },
   });
-
-/** As the system's timers do. */
-function runLater(run: () => void, afterMs: number): () => void {
-  const timer = setTimeout(run, afterMs);
-  return () => clearTimeout(timer);
-}
 
 function openAccessLog(path: string, isAlone: boolean): Parsed<AccessLog | undefined> {
   try {

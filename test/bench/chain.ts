@@ -9,6 +9,7 @@ import type { Engine } from "../../runtime/wasm/engine.ts";
 import { buildFilterFile } from "../../sdk/build/build.ts";
 import type { DerivedBundle } from "../../sdk/build/derive.ts";
 import { makeExchange } from "../../sdk/testing/exchange.ts";
+import { systemTimers } from "../../runtime/exchange/timer-lists.ts";
 import { deriveFile, depsFor, engineOf, ENGINES, unwrap, useOf } from "../contract/subjects.ts";
 import stamp from "../fixtures/stamp/filter.ts";
 import { startControl } from "../harness/control.ts";
@@ -34,10 +35,7 @@ const AWAITED_MAX_US: Readonly<Record<string, number>> = { jsc: 30, wasmtime: 40
 
 const SURROUNDINGS = {
   clock: { now: () => Date.now(), monotonic: () => performance.now() },
-  schedule: (act: () => void, afterMs: number) => {
-    const timer = setTimeout(act, afterMs);
-    return () => clearTimeout(timer);
-  },
+  schedule: systemTimers(),
 };
 const ANSWER = Promise.resolve({
   ok: true as const,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fuelOf, type Filter } from "../../runtime/chain/filter.ts";
 import { BUILTIN_FILTERS } from "../../runtime/builtin-filters.ts";
 import { localReply, type Reply } from "../../runtime/exchange/reply.ts";
+import { systemTimers } from "../../runtime/exchange/timer-lists.ts";
 import { buildFilter } from "../../runtime/wasm/build-filter.ts";
 import { makeExchange } from "../../sdk/testing/exchange.ts";
 import { deriveFile, depsFor, unwrap, useOf } from "../contract/subjects.ts";
@@ -25,7 +26,7 @@ export async function run({ isQuick, hasPart, progress }: BenchOptions): Promise
       ...depsFor(bundle),
       builtins: BUILTIN_FILTERS,
       clock: { now: () => Date.now(), monotonic: () => performance.now() },
-      schedule: systemTimer,
+      schedule: systemTimers(),
       callout: given.callout ?? depsFor(bundle).callout,
     };
     const init = {
@@ -95,9 +96,4 @@ async function passed(pending: ReturnType<Filter["request"] & {}> | undefined): 
   const verdict = pending instanceof Promise ? await pending : pending;
   if (verdict?.kind === "failed") throw new Error(verdict.failure.message);
   if (verdict?.kind === "reply") throw new Error(`expected proceed, not ${verdict.reply.status}`);
-}
-
-function systemTimer(fire: () => void, afterMs: number): () => void {
-  const timer = setTimeout(fire, afterMs);
-  return () => clearTimeout(timer);
 }
