@@ -81,16 +81,24 @@ export class EditableHeaders<Of = unknown> implements FilterHeaders<string, stri
   }
 
   set(name: string, value: string): void {
-    this.edits.push("set", name, checked(name, value));
+    addEdit(this.edits, "set", name, value);
   }
 
   append(name: string, value: string): void {
-    this.edits.push("add", name, checked(name, value));
+    addEdit(this.edits, "add", name, value);
   }
 
   delete(name: string): void {
-    this.edits.push("remove", name, checked(name, ""));
+    addEdit(this.edits, "remove", name, "");
   }
+}
+
+/** One value after the other: JavaScriptCore's JIT pushes one itself, and calls for several. */
+function addEdit(edits: string[], kind: EditKind, name: string, value: string): void {
+  const text = checked(name, value);
+  edits.push(kind);
+  edits.push(name);
+  edits.push(text);
 }
 
 /** Values of a field after the edits. */
