@@ -9,8 +9,9 @@ const ENGINE_SETTINGS: Readonly<Record<string, string>> = {
   BUN_JSC_forceRAMSize: String(1024 * 1024 * 1024),
   // Each thread keeps some 10 MB for a while after it compiled; a filter is compiled once, in the background.
   BUN_JSC_numberOfWasmCompilerThreads: "1",
-  // Memory that was freed goes back at once: what a burst took does not stay.
-  MIMALLOC_PURGE_DELAY: "0",
+  // Memory that was freed goes back after so many milliseconds: what a burst took does not stay. At once would have the
+  // kernel take and give the same pages again and again, a third of the time that it takes to start.
+  MIMALLOC_PURGE_DELAY: "10",
   // Beyond 8, WebAssembly memories check each access in code; a filter has one.
   BUN_JSC_maxNumWasmFastMemories: "64",
 };
