@@ -97,6 +97,41 @@ test("a level that is none is an error of the script's, and logs nothing", async
   ]);
 });
 
+test("edits are taken one by one: becoming a text, one may change the others", async () => {
+  const { begin: render } = await openScript(
+    `(change) => {
+      const others = [];
+      const move = {
+        grow() { for (let at = 0; at < 100; at++) edits.push("more"); },
+        shrink() { edits.length = 0; },
+      }[change];
+      const toString = () => {
+        move();
+        for (let at = 0; at < 100; at++) others.push(Array.from({ length: 9 }, () => "another's"));
+        return "1";
+      };
+      const edits = ["set", "x-a", { toString }, "set", "x-b", "2", "remove", "x-c", ""];
+      return renderEdits("proceed\\n", edits);
+    }`,
+    'import { renderEdits } from "vespid:engine"',
+  );
+  expect(render("grow")).toBe("proceed\nset x-a: 1\nset x-b: 2\nremove x-c\n");
+  expect(render("shrink")).toBe(`proceed\nset x-a: 1\n${"undefined undefined: undefined\n".repeat(2)}`);
+  const { begin: fail } = await openScript(
+    `() => {
+      try { return renderEdits("", ["set", "x-a", { toString() { throw new Error("no text"); } }]); }
+      catch (error) { return error.message; }
+    }`,
+    'import { renderEdits } from "vespid:engine"',
+  );
+  expect(fail("")).toBe("no text");
+  const { begin: plain } = await openScript(
+    '() => renderEdits("proceed\\n", ["set", "x-é", "1", "remove", "x-b", "", "add", "x-c", "€"])',
+    'import { renderEdits } from "vespid:engine"',
+  );
+  expect(plain("")).toBe("proceed\nset x-é: 1\nremove x-b\nadd x-c: €\n");
+});
+
 test("indexOf finds what it finds elsewhere", async () => {
   const { begin: find } = await openScript(`(asked) => {
     const [text, sought, from] = JSON.parse(asked);

@@ -518,6 +518,12 @@ static JSValue js_add_edit(JSContext *ctx, JSValueConst this, int count, JSValue
     return JS_TRUE;
 }
 
+/** Appends an element of a list. A value that is no text runs what an author gave it to become one, which may change the list. */
+static void concat_element(JSContext *ctx, StringBuffer *lines, JSValueConst list, uint32_t at)
+{
+    string_buffer_concat_value_free(lines, JS_GetPropertyUint32(ctx, list, at));
+}
+
 /** `renderEdits(answer, edits)`: the answer and a line for each edit. */
 static JSValue js_render_edits(JSContext *ctx, JSValueConst this, int count, JSValueConst *given)
 {
@@ -529,13 +535,15 @@ static JSValue js_render_edits(JSContext *ctx, JSValueConst this, int count, JSV
     string_buffer_init(ctx, &lines, 64);
     string_buffer_concat_value(&lines, given[0]);
     for (uint32_t at = 0; at + 3 <= length; at += 3) {
-        string_buffer_concat_value(&lines, edits[at]);
+        int kind_at = lines.len;
+        concat_element(ctx, &lines, given[1], at);
+        // Only `remove` has no value.
+        bool is_removal = kind_at < lines.len && string_get(lines.str, kind_at) == 'r';
         string_buffer_putc8(&lines, ' ');
-        string_buffer_concat_value(&lines, edits[at + 1]);
-        JSString *kind = narrow(edits[at]);
-        if (kind == NULL || kind->len == 0 || str8(kind)[0] != 'r') {
+        concat_element(ctx, &lines, given[1], at + 1);
+        if (!is_removal) {
             string_buffer_puts8(&lines, ": ");
-            string_buffer_concat_value(&lines, edits[at + 2]);
+            concat_element(ctx, &lines, given[1], at + 2);
         }
         string_buffer_putc8(&lines, '\n');
     }
