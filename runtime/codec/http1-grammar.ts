@@ -1,6 +1,6 @@
 // HTTP/1.1 heads, strictly (RFC 9112). Whatever two implementations could frame differently is refused here: a proxy that
 // guesses is how requests are smuggled. One pass over the bytes, nothing allocated: results are fields of the parser,
-// valid until its next call.
+// valid until its next call. Who is on a connection mostly sends the same fields again; those need no second pass.
 import { latin1, matchesName } from "../exchange/headers.ts";
 
 /** The head is not complete; call again with more bytes. */
@@ -37,6 +37,10 @@ for (let byte = 0; byte < 256; byte++) {
 
 const KEEP = 0;
 const DROP = 1;
+/** A longer field section is parsed each time: what a parser holds of a connection that is idle. */
+const KEPT_MAX_BYTES = 1024;
+const NO_BYTES = Buffer.alloc(0);
+const NO_MARKS = new Uint8Array(0);
 /** Options that the `Connection` fields of a head may hold together. */
 const OPTIONS_MAX = 64;
 
@@ -86,9 +90,20 @@ export class HeadParser {
   /** White space follows the length on its line. */
   #isLengthPadded = false;
 
+  /** The field section that the results are of, empty line included, and what else they depend on; length 0 where they are of none. */
+  #kept: Buffer = NO_BYTES;
+  #keptLength = 0;
+  #keptMinor = 1;
+  #keptLimits: HeadLimits | undefined = undefined;
+  /** `marks` as they were parsed: whoever took them may have changed some since. */
+  #keptMarks: Uint8Array = NO_MARKS;
+  /** Where that section began when `offsets` were last set. */
+  #keptAt = 0;
+  /** No head was read yet. */
+  #isFirst = true;
+
   /** Position after the head, `INCOMPLETE`, `REFUSED` or `TOO_LARGE`. */
   parseRequest(bytes: Buffer, start: number, limits: HeadLimits): number {
-    this.#reset();
     const limit = Math.min(bytes.length, start + limits.headMaxBytes);
     let position = start;
     while (position < limit && ((CLASS[bytes[position] ?? 0] ?? 0) & TOKEN) !== 0) position++;
@@ -117,7 +132,6 @@ export class HeadParser {
 
   /** As `parseRequest`. Framing is left to the caller, who knows the request's method. */
   parseReply(bytes: Buffer, start: number, limits: HeadLimits): number {
-    this.#reset();
     const limit = Math.min(bytes.length, start + limits.headMaxBytes);
     if (start + 13 > limit) {
       return startsLike(bytes, start, limit)
@@ -145,8 +159,9 @@ export class HeadParser {
 
   /** Parses a trailer section (RFC 9112 §7.1.2), which ends with an empty line. Fields that frame or route are marked as not passed on (RFC 9110 §6.5.1). */
   parseTrailers(bytes: Buffer, start: number, limits: HeadLimits): number {
-    this.#reset();
+    this.#keptLength = 0;
     const position = this.#fields(bytes, start, start, limits);
+    this.#keptLength = 0;
     if (position < 0) return position;
     for (let field = 0; field < this.count; field++) {
       const nameStart = this.offsets[field * 4] ?? 0;
@@ -157,6 +172,7 @@ export class HeadParser {
   }
 
   #reset(): void {
+    this.#keptLength = 0;
     this.count = 0;
     this.host = "";
     this.contentLength = -1;
@@ -201,6 +217,8 @@ export class HeadParser {
   /** Fields up to and with the empty line. */
   #fields(bytes: Buffer, from: number, start: number, limits: HeadLimits): number {
     const limit = Math.min(bytes.length, start + limits.headMaxBytes);
+    if (this.#isKept(bytes, from, limit, limits)) return from + this.#keptLength;
+    this.#reset();
     let position = from;
     for (;;) {
       if (position + 1 >= limit) return this.#outOfBytes(bytes, start, limits);
@@ -235,7 +253,41 @@ export class HeadParser {
     if (this.#connectionFields > 0 && !this.#dropNominated(bytes))
       return this.#refuse(`Connection names more than ${OPTIONS_MAX} fields`);
     if (this.#upgradeField >= 0 && this.#saysUpgrade && this.minor === 1) this.#readUpgrade(bytes);
+    this.#keep(bytes, from, position + 2, limits);
     return position + 2;
+  }
+
+  /** Whether the section that begins at `from` is byte by byte the one that the results are of; then they are again. */
+  #isKept(bytes: Buffer, from: number, limit: number, limits: HeadLimits): boolean {
+    const length = this.#keptLength;
+    const end = from + length;
+    if (length === 0 || end > limit || limits !== this.#keptLimits || this.minor !== this.#keptMinor) return false;
+    // Another length is mostly seen by its end already.
+    if (bytes[end - 1] !== LF || bytes[end - 3] !== LF || bytes.compare(this.#kept, 0, length, from, end) !== 0)
+      return false;
+    const { count, marks, offsets } = this;
+    const moved = from - this.#keptAt;
+    if (moved !== 0) for (let at = 0; at < count * 4; at++) offsets[at] = (offsets[at] ?? 0) + moved;
+    this.#keptAt = from;
+    for (let field = 0; field < count; field++) marks[field] = this.#keptMarks[field] ?? KEEP;
+    return true;
+  }
+
+  #keep(bytes: Buffer, from: number, end: number, limits: HeadLimits): void {
+    const { count } = this;
+    const length = end - from;
+    // Many connections carry one head only. Without a field there is nothing to keep.
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    if (isFirst || length > KEPT_MAX_BYTES || count === 0) return;
+    if (length > this.#kept.length) this.#kept = Buffer.allocUnsafeSlow(length);
+    bytes.copy(this.#kept, 0, from, end);
+    if (count > this.#keptMarks.length) this.#keptMarks = new Uint8Array(count);
+    for (let field = 0; field < count; field++) this.#keptMarks[field] = this.marks[field] ?? KEEP;
+    this.#keptLength = length;
+    this.#keptMinor = this.minor;
+    this.#keptLimits = limits;
+    this.#keptAt = from;
   }
 
   #store(bytes: Buffer, nameStart: number, nameEnd: number, valueStart: number, valueEnd: number): void {

@@ -154,3 +154,78 @@ describe("limits", () => {
     expect(parse(text).position).toBe(expected);
   });
 });
+
+describe("a parser that has read others before", () => {
+  const section = fc.constantFrom(
+    "Host: a\r\n\r\n",
+    "Host: b\r\n\r\n",
+    "Host: a\r\nX-A: 1\r\nX-B: 2\r\n\r\n",
+    "Host: a\r\nX-A: 1\r\nX-B: 3\r\n\r\n",
+    "Host: a\r\nContent-Length: 4\r\n\r\n",
+    "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "Host: a\r\nConnection: close\r\n\r\n",
+    "Host: a\r\nConnection: x-a\r\nX-A: 1\r\n\r\n",
+    "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "Host: a\r\nExpect: 100-continue\r\nTE: gzip\r\nKeep-Alive: timeout=5\r\n\r\n",
+    "Host: a\r\nContent-Length: 4 \r\n\r\n",
+    "Host: a\r\nX-A: 1\r\n",
+    "Host: a\r\n folded\r\n\r\n",
+    `Host: a\r\nX-Long: ${"x".repeat(1100)}\r\n\r\n`,
+    "\r\n",
+  );
+  const start = fc.constantFrom(
+    "GET / HTTP/1.1\r\n",
+    "GET /longer HTTP/1.1\r\n",
+    "GET / HTTP/1.0\r\n",
+    "POST / HTTP/1.1\r\n",
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.0 404 Not Found\r\n",
+    "GET ",
+    "",
+  );
+  const limits = fc.constantFrom(LIMITS, { headMaxBytes: 60, headersMax: 20 }, { headMaxBytes: 4096, headersMax: 2 });
+  const step = fc.record({
+    section,
+    start,
+    limits,
+    before: fc.nat(3),
+    after: fc.constantFrom("", "body\r\n\r\n"),
+    drops: fc.nat(4),
+  });
+
+  test("says of each what one says that has read none", () => {
+    let repeated = 0;
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 3, maxLength: 9 }), (steps) => {
+        const old = new HeadParser();
+        let previous = "";
+        for (const { section: fields, start: line, limits: bounds, before, after, drops } of steps) {
+          const bytes = Buffer.from(`${" ".repeat(before)}${line}${fields}${after}`, "latin1");
+          const read = (parser: HeadParser) => {
+            const how = line === "" ? "parseTrailers" : line.startsWith("HTTP") ? "parseReply" : "parseRequest";
+            // Trailers have no version; what is looked at there does not depend on one.
+            if (line === "") parser.minor = 1;
+            const position = parser[how](bytes, before, bounds);
+            if (position < 0) return { position, problem: position === INCOMPLETE ? "" : parser.problem };
+            const map = new HeaderMap();
+            map.load(bytes, parser.offsets, parser.marks, parser.count);
+            const { offsets: _, marks: __, problem: ___, method, target, status, reason, minor, ...ofFields } = parser;
+            const ofLine = {
+              parseTrailers: [],
+              parseReply: [status, reason, minor],
+              parseRequest: [method, target, minor],
+            };
+            return { ...ofFields, line: ofLine[how], position, fields: [...map] };
+          };
+          expect(read(old)).toEqual(read(new HeadParser()));
+          // Who took the fields may take some away.
+          for (let field = 0; field < Math.min(drops, old.count); field++) old.marks[field] = 1;
+          if (line !== "" && fields === previous) repeated++;
+          previous = line === "" ? "" : fields;
+        }
+      }),
+      RUNS,
+    );
+    expect(repeated).toBeGreaterThan(RUNS.numRuns / 10);
+  });
+});
