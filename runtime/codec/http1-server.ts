@@ -466,8 +466,7 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
     if (hasBody && this.#sink.framing === "chunked") tail = `Transfer-Encoding: chunked\r\n${tail}`;
     // RFC 9110 §6.6.1: whoever passes on a reply without a date gives it one.
     if (!reply.headers.has("date")) tail = `Date: ${renderDate(this.#front.clock.now())}\r\n${tail}`;
-    const line = `HTTP/1.1 ${reply.status} ${reply.reason === "" ? reasonFor(reply.status) : reply.reason}\r\n`;
-    return this.#writer.writeHead(line, reply.headers, tail);
+    return this.#writer.writeHead(statusLine(reply), reply.headers, tail);
   }
 
   /** Fields of this hop for the head that opens a tunnel. */
@@ -555,6 +554,20 @@ export class Http1Server implements RequestConnection, OutcomeTaker, InterimSink
     this.resumeReading();
     this.#writer.shutdown();
   }
+}
+
+/** What `statusLine` said last: most replies begin alike, and to put a text together costs more than to find it. */
+let lastStatus = 0;
+let lastReason = "";
+let lastLine = "";
+
+function statusLine({ status, reason }: Reply): string {
+  if (status !== lastStatus || reason !== lastReason) {
+    lastStatus = status;
+    lastReason = reason;
+    lastLine = `HTTP/1.1 ${status} ${reason === "" ? reasonFor(status) : reason}\r\n`;
+  }
+  return lastLine;
 }
 
 /**

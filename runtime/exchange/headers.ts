@@ -35,7 +35,7 @@ const STRIDE = 4;
 export const NOT_THERE = -1;
 export const NO_ROOM = -2;
 /** Up to this length a loop is faster than a call. */
-const LOOP_MAX = 20;
+const LOOP_MAX = 24;
 const SEPARATOR = ", ";
 const KEEP = 0;
 const DROP = 1;
@@ -151,8 +151,7 @@ export class HeaderMap {
       const value = this.#added[index + 1] ?? "";
       at = at === NOT_THERE ? start : separate(out, at);
       if (at + value.length + SEPARATOR.length > out.length) return NO_ROOM;
-      if (value.length > LOOP_MAX) at += out.latin1Write(value, at);
-      else for (let from = 0; from < value.length; from++) out[at++] = value.charCodeAt(from);
+      at = put(out, at, value);
     }
     return at;
   }
@@ -255,12 +254,18 @@ export class HeaderMap {
       field = last + 1;
     }
     const added = this.#added;
-    let text = "";
-    for (let index = 0; index < added.length; index += 2)
-      text += `${added[index] ?? ""}: ${added[index + 1] ?? ""}\r\n`;
-    text += tail;
-    if (position + text.length > out.length) return -1;
-    return position + out.latin1Write(text, position);
+    for (let index = 0; index < added.length; index += 2) {
+      const name = added[index] ?? "";
+      const value = added[index + 1] ?? "";
+      if (position + name.length + value.length + 4 > out.length) return -1;
+      position = put(out, position, name);
+      out[position++] = COLON;
+      out[position++] = SPACE;
+      position = put(out, position, value);
+      out[position++] = CR;
+      out[position++] = LF;
+    }
+    return position + tail.length > out.length ? -1 : put(out, position, tail);
   }
 
   /** The end of the last parsed field's line, CRLF included. */
@@ -305,7 +310,10 @@ const NONE: string[] = [];
 const EMPTY = Buffer.alloc(0);
 const NO_OFFSETS = new Int32Array(0);
 const NO_MARKS = new Uint8Array(0);
+const CR = 13;
 const LF = 10;
+const SPACE = 32;
+const COLON = 58;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/u;
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/u;
 
@@ -324,9 +332,17 @@ export function latin1(bytes: Buffer, start: number, end: number): string {
   return bytes.latin1Slice(start, end);
 }
 
+/** Writes text that has room, and returns where it ends. */
+function put(out: Buffer, start: number, text: string): number {
+  const { length } = text;
+  if (length > LOOP_MAX) return start + out.latin1Write(text, start);
+  for (let at = 0; at < length; at++) out[start + at] = text.charCodeAt(at);
+  return start + length;
+}
+
 /** Between two fields of one name (RFC 9110 §5.3); there is room. */
 function separate(out: Buffer, at: number): number {
-  return at + out.latin1Write(SEPARATOR, at);
+  return put(out, at, SEPARATOR);
 }
 
 /** A bit for each of the names, as `ParsedFields` has them. */
