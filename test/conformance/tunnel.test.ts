@@ -3,6 +3,10 @@
 import { describe, expect, test } from "bun:test";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { WebSocket, WebSocketServer, type RawData } from "ws";
+import { builtPeer } from "../harness/built-peers.ts";
+import { ready } from "../harness/peers.ts";
+import { freePort } from "../harness/ports.ts";
+import { startProgram } from "../harness/program.ts";
 import { exchangeRaw } from "../harness/raw.ts";
 import { startScriptedUpstream } from "../harness/scripted-upstream.ts";
 import { startServing, type ServingUnderTest } from "../harness/serving.ts";
@@ -115,6 +119,25 @@ test("a WebSocket carries messages, pings and a close code both ways", async () 
     { status: 101, flags: "-", upgrade: "websocket" },
   ]);
   expect(proxy.lines[0]).toContain('"GET /chat?x=1 HTTP/1.1" 101 - via_upstream');
+});
+
+test("websocat talks to websocat", async () => {
+  const port = freePort();
+  const websocat = builtPeer("websocat");
+  const command = [websocat, "--text", "--exit-on-eof", `ws-listen:127.0.0.1:${port}`, "mirror:"];
+  await using _server = await ready("websocat", port, startProgram(command));
+  using proxy = await startServing(snapshotFor(port));
+  const long = "x".repeat(40_000);
+  const client = Bun.spawn([websocat, "--text", `ws://127.0.0.1:${proxy.port}/chat`], {
+    stdin: Buffer.from(`hello\n${long}\nbye\n`),
+    stdout: "pipe",
+  });
+  expect(await new Response(client.stdout).text()).toBe(`hello\n${long}\nbye\n`);
+  expect(await client.exited).toBe(0);
+  await atRest(proxy);
+  expect(proxy.ended.map(({ status, flags, upgrade }) => ({ status, flags, upgrade }))).toEqual([
+    { status: 101, flags: "-", upgrade: "websocket" },
+  ]);
 });
 
 describe("half-close", () => {

