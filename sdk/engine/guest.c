@@ -337,7 +337,7 @@ static JSValue own;
  */
 static struct {
     bool is_there;
-    uint32_t number;
+    uint32_t number, call;
     JSValue kind, request;
 } held;
 /** Numbers of the guest's own are above all of the proxy's. */
@@ -383,10 +383,11 @@ static bool start_held(JSContext *ctx)
 }
 
 /** Keeps an operation back, for which there is room. */
-static uint32_t hold(JSContext *ctx, JSValueConst kind, JSValueConst request)
+static uint32_t hold(JSContext *ctx, uint32_t call, JSValueConst kind, JSValueConst request)
 {
     held.is_there = true;
     held.number = OWN_NUMBERS | ++last_own;
+    held.call = call;
     held.kind = JS_DupValue(ctx, kind);
     held.request = JS_DupValue(ctx, request);
     return held.number;
@@ -398,13 +399,16 @@ static JSValue js_operate(JSContext *ctx, JSValueConst this, int count, JSValueC
     const uint8_t *payload;
     size_t size;
     uint32_t call, number;
+    // No script runs from here to `add`: it could begin others, and take the room that is made for this one.
+    if (!JS_IsNumber(given[0]) || !JS_IsString(given[1]) || !JS_IsString(given[2]))
+        return JS_ThrowTypeError(ctx, "an operation has a call, a kind and a request");
     bool is_first = !held.is_there;
     if (JS_ToUint32(ctx, &call, given[0]) < 0 || !read_bytes(ctx, given[3], &payload, &size)) return JS_EXCEPTION;
     if (!reserve(ctx, &operations) || (!is_first && !start_held(ctx))) return JS_EXCEPTION;
     JSValue promise = js_promise_new_bare(ctx, JS_UNDEFINED);
     if (JS_IsException(promise)) return promise;
-    if (is_first && size == 0 && call == entered && JS_IsString(given[1]) && JS_IsString(given[2])) {
-        number = hold(ctx, given[1], given[2]);
+    if (is_first && size == 0 && call == entered) {
+        number = hold(ctx, call, given[1], given[2]);
     } else if (!start_now(ctx, call, given[1], given[2], given[3], &number)) {
         JS_FreeValue(ctx, promise);
         return JS_EXCEPTION;
@@ -895,7 +899,8 @@ static JSValue take_text(char *data, size_t length)
 static void *answered(void)
 {
     leave();
-    if (held.is_there && !JS_IsUndefined(own) && !start_held(context)) give_up();
+    // What was held back when another call had been answered already is that one's.
+    if (held.is_there && (!JS_IsUndefined(own) || held.call != entered) && !start_held(context)) give_up();
     if (JS_IsUndefined(own)) own = held.is_there ? start_in_answer() : JS_DupValue(context, pending);
     JSValue due = checked(JS_GetProperty(context, after, is_due));
     if (JS_ToBool(context, due)) own = checked(call_handler(on_measured, 1, &own));

@@ -228,6 +228,29 @@ test("an operation that is given up is stopped, once, or not started at all", as
   expect([begin("0"), said, started]).toEqual(["enough", [], []]);
 });
 
+test("an operation that is begun once its call is over is no other call's", async () => {
+  const { begin, cancel, started } = await openScript(
+    "() => [new Promise(() => {}), () => '']",
+    "",
+    '(call) => void operate(call, "fetch", "late", new Uint8Array(), () => 1)',
+  );
+  begin("", 1);
+  cancel(1);
+  expect(started).toEqual([]);
+  expect(begin("", 2)).toBe("pending\n");
+  // Begun by a call, for the one that it is of, and not by the answer of the other.
+  expect(started).toEqual([["fetch", "late", 1]]);
+});
+
+test("what names an operation is text: nothing of the script's runs while there is room for one", async () => {
+  const { begin } = await openScript(`(depth, call) => {
+    let left = Number(depth);
+    const kind = { toString: () => (left-- > 0 && operate(call, kind, "", new Uint8Array(), () => 1), "sleep") };
+    try { operate(call, kind, "", new Uint8Array(), () => 1); return "begun"; } catch (error) { return error.name; }
+  }`);
+  expect(begin("40")).toBe("TypeError");
+});
+
 test("many calls wait at once, end in any order, and leave nothing behind", async () => {
   const { begin, resume, cancel, said, started, memory } = await openScript(OPERATIONS);
   let size = 0;

@@ -46,8 +46,11 @@ export interface EngineScript {
   readonly started: (readonly [kind: string, request: string, number: number])[];
 }
 
-/** Loads a function of a text and the call, which may use `host` and the engine's own functions. Answers that start an operation read `pending`. */
-export async function openScript(begin: string, before = ""): Promise<EngineScript> {
+/**
+ * Loads a function of a text and the call, which may use `host` and the engine's own functions, and one of a call that was
+ * cancelled. Answers that start an operation read `pending`.
+ */
+export async function openScript(begin: string, before = "", over = "() => undefined"): Promise<EngineScript> {
   const said: string[] = [];
   const started: EngineScript["started"] = [];
   const read = (at = 0, length = 0): string =>
@@ -82,7 +85,7 @@ export async function openScript(begin: string, before = ""): Promise<EngineScri
       after: { isDue: false },
       begin: { timer: (call, head) => (${begin})(head, call) },
       cancel: (call) => abort(call, new Error("nobody waits")),
-      over: () => undefined,
+      over: ${over},
       failed: (reason) => "failed " + reason,
       unhandled: (reason) => "unhandled " + reason,
     };`;
