@@ -72,6 +72,7 @@ describe("every mistake is told at once, with its place", () => {
     ],
     ["a file and a control service", [...REVIEWS, "--control", "http://a", "--config", "f"], {}, ["config: "]],
     ["a port twice", [...REVIEWS, "--outbound", "8080"], {}, ["inbound: port 8080 is used twice"]],
+    ["an outbound port twice", [...REVIEWS, "--outbound", "1", "1"], {}, ["inbound: port 1 is used twice"]],
     ["no port at all", ["--service", "a"], {}, ["inbound: nothing to listen on"]],
     ["a bad span", REVIEWS, { VESPID_DRAIN_TIME: "soon" }, ["drainTime: "]],
     ["a file that is not there", [...REVIEWS, "--bootstrap", "/nowhere.yaml"], {}, ["bootstrap: "]],
@@ -103,11 +104,19 @@ test("interception needs no port to be named", async () => {
   expect(problemsOf(twice)).toEqual(["inbound: port 8080 is used twice"]);
 });
 
+test.each<[string, readonly string[], Record<string, string>, readonly number[]]>([
+  ["none", [], {}, []],
+  ["one", ["--outbound", "15001"], {}, [15_001]],
+  ["several", ["--outbound", "15001", "6379", "--outbound", "3306"], {}, [15_001, 6379, 3306]],
+  ["several in a variable", [], { VESPID_OUTBOUND: "15001,6379" }, [15_001, 6379]],
+])("outbound ports: %s", async (_, argv, environment, outbound) => {
+  expect(await readBootstrap([...REVIEWS, ...argv], environment)).toMatchObject({ value: { outbound } });
+});
+
 test("ports and labels are told with their value and what is right", async () => {
   const asked = await readBootstrap([...REVIEWS, "--outbound", "70000", "--label", "=v1"], {});
   expect(problemsOf(asked)).toEqual([
     'labels[""]: is not a label; write NAME=VALUE, such as version=v1',
-    'outbound: "70000" is not a port, 0 to 65535',
+    'outbound[0]: "70000" is not a port, 0 to 65535',
   ]);
-  expect(await readBootstrap([...REVIEWS, "--outbound", "15001"], {})).toMatchObject({ value: { outbound: 15_001 } });
 });

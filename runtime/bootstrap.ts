@@ -14,6 +14,12 @@ const port = z
   })
   .transform(Number);
 
+/** One or several: a file may name one without brackets. */
+const outbound = z.preprocess(
+  (value) => (Array.isArray(value) || value === undefined ? value : [value]),
+  z.array(port).max(100).default([]),
+);
+
 const inbound = z.string().transform((text, context): Application => {
   const parts = /^(\d{1,5}):(\[[0-9A-Fa-f:.]+\]|[^:\s]+):(\d{1,5})$/u.exec(text);
   const [listen, application] = [Number(parts?.[1] ?? -1), Number(parts?.[3] ?? -1)];
@@ -70,8 +76,11 @@ const Settings = z.strictObject({
     .default({}),
   /** `PORT:HOST:PORT`: listen here, the application is there. */
   inbound: z.array(inbound).max(100).default([]),
-  /** The application sends its own calls to this port. Off by default. */
-  outbound: port.optional(),
+  /**
+   * The application sends its own calls to these ports, one of which is enough for HTTP. What is not HTTP says no host: its
+   * port tells the service. With interception the first is where the rules lead. Off by default.
+   */
+  outbound,
   /** `redirect`: iptables leads connections here, by the rules of `vespid intercept`. Default `none`. */
   interception: z
     .enum(["none", "redirect"], {
@@ -161,7 +170,7 @@ function buildCommand(): Command {
     .option("--namespace <name>", 'its namespace (default "default")')
     .option("--label <key=value...>", "workload labels, such as version=v1")
     .option("--inbound <port:host:port...>", "listen on PORT, send to the application at HOST:PORT")
-    .option("--outbound <port>", "listen on 127.0.0.1:PORT for the application's own calls")
+    .option("--outbound <port...>", "listen on 127.0.0.1:PORT for the application's own calls")
     .option("--interception <mode>", 'redirect: serve what the rules of "vespid intercept" lead here (default "none")')
     .option(
       "--inbound-capture-port <port>",
@@ -208,7 +217,7 @@ export async function readYaml(path: string): Promise<unknown> {
   return parse(readFileSync(path, "utf8"));
 }
 
-const LISTS = new Set(["inbound"]);
+const LISTS = new Set(["inbound", "outbound"]);
 
 function readEnvironment(environment: Readonly<Record<string, string | undefined>>): Record<string, unknown> {
   const found: Record<string, unknown> = {};
@@ -237,20 +246,22 @@ function checkPresence(settings: Readonly<Record<string, unknown>>): readonly Pr
   if (settings["control"] !== undefined && settings["config"] !== undefined) {
     problems.push({ path: "config", message: "a snapshot file and a control service are both named; leave one out" });
   }
-  const listed = settings["inbound"];
-  const hasInbound = listed !== undefined && !(Array.isArray(listed) && listed.length === 0);
   const intercepts = settings["interception"] !== undefined && settings["interception"] !== "none";
-  if (!hasInbound && settings["outbound"] === undefined && !intercepts) {
+  if (!isNamed(settings["inbound"]) && !isNamed(settings["outbound"]) && !intercepts) {
     const message = "nothing to listen on; pass --inbound PORT:HOST:PORT, --outbound PORT or --interception redirect";
     problems.push({ path: "inbound", message });
   }
   return problems;
 }
 
+function isNamed(listed: unknown): boolean {
+  return listed !== undefined && !(Array.isArray(listed) && listed.length === 0);
+}
+
 function checkPorts(bootstrap: Bootstrap): readonly Problem[] {
   const ports = [
     ...bootstrap.inbound.map((application) => application.port),
-    bootstrap.outbound ?? 0,
+    ...bootstrap.outbound,
     bootstrap.admin.port,
     bootstrap.interception === "redirect" ? bootstrap.inboundCapturePort : 0,
   ].filter((number) => number > 0);

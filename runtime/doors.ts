@@ -8,17 +8,17 @@ const OUTBOUND_PORT = 15_001;
 
 /** Every port that a proxy listens on. */
 export function doorsOf(bootstrap: Bootstrap): readonly Door[] {
-  const doors: Door[] = bootstrap.inbound.map((application) => ({
+  const doors = bootstrap.inbound.map((application): Door => ({
     direction: "inbound",
     hostname: bootstrap.bind,
     port: application.port,
     application,
   }));
-  if (bootstrap.interception === "redirect") return [...doors, ...captureDoors(bootstrap)];
-  if (bootstrap.outbound !== undefined) {
-    doors.push({ direction: "outbound", hostname: "127.0.0.1", port: bootstrap.outbound, application: undefined });
-  }
-  return doors;
+  const isRedirected = bootstrap.interception === "redirect";
+  const calls = bootstrap.outbound
+    .slice(isRedirected ? 1 : 0)
+    .map((port): Door => ({ direction: "outbound", hostname: "127.0.0.1", port, application: undefined }));
+  return [...doors, ...(isRedirected ? captureDoors(bootstrap) : []), ...calls];
 }
 
 /**
@@ -28,7 +28,7 @@ export function doorsOf(bootstrap: Bootstrap): readonly Door[] {
 function captureDoors(bootstrap: Bootstrap): readonly Door[] {
   const { inboundCapturePort } = bootstrap;
   const capture = { application: undefined, isCapture: true };
-  const outboundPort = bootstrap.outbound ?? OUTBOUND_PORT;
+  const outboundPort = bootstrap.outbound[0] ?? OUTBOUND_PORT;
   const ipv4: readonly Door[] = [
     { ...capture, direction: "inbound", hostname: "0.0.0.0", port: inboundCapturePort },
     { ...capture, direction: "outbound", hostname: "127.0.0.1", port: outboundPort },

@@ -9,6 +9,7 @@ import type { Version } from "./contract/snapshot.ts";
 import { versionOf } from "./contract/version.ts";
 import { assembleDataPath, type Ambient, type DataPath } from "./data-path.ts";
 import { doorsOf } from "./doors.ts";
+import type { Direction } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import { reasonOf } from "./reason.ts";
 import { NO_CONTROL, readSnapshotFile, syncOptions } from "./source.ts";
@@ -19,7 +20,8 @@ export interface RunningProxy {
   readonly adminPort: number;
   /** As bound, in the order of `--inbound`. */
   readonly inboundPorts: readonly number[];
-  readonly outboundPort: number | undefined;
+  /** The same of `--outbound`. */
+  readonly outboundPorts: readonly number[];
   /** Accepts no more; resolves once every connection has finished, or `drainTimeMs` is over. */
   drain(): Promise<void>;
   /** Closes everything now. */
@@ -78,12 +80,15 @@ export async function startProxy(bootstrap: Bootstrap, log: Logger, ambient: Amb
     await stop();
     return { ok: false, problems };
   }
+  function portsOf(wanted: Direction): readonly number[] {
+    return serving.listeners.filter(({ direction }) => direction === wanted).map(({ port }) => port);
+  }
   return {
     ok: true,
     value: {
       adminPort: admin.value.port,
-      inboundPorts: serving.listeners.filter(({ direction }) => direction === "inbound").map(({ port }) => port),
-      outboundPort: serving.listeners.find(({ direction }) => direction === "outbound")?.port,
+      inboundPorts: portsOf("inbound"),
+      outboundPorts: portsOf("outbound"),
       drain: () => {
         serving.startDraining();
         return serving.drained(bootstrap.drainTimeMs);

@@ -62,7 +62,11 @@ async function runProxy(): Promise<void> {
   proxy = started.value;
   // Redirected connections come to one port in both families.
   log.info(
-    { inbound: [...new Set(proxy.inboundPorts)], outbound: proxy.outboundPort, admin: proxy.adminPort },
+    {
+      inbound: [...new Set(proxy.inboundPorts)],
+      outbound: [...new Set(proxy.outboundPorts)],
+      admin: proxy.adminPort,
+    },
     "ready",
   );
 }

@@ -105,8 +105,8 @@ class Supervisor implements RunningProxy {
     return this.#portsOf("inbound");
   }
 
-  get outboundPort(): number | undefined {
-    return this.#portsOf("outbound")[0];
+  get outboundPorts(): readonly number[] {
+    return this.#portsOf("outbound");
   }
 
   async start(): Promise<readonly Problem[]> {
