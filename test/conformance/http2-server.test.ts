@@ -1,6 +1,6 @@
 // HTTP/2 from a client, HTTP/1.1 to the upstream: what each side sees, over real sockets.
 import { describe, expect, test } from "bun:test";
-import { END_HEADERS, ErrorCode, INITIAL_WINDOW_SIZE } from "../../runtime/codec/http2-frames.ts";
+import { END_HEADERS, ErrorCode, INITIAL_WINDOW_SIZE, PING } from "../../runtime/codec/http2-frames.ts";
 import { connectHttp2, frame, request, uint32 } from "../harness/http2-peer.ts";
 import { startScriptedUpstream } from "../harness/scripted-upstream.ts";
 import { startServing } from "../harness/serving.ts";
@@ -126,6 +126,34 @@ describe("a request over HTTP/2 reaches an upstream of HTTP/1.1", () => {
     expect(proxy.lines[0]).toContain(" 0 DR http2.remote_reset");
     expect(proxy.serving.generation?.targets.get("c")?.cluster.activeRequests).toBe(0);
     await client.roundTrip();
+  });
+
+  test("a client that is silent is asked by PING: one that answers stays, one that does not is let go", async () => {
+    using upstream = startScriptedUpstream(() => undefined);
+    const http2 = { connectionKeepaliveIntervalMs: 50, connectionKeepaliveTimeoutMs: 300 };
+    using proxy = await startServing(snapshotFor(upstream.port, {}, { http2 }));
+    using alive = await connectHttp2(proxy.port);
+    using dead = await connectHttp2(proxy.port);
+    dead.acknowledges = false;
+    dead.headers(1, request("/", [], "POST"));
+    await dead.ended();
+    await until("the next PING", () =>
+      alive.frames.filter(({ type }) => type === PING).length > 1 ? true : undefined,
+    );
+    expect(alive.isClosed).toBeFalse();
+  });
+
+  test("a body that drips has requestTimeoutMs, and its neighbours go on", async () => {
+    using upstream = startScriptedUpstream((c) => {
+      if (c.received.includes("GET /")) c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    using proxy = await startServing(snapshotFor(upstream.port, {}, { requestTimeoutMs: 200 }));
+    using client = await connectHttp2(proxy.port);
+    client.headers(1, request("/slow", [], "POST"), END_HEADERS);
+    client.data(1, "a", false);
+    expect(valueOf((await client.over(1)).heads[0], ":status")).toBe("408");
+    client.headers(3, request("/"));
+    expect(valueOf((await client.over(3)).heads[0], ":status")).toBe("200");
   });
 
   test("a head beyond its limits is 431, and the connection goes on", async () => {
