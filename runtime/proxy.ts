@@ -12,7 +12,7 @@ import { doorsOf } from "./doors.ts";
 import type { Direction } from "./exchange/exchange.ts";
 import type { Result } from "./exchange/failure.ts";
 import { reasonOf } from "./reason.ts";
-import { NO_CONTROL, readSnapshotFile, syncOptions } from "./source.ts";
+import { NO_CONTROL, readSnapshotFile, reloadOnDemand, syncOptions } from "./source.ts";
 import { startSync, type Sync } from "./sync/sync.ts";
 
 /** A running proxy. */
@@ -115,6 +115,11 @@ function openAdmin(bootstrap: Bootstrap, path: DataPath, sync: () => Sync | unde
       clusters: () => path.clusters(),
       stats: () => path.stats(),
       drain: () => serving.startDraining(),
+      reload: reloadOnDemand(
+        bootstrap,
+        () => serving.isReady,
+        () => applyFile(bootstrap, path),
+      ),
       restart: () => Promise.resolve(ALONE),
     });
     return { ok: true, value: server };

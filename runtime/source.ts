@@ -3,7 +3,7 @@ import { hostname } from "node:os";
 import type { Logger } from "pino";
 import type { Bootstrap } from "./bootstrap.ts";
 import type { BundleFile } from "./contract/bundle.ts";
-import type { Parsed } from "./contract/problem.ts";
+import { renderProblems, type Parsed, type Problem } from "./contract/problem.ts";
 import type { Ambient } from "./data-path.ts";
 import { reasonOf } from "./reason.ts";
 import type { Result } from "./exchange/failure.ts";
@@ -65,4 +65,25 @@ export async function readSnapshotFile(bootstrap: Bootstrap): Promise<Parsed<unk
   } catch (error) {
     return { ok: false, problems: [{ path, message: reasonOf(error) }] };
   }
+}
+
+/** Applies `--config` again, as it is now, with the keys and certificates that it names. Answers with why not; one at a time. */
+export function reloadOnDemand(
+  { control, config }: Bootstrap,
+  isServing: () => boolean,
+  applyAgain: () => Promise<readonly Problem[]>,
+): () => Promise<string | undefined> {
+  let isUnderWay = false;
+  return async function reload() {
+    if (control !== undefined) return "control says what runs here";
+    if (config === undefined) return "there is no --config to read";
+    if (isUnderWay || !isServing()) return "a change is under way";
+    isUnderWay = true;
+    try {
+      const problems = await applyAgain();
+      return problems.length === 0 ? undefined : renderProblems(problems);
+    } finally {
+      isUnderWay = false;
+    }
+  };
 }

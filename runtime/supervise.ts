@@ -12,7 +12,7 @@ import { doorsOf } from "./doors.ts";
 import type { Direction } from "./exchange/exchange.ts";
 import { SHARED_LAYOUT } from "./host/shared-memory.ts";
 import { reasonOf } from "./reason.ts";
-import { readSnapshotFile, syncOptions } from "./source.ts";
+import { readSnapshotFile, reloadOnDemand, syncOptions } from "./source.ts";
 import { Fleet, TICK_MS } from "./supervisor/fleet.ts";
 import { Ledger, mergeClusters } from "./supervisor/ledger.ts";
 import type { Assignment } from "./supervisor/messages.ts";
@@ -64,6 +64,9 @@ class Supervisor implements RunningProxy {
   readonly #adopted = new AdoptedProcesses();
   #trial: Trial | undefined;
   #isRestarting = false;
+  readonly #reload: () => Promise<string | undefined>;
+  /** How often `--config` was read again. */
+  #reloads = 0;
   #admin: AdminServer | undefined;
   #sync: Sync | undefined;
   #closeSwitchboard: (() => void) | undefined;
@@ -95,6 +98,14 @@ class Supervisor implements RunningProxy {
       ...ambient,
       log,
     });
+    this.#reload = reloadOnDemand(
+      bootstrap,
+      () => this.#fleet.isReady && !this.#isRestarting,
+      () => {
+        this.#reloads++;
+        return this.#applyFile();
+      },
+    );
   }
 
   get adminPort(): number {
@@ -284,7 +295,9 @@ class Supervisor implements RunningProxy {
     if (control !== undefined) return [];
     const raw = await readSnapshotFile(this.#bootstrap);
     if (!raw.ok) return raw.problems;
-    const problems = await this.#apply(raw.value, versionOf(raw.value), "");
+    // The same text may name files whose content is another by now.
+    const version = this.#reloads === 0 ? versionOf(raw.value) : versionOf([raw.value, this.#reloads]);
+    const problems = await this.#apply(raw.value, version, "");
     if (config === undefined) return problems;
     return problems.map((problem) => ({ path: config, message: renderProblem(problem) }));
   }
@@ -326,6 +339,7 @@ class Supervisor implements RunningProxy {
         clusters: async () => mergeClusters((await this.#fleet.ask("clusters")).map(({ text }) => text)),
         stats: () => this.#stats(),
         drain: () => void this.#fleet.drain(false),
+        reload: this.#reload,
         restart: () => this.restart(),
       });
       return undefined;

@@ -10,6 +10,7 @@ test("a page of a browser neither drains a proxy nor reads its configuration", a
     clusters: () => "",
     stats: () => "",
     drain: () => void drains++,
+    reload: () => Promise.resolve("not here"),
     restart: () => Promise.resolve("not here"),
   });
   const ask = async (method: string, path: string, headers: Record<string, string>): Promise<number> =>

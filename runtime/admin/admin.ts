@@ -9,6 +9,8 @@ export interface AdminView {
   readonly stats: () => string | Promise<string>;
   /** Stops accepting and lets connections finish, as SIGTERM does, without ending the process. */
   readonly drain: () => void;
+  /** Applies the snapshot file as it is now. Answers with why not. */
+  readonly reload: () => Promise<string | undefined>;
   /** Hot restart, as SIGUSR2 does. Answers with why not. */
   readonly restart: () => Promise<string | undefined>;
 }
@@ -24,6 +26,7 @@ GET  /config_dump       the snapshot that runs, its version, and the state of sy
 GET  /clusters          clusters and endpoints with their counts
 GET  /stats/prometheus  metrics in Prometheus' text format
 POST /drain             accept no more connections, let those open finish
+POST /reload            apply --config as it is now, with the keys and certificates that it names
 POST /restart           take over by the program as it is on disk now, without closing a port
 `;
 
@@ -42,6 +45,11 @@ export function startAdmin(hostname: string, port: number, view: AdminView): Adm
         if (request.method !== "POST") return text("drain changes this proxy: use POST\n", 405);
         view.drain();
         return text("OK\n");
+      }
+      if (pathname === "/reload") {
+        if (request.method !== "POST") return text("reload changes this proxy: use POST\n", 405);
+        const why = await view.reload();
+        return why === undefined ? text("OK\n") : text(`not reloaded: ${why}\n`, 409);
       }
       if (pathname === "/restart") {
         if (request.method !== "POST") return text("restart changes this proxy: use POST\n", 405);
